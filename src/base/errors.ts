@@ -1,0 +1,35 @@
+/**
+ * The errors a user can act on. Each has a stable `code` (documented in docs/errors.md) and a message of one line that
+ * says what happened, where, and what to do. Anything else that is thrown is a defect of tetherfs and shown as one.
+ */
+export class TetherfsError extends Error {
+  readonly code: string;
+  /** Exit status of the command line when this error ends it. 1 unless said otherwise; 2 is bad usage. */
+  readonly exitStatus: number;
+
+  constructor(code: string, message: string, options: ErrorOptions & { exitStatus?: number } = {}) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+    this.exitStatus = options.exitStatus ?? 1;
+  }
+}
+
+/** The command line asks for something that makes no sense. Exit status 2. */
+export class UsageError extends TetherfsError {
+  constructor(message: string, options: ErrorOptions = {}) {
+    super('USAGE', message, { ...options, exitStatus: 2 });
+  }
+}
+
+/** The one line to show for anything thrown. */
+export function describeError(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return describeError(error.errors[0]);
+  return error instanceof Error ? error.message || error.name : String(error);
+}
+
+/** `ENOENT`, `ECONNREFUSED`, `UND_ERR_SOCKET`, our own codes; undefined when the error carries none. */
+export function errorCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,27 @@
+/**
+ * Time, timers and randomness, passed in wherever they decide something, so that a test can pass others. `now` is the
+ * monotonic clock in milliseconds: a node's wall clock may jump while it boots.
+ */
+export interface TimeSource {
+  /** Monotonic milliseconds, fractional. */
+  now(): number;
+  /** Calls back once after `ms`. Does not keep the process alive. Returns the canceller. */
+  after(ms: number, callback: () => void): () => void;
+  /** Uniform in [0, 1). */
+  random(): number;
+}
+
+export const systemTime: TimeSource = {
+  now: () => performance.now(),
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+};
+
+/** `base` ms, spread evenly over ±`share` of it, so that a thousand nodes do not act at once. */
+export function jittered(time: TimeSource, base: number, share = 0.5): number {
+  return base * (1 - share + 2 * share * time.random());
+}

@@ -1,0 +1,91 @@
+/**
+ * What the rest of the house asks of the members, and what the members ask of it. The collective fetches byte ranges of the
+ * image from whichever members are healthiest; where the bytes go is the target's business.
+ */
+import type { ByteRange } from '../base/byte-range.ts';
+
+/** Somebody waits (`demand`), or somebody may want it soon (`prefetch`). */
+export type FetchPriority = 'demand' | 'prefetch';
+
+/** Takes the bytes of one attempt, in order, each byte once. */
+export interface AttemptSink {
+  /** The next bytes. Copied before it returns: the view is dead afterwards. */
+  write(bytes: Uint8Array): void;
+  /** No more bytes come: complete, cancelled or failed. Storage of unfinished chunks is free again. Called exactly once. */
+  close(): void;
+}
+
+/** How the target tells a fetch what became of the bytes of an attempt. */
+export interface AttemptVerdict {
+  /** The digest says that this attempt's bytes are wrong: its member is corrupt. May come after `close`. */
+  corrupt(range: ByteRange): void;
+}
+
+/** Where a fetch's bytes go. Made by the cache. Knows which chunks of the span are still missing. */
+export interface FetchTarget {
+  /** What is still missing, from its first byte to its last, on chunk borders (or the image's end); undefined when all is published. */
+  missing(): ByteRange | undefined;
+  /** Storage for one more attempt at `range`; undefined when none is to spare. */
+  open(range: ByteRange, verdict: AttemptVerdict): AttemptSink | undefined;
+}
+
+export interface SpanFetch {
+  /** Somebody waits for it now: it gets demand's deadlines. */
+  promote(): void;
+  /** Nobody wants it any more. `done` rejects with FetchCancelled, unless it is settled already. */
+  cancel(): void;
+  /** The target's `missing()` may have changed because of verified chunks: call it after each. */
+  progressed(): void;
+  /**
+   * Resolves when nothing is missing any more. Rejects with OutageError (a prefetch at once, a demand only when
+   * `--on-outage eio` and its timeout ran out) or FetchCancelled.
+   */
+  readonly done: Promise<void>;
+}
+
+export const memberStates = ['up', 'suspect', 'down', 'stale', 'corrupt'] as const;
+export type MemberState = (typeof memberStates)[number];
+
+/** A snapshot of one member, for status and metrics. Times in ms, rates in bytes a second. */
+export interface MemberStatus {
+  url: string;
+  state: MemberState;
+  /** Why it is not `up`; empty when it is. */
+  reason: string;
+  /** How long it has been in this state. */
+  sinceMs: number;
+  /** Expected time for the next 64 KiB, queue included. */
+  scoreMs: number;
+  /** Time to first byte of recent requests; undefined before the first. */
+  latencyP50Ms: number | undefined;
+  latencyP99Ms: number | undefined;
+  throughput: number;
+  inFlight: number;
+  connections: number;
+  requests: number;
+  bytes: number;
+  /** Failed attempts by cause, e.g. `connect`, `timeout`, `status`, `short-body`, `content-range`, `corrupt`. */
+  errors: Record<string, number>;
+  /** Hedges sent to this member, and those whose bytes came first. */
+  hedges: number;
+  hedgesWon: number;
+}
+
+export interface CollectiveStatus {
+  members: MemberStatus[];
+  /** Bytes received that nobody used: losers of hedges, cancelled tails. */
+  bytesWasted: number;
+  /** ms since the last time any member was usable; 0 while one is. */
+  outageMs: number;
+  demandInFlight: number;
+  prefetchInFlight: number;
+}
+
+export interface Collective {
+  /** Starts getting `span`. Never throws; failures come through `done`. */
+  fetch(span: ByteRange, priority: FetchPriority, target: FetchTarget): SpanFetch;
+  /** Spans that it makes sense to have in flight at once as prefetch, from what the members deliver. At least 1. */
+  readonly suggestedPrefetchSpans: number;
+  status(): CollectiveStatus;
+  close(): Promise<void>;
+}

@@ -1,0 +1,148 @@
+/**
+ * The native core as TypeScript sees it: types of the Node-API addon in native/, and its loader. All functions are
+ * synchronous and quick unless they return a promise. A wrong argument throws TypeError or RangeError; a failed system
+ * call throws an Error with `code` (`EBUSY`, …) and `syscall`.
+ *
+ * Who owns what: native owns the chunk table, the arena, and every waiting read. TypeScript owns the order of eviction,
+ * and each slot from the moment it is handed over (`granted` event, `grant()`, `spare()`, `rejected` event) until it gives it
+ * back (`complete()`, `drop()`).
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** Events of the store, as triples (kind, a, b) of 32-bit integers. */
+export const StoreEvent = {
+  /** A reader waits for chunk a, which nobody fetched yet: it is now in flight, slot b is yours. */
+  granted: 1,
+  /** Chunk a, already in flight as a prefetch, has a waiting reader now. */
+  promoted: 2,
+  /** Chunk a is verified, decrypted and readable; it lies in slot b. */
+  published: 3,
+  /** A further copy of chunk a came in slot b after another had been published; the slot is free again. */
+  surplus: 4,
+  /** Chunk a in slot b is not what the digest says. Still in flight; slot b is yours again. */
+  rejected: 5,
+  /** The oldest reader that waits for admission lacks a free slots: evict. Said again after each eviction that was not enough. */
+  slotsWanted: 6,
+  /** Marked chunk a was read for the first time since it was marked. */
+  touched: 7,
+  /** The FUSE session is over (unmounted or aborted): a is 0, or the errno that ended it. */
+  sessionEnded: 8,
+} as const;
+
+export interface StoreOptions {
+  /** Bytes of the image as served. */
+  imageSize: number;
+  /** Bytes of a chunk and a slot: a power of two from 4096 to 1048576. */
+  chunkSize: number;
+  /** Slots in the arena; its hard size is slots * chunkSize bytes. */
+  slots: number;
+  /** Bytes at the image's start that readers do not see (a header); the file shown begins after them. A multiple of 512. */
+  hiddenBytes: number;
+  /**
+   * AES-XTS key (32 or 64 bytes) with which the bytes from `hiddenBytes` on are decrypted, 512-byte sectors numbered from 0
+   * there (dm-crypt's aes-xts-plain64). Copied; wipe yours. Without it bytes are shown as served.
+   */
+  xtsKey?: Uint8Array;
+  /** fs-verity leaves: 32 bytes a block of `blockSize` bytes (a power of two <= chunkSize), `salt` 0 to 32 bytes. */
+  verity?: { blockSize: number; leaves: Uint8Array; salt: Uint8Array };
+  /** Called on the JavaScript thread when `takeEvents` has something to give. */
+  onEvents: () => void;
+}
+
+export interface StoreStats {
+  /** FUSE reads answered from the arena without waiting, and those that waited. */
+  readsCached: number;
+  readsWaited: number;
+  /** Reads answered with an error, and those given up by their reader (FUSE_INTERRUPT). */
+  readsFailed: number;
+  readsInterrupted: number;
+  /** Bytes answered to readers. */
+  bytesRead: number;
+  /** Reads waiting now, and how long the oldest of them has waited, in ms. */
+  readsWaiting: number;
+  oldestWaitMs: number;
+  /** The longest wait of any answered read so far, in ms. */
+  longestWaitMs: number;
+  slotsTotal: number;
+  slotsFree: number;
+  chunksPresent: number;
+  chunksInFlight: number;
+  chunksPublished: number;
+  chunksRejected: number;
+  chunksEvicted: number;
+  /** Chunks published by a prefetch that nobody waited for, and how many of them were read before they were evicted. */
+  chunksPrefetched: number;
+  chunksPrefetchedRead: number;
+}
+
+/** Result of `tryEvict`. */
+export const Evicted = { yes: 0, pinned: 1, referenced: 2, absent: 3 } as const;
+
+export interface Store {
+  /** Fills `out` with event triples; returns the number of events. Call until it returns 0. */
+  takeEvents(out: Int32Array): number;
+  /** Prefetch: puts an absent chunk in flight. Its slot; -1 no slot to spare; -2 present or in flight already. */
+  grant(chunk: number): number;
+  /** A slot for one more attempt at a chunk in flight; -1 when none is to spare (waiting readers come first). */
+  spare(): number;
+  /** Copies bytes into a slot that is yours. */
+  write(slot: number, offset: number, bytes: Uint8Array): void;
+  /** The slot holds all bytes of `chunk`: hands it to native, which verifies, decrypts and publishes it. An event follows. */
+  complete(chunk: number, slot: number): void;
+  /** Gives an unused slot back. */
+  drop(slot: number): void;
+  /** Takes an in-flight chunk that nobody waits for out of flight: true. False when a reader waits: go on fetching. */
+  release(chunk: number): boolean;
+  /** Answers all reads that wait for an in-flight chunk with `errno` (positive); the chunk is absent again. */
+  fail(chunk: number, errno: number): void;
+  /** Asks for one `touched` event when the chunk (present or in flight) is next read. */
+  mark(chunk: number): void;
+  /** Evicts a present chunk if it is not pinned and was not read since it was published or last refused. */
+  tryEvict(chunk: number): (typeof Evicted)[keyof typeof Evicted];
+  stats(): StoreStats;
+  /**
+   * Mounts a FUSE filesystem of one read-only file on `mountpoint` over raw /dev/fuse and starts its threads. Needs root.
+   * Once for each store. @throws Error with code of the system call.
+   */
+  mount(options: MountOptions): MountedSession;
+  /** Answers every waiting read with EIO, ends the finisher and the session's threads. The store is unusable afterwards. */
+  close(): void;
+}
+
+export interface MountOptions {
+  mountpoint: string;
+  /** Name of the one file, at most 255 bytes, no slash. */
+  fileName: string;
+  /** First column of /proc/mounts. */
+  source: string;
+  /** Session threads, each on a descriptor of its own (FUSE_DEV_IOC_CLONE). 1 to 16. */
+  threads: number;
+  /** Modification time of the file, seconds since 1970. */
+  mtime: number;
+}
+
+export interface MountedSession {
+  /** Device number of the mount: names its /sys/class/bdi/MAJOR:MINOR and /sys/fs/fuse/connections/MINOR. */
+  device: { major: number; minor: number };
+  /** What INIT settled; zero until the kernel has asked (it asks before the first read). */
+  protocol(): { major: number; minor: number; maxReadBytes: number };
+}
+
+export interface Binding {
+  createStore(options: StoreOptions): Store;
+  /** AES-XTS over whole 512-byte sectors, in place. `key` 32 or 64 bytes; first sector number >= 0. */
+  xts(data: Uint8Array, key: Uint8Array, firstSector: number, direction: 'encrypt' | 'decrypt'): void;
+  /** umount2(2) off the JavaScript thread. */
+  unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
+}
+
+let loaded: Binding | undefined;
+
+/** Loads the addon (native/build/tetherfs.node, or the file named by TETHERFS_ADDON: a build with sanitizers). */
+export function loadBinding(): Binding {
+  loaded ??= createRequire(import.meta.url)(
+    process.env['TETHERFS_ADDON'] ?? fileURLToPath(new URL('../../native/build/tetherfs.node', import.meta.url)),
+  ) as Binding;
+  return loaded;
+}
