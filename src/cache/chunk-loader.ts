@@ -1,0 +1,235 @@
+/**
+ * Brings chunks into the arena. Native says which chunks readers wait for; the loader puts them together into spans, has the
+ * members fetch them, and decides what to prefetch. Policy only: bytes pass through SpanTarget, order of eviction is
+ * EvictionOrder's, guesses are ReadAhead's.
+ */
+import pLimit from 'p-limit';
+import { errorCode } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { type ChunkIndex, chunkIndex, type ImageGeometry } from '../image/geometry.ts';
+import type { Collective, FetchPriority, SpanFetch } from '../members/contract.ts';
+import { type Store, StoreEvent } from '../native/binding.ts';
+import { EvictionOrder } from './eviction-order.ts';
+import { ReadAhead } from './read-ahead.ts';
+import { type SettlingSlots, SpanTarget, type SpanTargetParts } from './span-target.ts';
+import { coalesce, cut, type Span } from './spans.ts';
+
+const EIO = 5;
+const MiB = 1024 * 1024;
+
+/**
+ * Bytes of a demand span: small enough that one 1 MiB read of the kernel is spread over the members, large enough that the
+ * cost of a request does not show. bench/cold-sequential.ts.
+ */
+const demandSpanBytes = MiB / 4;
+/** Bytes of a prefetch span. bench/cold-sequential.ts. */
+const prefetchSpanBytes = MiB / 2;
+/** The widest read-ahead window, whatever the members would deliver. */
+const widestWindowBytes = 32 * MiB;
+/** Chunks taken in one go from native; more come in the next round of the same loop. */
+const eventBatch = 256;
+
+export interface ChunkLoaderParts {
+  store: Store;
+  geometry: ImageGeometry;
+  /** Slots of the arena. */
+  slots: number;
+  collective: Collective;
+  log: Log;
+  /** The FUSE session is over; `errno` 0 when it was unmounted. */
+  onSessionEnded: (errno: number) => void;
+}
+
+/** A span on its way. */
+interface Loading {
+  target: SpanTarget;
+  fetch: SpanFetch;
+}
+
+export class ChunkLoader {
+  readonly #parts: ChunkLoaderParts;
+  readonly #eviction: EvictionOrder;
+  readonly #readAhead: ReadAhead;
+  readonly #targetParts: SpanTargetParts;
+  readonly #settling: SettlingSlots = new Map();
+  /** Who brings a chunk that is in flight. */
+  readonly #loading = new Map<ChunkIndex, Loading>();
+  readonly #prefetchLimit = pLimit(1);
+  readonly #events = new Int32Array(3 * eventBatch);
+  readonly #demandSpan: number;
+  readonly #prefetchSpan: number;
+  /** Slots that the oldest waiting reader lacks. */
+  #slotsWanted = 0;
+  #closed = false;
+
+  constructor(parts: ChunkLoaderParts) {
+    const { store, geometry, slots } = parts;
+    this.#parts = parts;
+    this.#demandSpan = Math.max(1, demandSpanBytes / geometry.chunkSize);
+    this.#prefetchSpan = Math.max(1, prefetchSpanBytes / geometry.chunkSize);
+    this.#eviction = new EvictionOrder(store, slots);
+    this.#readAhead = new ReadAhead({
+      chunkCount: geometry.chunkCount,
+      initial: this.#demandSpan,
+      slack: 2 * (MiB / geometry.chunkSize),
+      streams: 16,
+    });
+    this.#targetParts = {
+      store,
+      geometry,
+      settling: this.#settling,
+      makeRoom: (count) => this.#eviction.makeRoom(count),
+    };
+  }
+
+  /** Handles all that native has to say. To be called whenever it says that there is something. */
+  drain(): void {
+    const demanded: { chunk: ChunkIndex; slot: number }[] = [];
+    const accesses: Span[] = [];
+    for (let count = this.#take(); count > 0; count = this.#take()) {
+      for (let index = 0; index < 3 * count; index += 3) {
+        const [kind, a = 0, b = 0] = this.#events.subarray(index, index + 3);
+        const chunk = chunkIndex(a);
+        switch (kind) {
+          case StoreEvent.granted:
+            demanded.push({ chunk, slot: b });
+            break;
+          case StoreEvent.promoted:
+            this.#loading.get(chunk)?.fetch.promote();
+            accesses.push({ first: chunk, count: 1 });
+            break;
+          case StoreEvent.touched:
+            accesses.push({ first: chunk, count: this.#prefetchSpan });
+            break;
+          case StoreEvent.published:
+            this.#published(chunk, b);
+            break;
+          case StoreEvent.surplus:
+            this.#settling.delete(b);
+            break;
+          case StoreEvent.rejected:
+            this.#rejected(chunk, b);
+            break;
+          case StoreEvent.slotsWanted:
+            this.#slotsWanted = a;
+            break;
+          case StoreEvent.sessionEnded:
+            this.#parts.onSessionEnded(a);
+            break;
+        }
+      }
+    }
+    if (this.#slotsWanted > 0) this.#slotsWanted -= this.#eviction.makeRoom(this.#slotsWanted);
+    accesses.push(...this.#demand(demanded));
+    for (const access of accesses) this.#accessed(access);
+  }
+
+  /** Stops prefetching and forgets what is under way; native's readers are the caller's business. */
+  close(): void {
+    this.#closed = true;
+    this.#prefetchLimit.clearQueue();
+    for (const { fetch } of new Set(this.#loading.values())) fetch.cancel();
+  }
+
+  /** What is under way and what waits for its turn, in spans. */
+  get prefetchQueue(): number {
+    return this.#prefetchLimit.pendingCount;
+  }
+
+  #take(): number {
+    return this.#parts.store.takeEvents(this.#events);
+  }
+
+  /** Starts fetching chunks that readers wait for. Returns the runs of chunks that were asked for. */
+  #demand(demanded: readonly { chunk: ChunkIndex; slot: number }[]): Span[] {
+    const slotOf = new Map(demanded.map(({ chunk, slot }) => [chunk, slot]));
+    const chunks = [...slotOf.keys()];
+    for (const span of coalesce(chunks, this.#demandSpan)) this.#start(span, slotOf, 'demand');
+    return coalesce(chunks, chunks.length);
+  }
+
+  #start(span: Span, slotOf: ReadonlyMap<ChunkIndex, number>, priority: FetchPriority): Promise<void> {
+    const slots: number[] = [];
+    for (let chunk: number = span.first; chunk < span.first + span.count; chunk++) {
+      const slot = slotOf.get(chunkIndex(chunk));
+      if (slot === undefined) throw new Error(`broken invariant: chunk ${chunk} was granted without a slot`);
+      slots.push(slot);
+    }
+    return this.#fetch(new SpanTarget(this.#targetParts, span, slots), priority);
+  }
+
+  async #fetch(target: SpanTarget, priority: FetchPriority): Promise<void> {
+    const range = target.missing();
+    if (range === undefined) return;
+    const chunks = target.missingChunks;
+    const loading = { target, fetch: this.#parts.collective.fetch(range, priority, target) };
+    for (const chunk of chunks) this.#loading.set(chunk, loading);
+    try {
+      await loading.fetch.done;
+    } catch (error) {
+      await this.#failed(target, priority, error);
+    } finally {
+      for (const chunk of chunks) if (this.#loading.get(chunk) === loading) this.#loading.delete(chunk);
+    }
+  }
+
+  /** A prefetch that nobody waits for is given up; one that somebody waits for goes on as demand; demand's failure is an I/O error. */
+  async #failed(target: SpanTarget, priority: FetchPriority, error: unknown): Promise<void> {
+    const { store, log } = this.#parts;
+    for (const chunk of target.missingChunks) {
+      if (priority === 'prefetch' && !store.release(chunk)) continue;
+      if (priority === 'demand') store.fail(chunk, EIO);
+      target.forget(chunk);
+    }
+    if (priority === 'demand') log.debug('reads failed', { code: errorCode(error) });
+    else if (!this.#closed) await this.#fetch(target, 'demand');
+  }
+
+  #published(chunk: ChunkIndex, slot: number): void {
+    this.#eviction.published(chunk);
+    const settled = this.#settling.get(slot);
+    this.#settling.delete(slot);
+    settled?.target.published(chunk);
+    this.#loading.get(chunk)?.fetch.progressed();
+  }
+
+  #rejected(chunk: ChunkIndex, slot: number): void {
+    const settled = this.#settling.get(slot);
+    this.#settling.delete(slot);
+    if (settled === undefined) this.#parts.store.drop(slot);
+    else settled.target.rejected(chunk, slot, settled.verdict);
+  }
+
+  #accessed(access: Span): void {
+    const window = this.#readAhead.accessed(access, this.#widestWindow());
+    if (window === undefined || this.#closed) return;
+    this.#prefetchLimit.concurrency = Math.max(1, this.#parts.collective.suggestedPrefetchSpans);
+    for (const piece of cut(window, this.#prefetchSpan)) {
+      void this.#prefetchLimit(() => this.#prefetch(piece));
+    }
+  }
+
+  /** Two rounds of what the members can have in flight, and never so much that read-ahead evicts its own chunks unread. */
+  #widestWindow(): number {
+    const { collective, geometry, slots } = this.#parts;
+    const useful = 2 * collective.suggestedPrefetchSpans * this.#prefetchSpan;
+    return Math.floor(Math.min(useful, widestWindowBytes / geometry.chunkSize, slots / 4));
+  }
+
+  /** Gets the chunks of a piece that are absent, as far as the arena has room. */
+  async #prefetch(piece: Span): Promise<void> {
+    if (this.#closed) return;
+    const { store } = this.#parts;
+    const slotOf = new Map<ChunkIndex, number>();
+    for (let chunk: number = piece.first; chunk < piece.first + piece.count; chunk++) {
+      let slot = store.grant(chunk);
+      if (slot === -1 && this.#slotsWanted === 0 && this.#eviction.makeRoom(1) > 0) slot = store.grant(chunk);
+      if (slot === -1) break;
+      if (slot >= 0) slotOf.set(chunkIndex(chunk), slot);
+    }
+    // The first chunk of a piece tells when the reader has come this far, and so when to read further ahead.
+    store.mark(piece.first);
+    const spans = coalesce([...slotOf.keys()], this.#prefetchSpan);
+    await Promise.all(spans.map((span) => this.#start(span, slotOf, 'prefetch')));
+  }
+}

@@ -1,0 +1,1 @@
+export { ChunkLoader, type ChunkLoaderParts } from './chunk-loader.ts';

@@ -1,0 +1,47 @@
+/**
+ * The command line: tetherfs COMMAND. Exit status: 0 done, 1 failed, 2 wrong usage; a failure is one line on standard error
+ * (docs/errors.md), with its causes below it when TETHERFS_DEBUG is set.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { z } from 'zod';
+import { describeError, TetherfsError } from '../base/errors.ts';
+import { daemonCommand } from './daemon.ts';
+import { imageCommand } from './image.ts';
+import { mountCommand, urlmountCommand } from './mount.ts';
+import { statusCommand } from './status.ts';
+import { unmountCommand } from './unmount.ts';
+
+const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')));
+
+const program = new Command('tetherfs')
+  .description(
+    'root images for diskless nodes: mounts one image that several HTTP servers serve, verified, as a local file',
+  )
+  .version(version)
+  .addCommand(mountCommand(version))
+  .addCommand(statusCommand())
+  .addCommand(unmountCommand())
+  .addCommand(imageCommand())
+  .addCommand(urlmountCommand(), { hidden: true })
+  .addCommand(daemonCommand(version), { hidden: true });
+exitByException(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else {
+    process.stderr.write(`tetherfs: ${describeError(error)}\n`);
+    if (process.env['TETHERFS_DEBUG'] || !(error instanceof TetherfsError)) console.error(error);
+    process.exitCode = error instanceof TetherfsError ? error.exitStatus : 1;
+  }
+}
+
+function exitByException(command: Command): void {
+  command.exitOverride();
+  command.commands.forEach(exitByException);
+}

@@ -1,0 +1,82 @@
+/** `tetherfs mount`, and `urlmount`, the same under the name and with the arguments of the program it replaces. */
+import { Command } from 'commander';
+import { UsageError } from '../base/errors.ts';
+import { createLog, type Log } from '../base/log.ts';
+import { startInBackground } from '../mount/background.ts';
+import { readFirstBytes } from '../mount/first-bytes.ts';
+import { stderrSink } from '../mount/log-sink.ts';
+import { imageFileName } from '../mount/open-image.ts';
+import type { MountOptions } from '../mount/options.ts';
+import { runDaemon } from '../mount/run.ts';
+import { addMountOptions, readMountOptions } from './mount-options.ts';
+
+export function mountCommand(version: string): Command {
+  return addMountOptions(new Command('mount'))
+    .description('show the image that the members serve as one read-only file in MOUNTPOINT')
+    .argument('<url-and-mountpoint...>', 'URL of the image on each member, then the directory to mount on')
+    .option('--foreground', 'stay in the foreground and log to standard error', false)
+    .usage('[options] URL... MOUNTPOINT')
+    .addHelpText(
+      'after',
+      `
+Returns 0 once the first bytes have been read through the mount; the daemon then lives in the background.
+
+Examples:
+  tetherfs mount --digest sha256:1f0c… http://10.0.0.1/confluent-public/os/demo/rootimg.sfs \\
+      http://10.0.0.2/confluent-public/os/demo/rootimg.sfs /mnt/remoteimg
+  tetherfs mount --ca-file ca.pem --key-file rootimg.key https://mgr/confluent-public/os/demo/rootimg.sfs /mnt/remoteimg
+  mount -o loop,ro /mnt/remoteimg/rootimg.sfs /mnt/root`,
+    )
+    .action(async (words: string[], flags: Record<string, unknown>) => {
+      const mountpoint = words.pop();
+      if (mountpoint === undefined || words.length === 0) {
+        throw new UsageError('give at least one URL and then the MOUNTPOINT: tetherfs mount URL... MOUNTPOINT');
+      }
+      const options = readMountOptions(words, mountpoint, flags);
+      if (flags['foreground'] === true) process.exitCode = await mountInForeground(options, version);
+      else await mountInBackground(options);
+    });
+}
+
+/** One pass over the members must fail within the patience of the boot script, which retries by itself. Seconds. */
+const urlmountTimeout = 15;
+
+export function urlmountCommand(): Command {
+  return new Command('urlmount')
+    .description('drop-in for confluent’s urlmount: urlmount URL... MOUNTPOINT')
+    .argument('<url-and-mountpoint...>', 'URLs (every word with a colon) and the directory to mount on')
+    .allowUnknownOption()
+    .helpOption('-h, --help')
+    .action(async (words: string[]) => {
+      const urls = words.filter((word) => word.includes(':'));
+      const mountpoint = words.findLast((word) => !word.includes(':') && !word.startsWith('-'));
+      if (urls.length === 0 || mountpoint === undefined) throw new UsageError('usage: urlmount URL... MOUNTPOINT');
+      const defaultFlags = addMountOptions(new Command()).opts();
+      await mountInBackground(
+        readMountOptions(urls, mountpoint, {
+          ...defaultFlags,
+          allowUnverified: true,
+          mountTimeout: urlmountTimeout,
+        }),
+      );
+    });
+}
+
+async function mountInBackground(options: MountOptions): Promise<void> {
+  await startInBackground({
+    script: process.argv[1] ?? '',
+    arguments: ['daemon', options.mountpoint],
+    options,
+    onLog: (line) => process.stderr.write(`${line}\n`),
+  });
+  await readFirstBytes(options.mountpoint, imageFileName(options.urls));
+}
+
+async function mountInForeground(options: MountOptions, version: string): Promise<number> {
+  const log = foregroundLog(options);
+  return runDaemon(options, version, log, () => readFirstBytes(options.mountpoint, imageFileName(options.urls)));
+}
+
+function foregroundLog({ logLevel, logFormat }: MountOptions): Log {
+  return createLog({ level: logLevel, format: logFormat, sink: stderrSink() });
+}

@@ -1,0 +1,32 @@
+/** `tetherfs status`. */
+import { Command } from 'commander';
+import { TetherfsError } from '../base/errors.ts';
+import { readStatus } from '../mount/control-client.ts';
+import { controlPathOf, controlPaths } from '../mount/control-path.ts';
+import { renderStatus } from '../mount/status-text.ts';
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('show members, cache and waiting reads of a mount; never touches the mount itself')
+    .argument('[mountpoint]', 'which mount; all of them when left out')
+    .option('--control <socket>', 'ask the daemon at this control socket')
+    .option('--json', 'print JSON: sizes in bytes, times in ms, rates in bytes a second', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tetherfs status
+  tetherfs status --json /mnt/remoteimg | jq '.members[] | {url, state}'
+
+Exit status: 0 all asked daemons answered, 1 one did not or there is none.`,
+    )
+    .action(async (mountpoint: string | undefined, flags: { control?: string; json: boolean }) => {
+      const named = flags.control ?? (mountpoint === undefined ? undefined : controlPathOf(mountpoint));
+      const paths = named === undefined ? controlPaths() : [named];
+      if (paths.length === 0) throw new TetherfsError('NO_DAEMON', 'no tetherfs mount on this machine');
+      for (const path of paths) {
+        const status = await readStatus(path);
+        process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : renderStatus(status));
+      }
+    });
+}

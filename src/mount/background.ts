@@ -1,0 +1,118 @@
+/**
+ * The daemon in the background: the same program started once more, in a session of its own, with nothing of the caller's
+ * terminal. The options go over its IPC channel; what it says while it starts is shown by the caller; when the mount is ready, or
+ * cannot be, the two part.
+ *
+ * argv[0] begins with '@' so that systemd's killing sprees at switch_root and shutdown pass it over (systemd's
+ * ROOT_STORAGE_DAEMONS).
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { z } from 'zod';
+import { errorCode, TetherfsError } from '../base/errors.ts';
+import { type MountOptions, mountOptionsSchema } from './options.ts';
+
+const daemonMessage = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('hello') }),
+  z.object({ kind: z.literal('log'), line: z.string() }),
+  z.object({ kind: z.literal('ready') }),
+  z.object({ kind: z.literal('failed'), code: z.string(), message: z.string(), exitStatus: z.number() }),
+]);
+export type DaemonMessage = z.infer<typeof daemonMessage>;
+
+export interface BackgroundStart {
+  /** Script to run and the arguments that make it a daemon. */
+  script: string;
+  arguments: readonly string[];
+  options: MountOptions;
+  /** Takes log lines of the starting daemon. */
+  onLog: (line: string) => void;
+}
+
+/** Resolves with the daemon's pid once it is ready. @throws TetherfsError as the daemon reported it, or DAEMON_DIED. */
+export function startInBackground({ script, arguments: extra, options, onLog }: BackgroundStart): Promise<number> {
+  const errors = openErrorOutput();
+  const child = spawn(process.execPath, [script, ...extra], {
+    argv0: '@tetherfs',
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', errors, errors, 'ipc'],
+  });
+  if (typeof errors === 'number') closeSync(errors);
+  return new Promise((resolve, reject) => {
+    child.on('error', (cause) =>
+      reject(new TetherfsError('DAEMON_DIED', `cannot start the daemon: ${cause.message}`, { cause })),
+    );
+    child.on('exit', (status, signal) =>
+      reject(
+        new TetherfsError(
+          'DAEMON_DIED',
+          `the daemon ended while starting (${signal ?? `status ${status}`}); see the kernel log`,
+        ),
+      ),
+    );
+    child.on('message', (raw) => {
+      const message = daemonMessage.parse(raw);
+      switch (message.kind) {
+        case 'hello':
+          child.send({ options });
+          break;
+        case 'log':
+          onLog(message.line);
+          break;
+        case 'failed':
+          child.removeAllListeners('exit');
+          reject(new TetherfsError(message.code, message.message, { exitStatus: message.exitStatus }));
+          break;
+        case 'ready':
+          child.removeAllListeners('exit');
+          child.disconnect();
+          child.unref();
+          resolve(child.pid ?? 0);
+          break;
+      }
+    });
+    const stop = (signal: NodeJS.Signals) => child.kill(signal);
+    process.once('SIGINT', stop);
+    process.once('SIGTERM', stop);
+  });
+}
+
+/** What V8 itself has to say before it dies belongs into the kernel log; nothing else writes there unasked. */
+function openErrorOutput(): number | 'ignore' {
+  try {
+    return openSync('/dev/kmsg', 'w');
+  } catch {
+    return 'ignore';
+  }
+}
+
+/** The daemon's side of the channel. */
+export interface Caller {
+  options: MountOptions;
+  say(message: DaemonMessage): void;
+}
+
+const startMessage = z.object({ options: mountOptionsSchema });
+
+/** Waits for the caller's options. A caller that goes away later, while the mount is not ready, does not end the daemon. */
+export function awaitCaller(): Promise<Caller> {
+  return new Promise((resolve, reject) => {
+    if (process.send === undefined) {
+      reject(new TetherfsError('NO_CALLER', 'this is started by "tetherfs mount", not by hand'));
+      return;
+    }
+    process.once('message', (raw) => {
+      const { options } = startMessage.parse(raw);
+      resolve({ options, say });
+    });
+    say({ kind: 'hello' });
+  });
+}
+
+function say(message: DaemonMessage): void {
+  if (process.connected !== true) return;
+  process.send?.(message, undefined, undefined, (error) => {
+    if (error !== null && errorCode(error) !== 'ERR_IPC_CHANNEL_CLOSED' && errorCode(error) !== 'EPIPE') throw error;
+  });
+}

@@ -1,0 +1,48 @@
+/**
+ * Settings of the kernel that belong to a mount. None is vital: what cannot be set is logged and left.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+
+/**
+ * KiB the kernel reads ahead on the mount. FUSE's max_pages alone leaves buffered reads at 128 KiB; with 1 MiB they arrive in the
+ * largest requests that the protocol has.
+ */
+const readAheadKiB = 1024;
+
+function bdiFile(device: { major: number; minor: number }): string {
+  return `/sys/class/bdi/${device.major}:${device.minor}/read_ahead_kb`;
+}
+
+export function raiseReadAhead(device: { major: number; minor: number }, log: Log): void {
+  try {
+    writeFileSync(bdiFile(device), `${readAheadKiB}\n`);
+  } catch (error) {
+    log.warn('cannot raise the kernel read-ahead of the mount; sequential reads are smaller', {
+      error: describeError(error),
+    });
+  }
+}
+
+export function currentReadAheadKiB(device: { major: number; minor: number }): number | undefined {
+  try {
+    return Number.parseInt(readFileSync(bdiFile(device), 'utf8'), 10);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A machine's root stands on the daemon: when memory runs out, everything else goes first. proc(5), oom_score_adj. */
+export function protectFromOomKiller(log: Log): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '-1000\n');
+  } catch (error) {
+    log.warn('cannot protect the daemon from the OOM killer', { error: describeError(error) });
+  }
+}
+
+/** Aborts a FUSE connection: every read that waits gets ECONNABORTED. Documentation/filesystems/fuse.rst. */
+export function abortConnection(device: { minor: number }): void {
+  writeFileSync(`/sys/fs/fuse/connections/${device.minor}/abort`, '1\n');
+}

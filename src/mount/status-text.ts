@@ -1,0 +1,49 @@
+/** The status for people: a few lines, then a table of the members. */
+import { formatSize } from './size.ts';
+import type { MemberLine, Status } from './status.ts';
+import { renderTable } from './text-table.ts';
+
+export function renderStatus(status: Status): string {
+  const { image, cache, reads, collective } = status;
+  const verified = image.digest === undefined ? 'not verified' : `verified against ${image.digest}`;
+  const lines = [
+    `${status.mountpoint}/${image.file}: ${formatSize(image.fileSize)}${image.decrypting ? ', decrypted here' : ''}, ${verified}`,
+    `reads: ${reads.cached} cached, ${reads.waited} waited, ${reads.failed} failed, ${reads.interrupted} given up; longest wait ${seconds(reads.longestWaitMs)}`,
+    reads.waiting > 0 && `WAITING: ${reads.waiting} reads, the oldest for ${seconds(reads.oldestWaitMs)}`,
+    collective.outageMs > 0 && `OUTAGE: no member has been usable for ${seconds(collective.outageMs)}`,
+    `cache: ${formatSize(cache.chunksPresent * cache.chunkSize)} of ${formatSize(cache.size)}; ${cache.chunksPublished} chunks fetched, ${cache.chunksRejected} refused, ${cache.chunksEvicted} evicted, ${cache.chunksPrefetched} prefetched (${cache.chunksPrefetchedRead} of them read)`,
+  ];
+  return `${lines.filter((line) => line !== false).join('\n')}\n${renderMembers(status.members)}\n`;
+}
+
+/** One line a member. */
+export function renderMembers(members: readonly MemberLine[]): string {
+  return renderTable(
+    ['member', 'state', 'bytes', 'requests', 'p50', 'p99', 'rate', 'hedges won', 'errors', 'why'],
+    members.map((member) => [
+      member.url,
+      member.state,
+      formatSize(member.bytes),
+      String(member.requests),
+      milliseconds(member.latencyP50Ms),
+      milliseconds(member.latencyP99Ms),
+      `${formatSize(member.throughput)}/s`,
+      `${member.hedgesWon}/${member.hedges}`,
+      errors(member),
+      member.reason,
+    ]),
+  );
+}
+
+function errors(member: MemberLine): string {
+  const kinds = Object.entries(member.errors).filter(([, count]) => count > 0);
+  return kinds.length === 0 ? '0' : kinds.map(([kind, count]) => `${count} ${kind}`).join(', ');
+}
+
+function milliseconds(value: number | undefined): string {
+  return value === undefined ? '-' : `${value.toFixed(1)} ms`;
+}
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,80 @@
+/**
+ * The status of a mount as `tetherfs status --json` prints it and the control socket serves it: one schema, for the daemon that
+ * makes it and the client that reads it. Sizes in bytes, times in ms, rates in bytes a second.
+ */
+import { z } from 'zod';
+import { memberStates } from '../members/contract.ts';
+
+const count = z.number().nonnegative();
+
+const memberSchema = z.object({
+  url: z.string(),
+  state: z.enum(memberStates),
+  reason: z.string(),
+  sinceMs: count,
+  scoreMs: count,
+  latencyP50Ms: count.optional(),
+  latencyP99Ms: count.optional(),
+  throughput: count,
+  inFlight: count,
+  connections: count,
+  requests: count,
+  bytes: count,
+  errors: z.record(z.string(), count),
+  hedges: count,
+  hedgesWon: count,
+});
+
+export const statusSchema = z.object({
+  version: z.string(),
+  pid: count,
+  mountpoint: z.string(),
+  uptimeMs: count,
+  /** `wait`: reads wait through an outage; `eio`: they fail after its time-out. */
+  onOutage: z.enum(['wait', 'eio']),
+  image: z.object({
+    file: z.string(),
+    /** Bytes as served, and bytes of the file shown. */
+    size: count,
+    fileSize: count,
+    /** `sha256:HEX`; absent when bytes are not verified. */
+    digest: z.string().optional(),
+    blockSize: count.optional(),
+    encrypted: z.boolean(),
+    decrypting: z.boolean(),
+  }),
+  members: z.array(memberSchema),
+  collective: z.object({
+    outageMs: count,
+    bytesWasted: count,
+    demandInFlight: count,
+    prefetchInFlight: count,
+  }),
+  cache: z.object({
+    size: count,
+    chunkSize: count,
+    slotsTotal: count,
+    slotsFree: count,
+    chunksPresent: count,
+    chunksInFlight: count,
+    chunksPublished: count,
+    chunksRejected: count,
+    chunksEvicted: count,
+    chunksPrefetched: count,
+    chunksPrefetchedRead: count,
+  }),
+  reads: z.object({
+    cached: count,
+    waited: count,
+    failed: count,
+    interrupted: count,
+    bytes: count,
+    waiting: count,
+    oldestWaitMs: count,
+    longestWaitMs: count,
+  }),
+  fuse: z.object({ protocol: z.string(), maxReadBytes: count, readAheadKiB: count.optional() }),
+  process: z.object({ residentBytes: count }),
+});
+export type Status = z.infer<typeof statusSchema>;
+export type MemberLine = z.infer<typeof memberSchema>;

@@ -1,0 +1,47 @@
+/**
+ * Unmounting from outside the daemon: the kernel is asked, and the daemon ends by itself when its mount is gone.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorCode, TetherfsError } from '../base/errors.ts';
+import { loadBinding } from '../native/binding.ts';
+import { controlPathOf } from './control-path.ts';
+
+/** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
+const goodbyeMs = 5000;
+
+/** @throws TetherfsError NOT_MOUNTED, MOUNT_IN_USE, or the daemon's failure to end. */
+export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<void> {
+  const mountpoint = resolve(path);
+  if (!isTetherfs(mountpoint)) throw new TetherfsError('NOT_MOUNTED', `${path} is not a mount of tetherfs`);
+  try {
+    await loadBinding().unmount(mountpoint, mode);
+  } catch (cause) {
+    if (errorCode(cause) === 'EBUSY') {
+      throw new TetherfsError('MOUNT_IN_USE', `${path} is in use: end its users ("fuser -vm ${path}") or give --lazy`, {
+        cause,
+      });
+    }
+    if (errorCode(cause) === 'EPERM') throw new TetherfsError('NOT_ROOT', 'only root can unmount it', { cause });
+    throw cause;
+  }
+  if (mode === 'lazy') return;
+  const control = controlPathOf(mountpoint);
+  const patience = performance.now() + goodbyeMs;
+  while (existsSync(control) && performance.now() < patience) await sleep(10);
+}
+
+/** Looks into /proc/self/mountinfo, so that a mount that hangs is not touched. proc(5). */
+function isTetherfs(mountpoint: string): boolean {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .some((line) => {
+      const [, , , , mountedOn = ''] = line.split(' ');
+      return unescapeOctal(mountedOn) === mountpoint && line.includes(' - fuse.tetherfs ');
+    });
+}
+
+function unescapeOctal(text: string): string {
+  return text.replace(/\\(\d{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}
