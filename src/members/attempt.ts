@@ -1,0 +1,212 @@
+/**
+ * One attempt at a span: one range request to one member, its bytes given to one sink. It keeps the member's books (queue,
+ * latency, throughput) and forgives an idle connection that the server closed at the moment of its reuse: that is HTTP's
+ * race, not the member's fault, and is repeated once on a fresh connection.
+ */
+import type { ByteRange } from '../base/byte-range.ts';
+import type { TimeSource } from '../base/time-source.ts';
+import type { Connection } from './connections.ts';
+import type { AttemptSink } from './contract.ts';
+import { overdueAfter, stallAfter } from './deadlines.ts';
+import type { MemberFault } from './errors.ts';
+import type { Get } from './http-get.ts';
+import type { Member } from './member.ts';
+import { requestRange } from './range-request.ts';
+
+/** `retry`: the one before failed or stalled. `hedge`: the one before is merely late. */
+export type AttemptRole = 'first' | 'retry' | 'hedge';
+
+/** A loser with no more than this still to come is read to its end: that is cheaper than a new connection. */
+const drainBytes = 262_144;
+/** … but not for longer than this. */
+const drainMs = 1_000;
+/** An attempt that stands still this many stalls long is given up even while its member delivers on other connections. */
+const ownStalls = 4;
+/** Transfers smaller than this tell latency, not throughput. */
+const throughputSampleBytes = 65_536;
+
+export interface AttemptListener {
+  /** Every byte was handed to the sink. */
+  onDelivered(attempt: Attempt): void;
+  onFault(attempt: Attempt, fault: MemberFault): void;
+}
+
+export interface AttemptOptions {
+  member: Member;
+  imageSize: number;
+  range: ByteRange;
+  role: AttemptRole;
+  /** Take no idle connection: the one in use stalled. */
+  fresh: boolean;
+  /** Stretches the deadlines: doubled each time that the only member left is asked once more. */
+  patience: number;
+  sink: AttemptSink;
+  time: TimeSource;
+  listener: AttemptListener;
+}
+
+export class Attempt {
+  readonly member: Member;
+  readonly range: ByteRange;
+  readonly role: AttemptRole;
+  readonly startedAt: number;
+  /** Set by the fetch when it gave up waiting; progress clears it. */
+  stalled = false;
+  /** Bytes handed to the sink. */
+  received = 0;
+  readonly #options: AttemptOptions;
+  readonly #overdueAt: number;
+  #connection: Connection;
+  #get: Get;
+  #lastProgress: number;
+  #sentAt: number;
+  #firstByte: { at: number; memberBytes: number } | undefined;
+  #phase: 'live' | 'draining' | 'over' = 'live';
+  /** Of the range, what the member still owes. */
+  #due: number;
+  #mayForgive: boolean;
+
+  constructor(options: AttemptOptions) {
+    const { member, range, role, time } = options;
+    this.#options = options;
+    this.member = member;
+    this.range = range;
+    this.role = role;
+    this.startedAt = this.#lastProgress = this.#sentAt = time.now();
+    this.#overdueAt = this.startedAt + options.patience * overdueAfter(member.expectedMs(range.length));
+    this.#due = range.length;
+    member.requests++;
+    member.inFlight++;
+    member.queuedBytes += range.length;
+    if (role === 'hedge') member.hedges++;
+    this.#connection = options.fresh ? member.pool.takeFresh() : member.pool.take();
+    this.#mayForgive = this.#connection.established;
+    this.#get = this.#request();
+  }
+
+  /** Whether a body byte has come. */
+  get begun(): boolean {
+    return this.#firstByte !== undefined;
+  }
+
+  /** When this attempt is to be called stalled if nothing comes of it or its member until then. */
+  get stalledAt(): number {
+    return Math.min(this.memberStalledAt, this.#lastProgress + ownStalls * this.#stallMs, this.#overdueAt);
+  }
+
+  /** When the member as a whole, not only this attempt, is to be called stalled. */
+  get memberStalledAt(): number {
+    return Math.max(this.#lastProgress, this.member.lastProgress) + this.#stallMs;
+  }
+
+  get #stallMs(): number {
+    return this.#options.patience * stallAfter(this.member.speed.window);
+  }
+
+  /** Nobody needs it any more: silent from here on, its sink closed. Reads the rest when that is cheap, else hangs up. */
+  abandon(): void {
+    if (this.#phase !== 'live') return;
+    this.#options.sink.close();
+    if (this.begun && !this.stalled && this.#due <= drainBytes) {
+      this.#phase = 'draining';
+      this.#options.time.after(drainMs, () => this.#hangUp());
+    } else {
+      this.#hangUp();
+    }
+  }
+
+  /** Silent from here on, its sink and its connection closed. */
+  kill(): void {
+    if (this.#phase === 'live') this.#options.sink.close();
+    this.#hangUp();
+  }
+
+  #request(): Get {
+    const { member, imageSize, time } = this.#options;
+    return requestRange(
+      this.#connection,
+      { url: member.url, range: this.range, imageSize, pin: member.pin },
+      {
+        onStep: () => this.#progress(),
+        onSent: () => {
+          this.#sentAt = time.now();
+          this.#progress();
+        },
+        onHead: () => this.#progress(),
+        onData: (bytes) => this.#data(bytes),
+        onEnd: () => this.#end(),
+        onFault: (fault) => this.#fault(fault),
+      },
+    );
+  }
+
+  #progress(): void {
+    this.#lastProgress = this.member.lastProgress = this.#options.time.now();
+    this.stalled = false;
+  }
+
+  #data(bytes: Uint8Array): void {
+    const { member, time, sink } = this.#options;
+    this.#progress();
+    member.bytes += bytes.length;
+    if (this.#firstByte === undefined) {
+      this.#firstByte = { at: time.now(), memberBytes: member.bytes };
+      member.speed.recordLatency(time.now() - this.#sentAt, time.now());
+    }
+    member.queuedBytes -= bytes.length;
+    this.#due -= bytes.length;
+    if (this.#phase !== 'live') return;
+    this.received += bytes.length;
+    sink.write(bytes);
+  }
+
+  #end(): void {
+    const { member, sink, listener } = this.#options;
+    const wasLive = this.#phase === 'live';
+    this.#sampleThroughput();
+    this.#settle();
+    member.pool.giveBack(this.#connection);
+    if (!wasLive) return;
+    sink.close();
+    listener.onDelivered(this);
+  }
+
+  #fault(fault: MemberFault): void {
+    const { member, sink, listener } = this.#options;
+    member.pool.discard(this.#connection);
+    if (this.#mayForgive && fault.kind === 'reset' && this.#phase === 'live') {
+      this.#mayForgive = false;
+      this.#connection = member.pool.takeFresh();
+      this.#get = this.#request();
+      return;
+    }
+    const wasLive = this.#phase === 'live';
+    this.#settle();
+    if (!wasLive) return;
+    sink.close();
+    listener.onFault(this, fault);
+  }
+
+  #hangUp(): void {
+    if (this.#phase === 'over') return;
+    this.#get.abort();
+    this.#sampleThroughput();
+    this.#settle();
+    this.member.pool.discard(this.#connection);
+  }
+
+  #settle(): void {
+    this.#phase = 'over';
+    this.member.inFlight--;
+    this.member.queuedBytes -= this.#due;
+    this.#due = 0;
+  }
+
+  /** What the member delivered over all its connections after the first piece of this body. */
+  #sampleThroughput(): void {
+    if (this.#firstByte === undefined) return;
+    const now = this.#options.time.now();
+    const moved = this.member.bytes - this.#firstByte.memberBytes;
+    if (moved >= throughputSampleBytes) this.member.speed.recordTransfer(moved, now - this.#firstByte.at, now);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * The collective: wires members, health, probes, outage and fetches together. It alone turns what happens to a member into
+ * its state, and says each change of state once on the log.
+ */
+import type { ByteRange } from '../base/byte-range.ts';
+import type { Log } from '../base/log.ts';
+import type { TimeSource } from '../base/time-source.ts';
+import type { Collective, CollectiveStatus, FetchPriority, FetchTarget, MemberState, SpanFetch } from './contract.ts';
+import type { MemberFault, OutageError } from './errors.ts';
+import { type FetchWorld, HedgedFetch } from './fetch.ts';
+import { HedgeBudget } from './hedge-budget.ts';
+import { judge, type Observation, type Verification } from './identity.ts';
+import type { Member } from './member.ts';
+import { Outage, type OutagePolicy } from './outage.ts';
+import { Prober } from './prober.ts';
+import { healthiest, select } from './selection.ts';
+
+export interface CollectiveOptions {
+  members: readonly Member[];
+  verification: Verification | undefined;
+  onOutage: OutagePolicy;
+  log: Log;
+  time: TimeSource;
+  /** A member answered a probe before the image was chosen. */
+  onCandidate: (member: Member, observation: Observation) => void;
+  /** A member failed a probe before the image was chosen. */
+  onUnanswered: (member: Member) => void;
+}
+
+/** Prefetch: at least this many spans for each member that is up, at most that many; in between what fills its pipe. */
+const fewestSpans = 2;
+const mostSpans = 8;
+const usualSpanBytes = 1_048_576;
+
+export class MemberCollective implements Collective, FetchWorld {
+  readonly time: TimeSource;
+  readonly budget = new HedgeBudget();
+  readonly #members: readonly Member[];
+  readonly #options: CollectiveOptions;
+  readonly #prober: Prober;
+  readonly #outage: Outage;
+  readonly #fetches = new Set<HedgedFetch>();
+  readonly #waiting = new Set<HedgedFetch>();
+  #image: Observation | undefined;
+  #bytesWasted = 0;
+  #wakeScheduled = false;
+  #closed = false;
+
+  constructor(options: CollectiveOptions) {
+    const { members, verification, onOutage, log, time } = options;
+    this.time = time;
+    this.#members = members;
+    this.#options = options;
+    this.#outage = new Outage({
+      policy: onOutage,
+      log,
+      time,
+      reasons: () => this.reasons(),
+      onExpired: () => this.#wake(),
+    });
+    this.#prober = new Prober({
+      members,
+      time,
+      verification,
+      urgent: () => this.#image === undefined || this.#outage.present,
+      onObserved: (member, observation) => this.#onObserved(member, observation),
+      onFault: (member, fault) => this.#onProbeFault(member, fault),
+    });
+  }
+
+  /** Asks all members who they are. */
+  start(): void {
+    this.#prober.start();
+  }
+
+  /** Settles what the image is, and judges the members that have answered by it. */
+  identify(image: Observation, answered: ReadonlyMap<Member, Observation>): void {
+    this.#image = image;
+    for (const [member, observation] of answered) this.#onObserved(member, observation);
+    for (const member of this.#members) {
+      this.#prober.schedule(member);
+      const { state, reason } = member.health;
+      if (state === 'down') this.#options.log.warn('member is not used yet', { member: member.url.text, reason });
+    }
+  }
+
+  get imageSize(): number {
+    if (this.#image === undefined) throw new Error('a fetch began before the image was identified');
+    return this.#image.imageSize;
+  }
+
+  fetch(_span: ByteRange, priority: FetchPriority, target: FetchTarget): SpanFetch {
+    const fetch = new HedgedFetch(priority, target, this);
+    this.#fetches.add(fetch);
+    this.budget.deposit();
+    if (this.#closed) fetch.cancel();
+    else fetch.advance();
+    return fetch;
+  }
+
+  get suggestedPrefetchSpans(): number {
+    const serving = healthiest(this.#members);
+    const spans = serving.map(({ speed }) => {
+      const inThePipe = (speed.throughput * speed.latencyMs) / 1000 / usualSpanBytes;
+      return Math.min(fewestSpans + Math.ceil(inThePipe), mostSpans);
+    });
+    return Math.max(
+      1,
+      spans.reduce((sum, count) => sum + count, 0),
+    );
+  }
+
+  status(): CollectiveStatus {
+    const demand = [...this.#fetches].filter(({ priority }) => priority === 'demand').length;
+    return {
+      members: this.#members.map((member) => member.status()),
+      bytesWasted: this.#bytesWasted,
+      outageMs: this.#outage.ms,
+      demandInFlight: demand,
+      prefetchInFlight: this.#fetches.size - demand,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#prober.close();
+    this.#outage.cancel();
+    for (const fetch of this.#fetches) fetch.cancel();
+    for (const member of this.#members) member.pool.close();
+  }
+
+  /** Every member with why it is not up, on one line. */
+  reasons(): string {
+    return this.#members.map(({ url, health }) => `${url.text} (${health.state}: ${health.reason})`).join('; ');
+  }
+
+  // What a fetch asks for: see FetchWorld.
+
+  pick(bytes: number, except: readonly Member[]): Member | undefined {
+    const candidates = this.#members.filter((member) => !except.includes(member));
+    return select(candidates, bytes, this.time.random());
+  }
+
+  refusal(priority: FetchPriority): OutageError | undefined {
+    return this.#outage.refusal(priority);
+  }
+
+  wait(fetch: HedgedFetch): void {
+    this.#waiting.add(fetch);
+  }
+
+  onDelivered(member: Member): void {
+    this.#note(member, () => member.health.delivered(this.time.now()));
+    this.#wake();
+  }
+
+  onFault(member: Member, fault: MemberFault, range: ByteRange): void {
+    member.count(fault.kind);
+    if (fault.kind === 'corrupt') member.corruptRange = range;
+    this.#options.log.debug('an attempt failed', { fault: fault.message });
+    this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
+    this.#wake();
+  }
+
+  onSettled(fetch: HedgedFetch, wasted: number): void {
+    this.#fetches.delete(fetch);
+    this.#waiting.delete(fetch);
+    this.#bytesWasted += wasted;
+    this.#wake();
+  }
+
+  // What the probes find.
+
+  #onObserved(member: Member, observation: Observation): void {
+    const { verification, onCandidate } = this.#options;
+    const refusal = judge(member.url.text, observation, this.#image, verification);
+    if (refusal !== undefined) {
+      if (refusal.fault.kind === 'corrupt') member.corruptRange = refusal.range;
+      this.#onProbeFault(member, refusal.fault);
+      return;
+    }
+    if (this.#image === undefined) {
+      onCandidate(member, observation);
+      return;
+    }
+    member.pin = observation.pin;
+    member.corruptRange = undefined;
+    this.#note(member, () => member.health.identified(this.time.now()));
+    this.#wake();
+  }
+
+  #onProbeFault(member: Member, fault: MemberFault): void {
+    member.count(fault.kind);
+    member.health.probeFailed();
+    this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
+    if (this.#image === undefined) this.#options.onUnanswered(member);
+  }
+
+  /** Applies a change of health; when the state changed: says so, probes accordingly, and sees whether anyone is left. */
+  #note(member: Member, change: () => boolean): void {
+    const was = member.state;
+    if (!change()) return;
+    const { state, reason } = member.health;
+    this.#report(member, was, state, reason);
+    this.#prober.schedule(member);
+    if (this.#image === undefined) return;
+    if (healthiest(this.#members).length > 0) this.#outage.end();
+    else this.#beginOutage();
+  }
+
+  #report(member: Member, was: MemberState, state: MemberState, reason: string): void {
+    const { log } = this.#options;
+    const fields = { member: member.url.text, was };
+    if (state === 'up') log.info('member is up', fields);
+    else log.warn(`member is ${state}`, { ...fields, reason });
+  }
+
+  #beginOutage(): void {
+    if (this.#outage.present) return;
+    this.#outage.begin();
+    for (const member of this.#members) this.#prober.schedule(member);
+    this.#wake();
+  }
+
+  /** Lets waiting fetches look again, those that somebody waits for first. Later, so that no fetch re-enters another. */
+  #wake(): void {
+    if (this.#wakeScheduled || this.#waiting.size === 0) return;
+    this.#wakeScheduled = true;
+    queueMicrotask(() => {
+      this.#wakeScheduled = false;
+      const waiting = [...this.#waiting];
+      this.#waiting.clear();
+      for (const priority of ['demand', 'prefetch'] as const) {
+        for (const fetch of waiting) if (fetch.priority === priority) fetch.advance();
+      }
+    });
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * When late is late, from a member's own distribution of times to first byte. All in ms. What happens when each fires is in
+ * docs/members-and-hedging.md.
+ */
+import type { LatencyWindow } from './latency.ts';
+
+/** Before a member's first sample: a WAN's round trip and TLS fit, and a black hole costs no more than this. */
+const untriedStallMs = 1_000;
+const untriedHedgeMs = 50;
+/** Below this a stall is not told from a server's busy disk or a busy CPU of ours. */
+const shortestStallMs = 50;
+/** 4 x p99 is far beyond the usual, and this long is too long for a reader in any case … */
+const longestStallMs = 150;
+/** … except with a member whose usual answers take longer. */
+const slowMemberFactor = 1.5;
+
+/** No progress at all for this long: the member is suspect, and its spans are retried elsewhere. */
+export function stallAfter(window: LatencyWindow): number {
+  const p99 = window.quantile(0.99);
+  if (p99 === undefined) return untriedStallMs;
+  return Math.max(Math.min(4 * p99, longestStallMs), slowMemberFactor * p99, shortestStallMs);
+}
+
+/** No first byte for this long after the start: a hedge is sent, if the budget has one. */
+export function hedgeAfter(window: LatencyWindow): number {
+  const p50 = window.quantile(0.5);
+  const p95 = window.quantile(0.95);
+  if (p50 === undefined || p95 === undefined) return untriedHedgeMs;
+  return Math.max(p95, 2 * p50 + 5);
+}
+
+/** A span that takes longer than this from start to end crawls, whatever its progress: it is retried elsewhere. */
+export function overdueAfter(expectedMs: number): number {
+  return Math.max(1_000, 4 * expectedMs);
+}

@@ -1,0 +1,68 @@
+/**
+ * What can go wrong with a member, and with all of them. A `MemberFault` is one failed exchange with one member: it is
+ * counted under its kind, moves the member's health (health.ts), and is seen by a user only in the log and the status. The
+ * others end something the user asked for.
+ */
+import { TetherfsError } from '../base/errors.ts';
+
+export const faultKinds = [
+  'resolve', // the name has no address
+  'connect', // no TCP connection: refused, unreachable
+  'tls', // no TLS session: untrusted, for another name, or outside its validity
+  'reset', // the connection broke
+  'protocol', // what came is not HTTP/1.1
+  'timeout', // no progress, or far too slow
+  'status', // 4xx, 5xx, or anything else that is not 206
+  'redirect', // 3xx: a member serves the image itself
+  'no-ranges', // 200 with the whole file for a part of it
+  'encoding', // the body is compressed or multipart
+  'content-range', // Content-Range is missing or not what was asked for
+  'short-body', // fewer bytes than announced
+  'long-body', // more bytes than asked for
+  'size', // the file has another size
+  'changed', // ETag or Last-Modified are not those it was identified with
+  'identity', // first or last bytes are not the image's
+  'corrupt', // the digest says that its bytes are wrong
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+/** One failed exchange with one member. The message names the member; `what` is the same without it. */
+export class MemberFault extends TetherfsError {
+  readonly kind: FaultKind;
+  readonly what: string;
+
+  constructor(kind: FaultKind, member: string, what: string, options: { offset?: number; cause?: unknown } = {}) {
+    const where = options.offset === undefined ? member : `${member} at offset ${options.offset}`;
+    super(`MEMBER_${kind.toUpperCase().replaceAll('-', '_')}`, `${where}: ${what}`, { cause: options.cause });
+    this.kind = kind;
+    this.what = what;
+  }
+}
+
+/** No member is usable. A prefetch gets it at once, a demand when `--on-outage eio` and its time-out ran out. */
+export class OutageError extends TetherfsError {
+  constructor(reasons: string) {
+    super('OUTAGE', `no member of the collective is usable: ${reasons}`);
+  }
+}
+
+/** The fetch was cancelled by whoever asked for it, or the collective was closed. */
+export class FetchCancelled extends TetherfsError {
+  constructor() {
+    super('FETCH_CANCELLED', 'the fetch was cancelled');
+  }
+}
+
+/** `--mount-timeout` ran out before any member served the image. */
+export class NoMemberError extends TetherfsError {
+  constructor(reasons: string) {
+    super('NO_MEMBER', `no member serves the image: ${reasons}`);
+  }
+}
+
+/** A digest is known, but no member serves a hash tree that belongs to it. */
+export class NoValidTreeError extends TetherfsError {
+  constructor(reasons: string) {
+    super('NO_VALID_TREE', `no member serves the hash tree of the digest: ${reasons}`);
+  }
+}

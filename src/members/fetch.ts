@@ -1,0 +1,268 @@
+/**
+ * Getting one span: a first attempt at the best member; a hedge when its first byte is later than this member's usual; a
+ * retry elsewhere when it fails, stalls or turns out wrong. At most two copies are under way at once. The fetch is over when
+ * the target misses nothing any more, which may be a while after the last byte came, because bytes are verified meanwhile.
+ *
+ * Every decision is taken in one place, `#advance`, from what is true at that moment; everything that happens (a fault, an
+ * alarm, a verdict, a member that came back) merely calls it.
+ */
+import type { ByteRange } from '../base/byte-range.ts';
+import type { TimeSource } from '../base/time-source.ts';
+import { afterPoll } from './after-poll.ts';
+import { Attempt, type AttemptRole } from './attempt.ts';
+import type { FetchPriority, FetchTarget, SpanFetch } from './contract.ts';
+import { hedgeAfter } from './deadlines.ts';
+import { FetchCancelled, MemberFault, type OutageError } from './errors.ts';
+import type { HedgeBudget } from './hedge-budget.ts';
+import type { Member } from './member.ts';
+
+/** Two copies under way at once, not more. */
+const mostCopies = 2;
+/** When the target has no storage for a copy although none is under way: ask again after this, in ms. */
+const storageRetryMs = 5;
+/** Attempts before a failing fetch slows down; then the pause doubles from the first to the longest, in ms. */
+const quickAttempts = 4;
+const firstPauseMs = 10;
+const longestPauseMs = 500;
+/** How far the deadlines stretch when the only member left is asked again and again. */
+const mostPatience = 64;
+
+/** What a fetch needs of the collective. */
+export interface FetchWorld {
+  readonly imageSize: number;
+  readonly time: TimeSource;
+  readonly budget: HedgeBudget;
+  /** The member for `bytes` more, none of `except`. */
+  pick(bytes: number, except: readonly Member[]): Member | undefined;
+  onFault(member: Member, fault: MemberFault, range: ByteRange): void;
+  onDelivered(member: Member): void;
+  /** Why a fetch of this priority may not wait for a member now; undefined when it may. */
+  refusal(priority: FetchPriority): OutageError | undefined;
+  /** Wakes the fetch when a member comes back or gets room, and when waiting is no longer allowed. */
+  wait(fetch: HedgedFetch): void;
+  /** The fetch is over; `wasted` bytes were received in vain. */
+  onSettled(fetch: HedgedFetch, wasted: number): void;
+}
+
+export class HedgedFetch implements SpanFetch {
+  readonly done: Promise<void>;
+  readonly #target: FetchTarget;
+  readonly #world: FetchWorld;
+  readonly #settle = Promise.withResolvers<void>();
+  readonly #wanted: number;
+  #priority: FetchPriority;
+  #settled = false;
+  #live: Attempt[] = [];
+  /** It delivered everything; its verdict is awaited. */
+  #delivered: Attempt | undefined;
+  #attempts = 0;
+  #received = 0;
+  #patience = 1;
+  #notBefore = 0;
+  #hedgeSpent = false;
+  #cancelAlarm: () => void = () => {};
+
+  constructor(priority: FetchPriority, target: FetchTarget, world: FetchWorld) {
+    this.#priority = priority;
+    this.#target = target;
+    this.#world = world;
+    this.#wanted = target.missing()?.length ?? 0;
+    this.done = this.#settle.promise;
+    // a caller may drop the promise of a fetch that it cancels
+    this.done.catch(() => {});
+  }
+
+  get priority(): FetchPriority {
+    return this.#priority;
+  }
+
+  /** Begins, or goes on after a wait. */
+  advance(): void {
+    if (!this.#settled) this.#advance();
+  }
+
+  promote(): void {
+    if (this.#priority === 'demand' || this.#settled) return;
+    this.#priority = 'demand';
+    this.#advance();
+  }
+
+  progressed(): void {
+    if (!this.#settled && this.#target.missing() === undefined) this.#finish();
+  }
+
+  cancel(): void {
+    this.#finish(new FetchCancelled());
+  }
+
+  #advance(): void {
+    this.#cancelAlarm();
+    const missing = this.#target.missing();
+    if (missing === undefined) this.#finish();
+    else if (this.#delivered === undefined) this.#pursue(missing);
+  }
+
+  #pursue(missing: ByteRange): void {
+    const now = this.#world.time.now();
+    this.#judgeStalls(now);
+    const working = this.#live.find((attempt) => !attempt.stalled);
+    if (working !== undefined) {
+      if (this.#hedgeAt(working) <= now) this.#hedge(missing);
+    } else if (now >= this.#notBefore) {
+      this.#start(this.#attempts === 0 ? 'first' : 'retry', missing);
+    }
+    this.#alarmForDeadlines();
+  }
+
+  #judgeStalls(now: number): void {
+    for (const attempt of this.#live) {
+      if (attempt.stalled || now < attempt.stalledAt) continue;
+      attempt.stalled = true;
+      const { member, range } = attempt;
+      const offset = range.offset + attempt.received;
+      const waited = Math.round(now - attempt.startedAt);
+      const fault = new MemberFault('timeout', member.url.text, `no progress (${waited} ms after the request)`, {
+        offset,
+      });
+      if (now >= attempt.memberStalledAt) this.#world.onFault(member, fault, range);
+      else member.count('timeout');
+    }
+  }
+
+  #start(role: AttemptRole, missing: ByteRange): void {
+    const world = this.#world;
+    const busy = this.#live.map(({ member }) => member);
+    const other = world.pick(missing.length, busy);
+    const member = other ?? (role === 'hedge' ? undefined : world.pick(missing.length, []));
+    if (member === undefined) {
+      if (role !== 'hedge') this.#waitForMember();
+      return;
+    }
+    // only stalled attempts are under way when a retry starts: the oldest makes room
+    if (this.#live.length >= mostCopies) this.#giveUp(this.#live[0]);
+    // the only member left gets a fresh connection instead of the stalled one, and more time
+    const replaces = this.#live.find((attempt) => attempt.member === member);
+    if (replaces !== undefined) {
+      this.#giveUp(replaces);
+      this.#patience = Math.min(this.#patience * 2, mostPatience);
+    }
+    const verdict = { corrupt: (range: ByteRange) => this.#onCorrupt(attempt, member, range) };
+    let sink = this.#target.open(missing, verdict);
+    if (sink === undefined && role !== 'hedge') {
+      this.#giveUp(this.#live[0]);
+      sink = this.#target.open(missing, verdict);
+    }
+    if (sink === undefined) {
+      if (role !== 'hedge') this.#notBefore = world.time.now() + storageRetryMs;
+      return;
+    }
+    this.#attempts++;
+    if (this.#attempts >= quickAttempts) this.#notBefore = world.time.now() + this.#pauseMs();
+    const attempt: Attempt = new Attempt({
+      member,
+      imageSize: world.imageSize,
+      range: missing,
+      role,
+      fresh: replaces !== undefined,
+      patience: this.#patience,
+      sink,
+      time: world.time,
+      listener: {
+        onDelivered: () => this.#onDelivered(attempt),
+        onFault: (_attempt, fault) => this.#onFault(attempt, fault),
+      },
+    });
+    this.#live.push(attempt);
+  }
+
+  #hedge(missing: ByteRange): void {
+    this.#hedgeSpent = true;
+    const busy = this.#live.map(({ member }) => member);
+    if (this.#world.pick(missing.length, busy) === undefined || !this.#world.budget.take()) return;
+    this.#start('hedge', missing);
+  }
+
+  /** When a hedge is due for the one attempt that works; never again once one was considered, or for a prefetch. */
+  #hedgeAt(working: Attempt): number {
+    const alone = this.#live.length === 1;
+    if (this.#priority !== 'demand' || this.#hedgeSpent || !alone || working.begun) return Number.POSITIVE_INFINITY;
+    return working.startedAt + hedgeAfter(working.member.speed.window);
+  }
+
+  #pauseMs(): number {
+    return Math.min(firstPauseMs * 2 ** (this.#attempts - quickAttempts), longestPauseMs);
+  }
+
+  #giveUp(attempt: Attempt | undefined): void {
+    if (attempt === undefined) return;
+    this.#drop(attempt);
+    attempt.kill();
+  }
+
+  #drop(attempt: Attempt): void {
+    this.#live = this.#live.filter((other) => other !== attempt);
+    this.#received += attempt.received;
+  }
+
+  #waitForMember(): void {
+    const refusal = this.#world.refusal(this.#priority);
+    if (refusal !== undefined) this.#finish(refusal);
+    else this.#world.wait(this);
+  }
+
+  #onDelivered(attempt: Attempt): void {
+    if (this.#settled) return;
+    this.#drop(attempt);
+    if (attempt.role === 'hedge') attempt.member.hedgesWon++;
+    this.#delivered = attempt;
+    this.#world.onDelivered(attempt.member);
+    this.#advance();
+  }
+
+  #onFault(attempt: Attempt, fault: MemberFault): void {
+    if (this.#settled) return;
+    this.#drop(attempt);
+    this.#world.onFault(attempt.member, fault, attempt.range);
+    this.#advance();
+  }
+
+  /** May come long after the attempt ended, even after the fetch did: the member is fenced all the same. */
+  #onCorrupt(attempt: Attempt, member: Member, range: ByteRange): void {
+    const fault = new MemberFault('corrupt', member.url.text, 'serves bytes that do not match the digest', {
+      offset: range.offset,
+    });
+    this.#world.onFault(member, fault, range);
+    if (this.#settled) return;
+    if (this.#delivered === attempt) this.#delivered = undefined;
+    if (this.#live.includes(attempt)) this.#giveUp(attempt);
+    this.#advance();
+  }
+
+  #finish(error?: Error): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#cancelAlarm();
+    const losers = this.#live;
+    for (const attempt of losers) {
+      this.#drop(attempt);
+      attempt.abandon();
+    }
+    const used = this.#wanted - (this.#target.missing()?.length ?? 0);
+    this.#world.onSettled(this, Math.max(0, this.#received - used));
+    if (error === undefined) this.#settle.resolve();
+    else this.#settle.reject(error);
+  }
+
+  #alarmForDeadlines(): void {
+    if (this.#settled) return;
+    const deadlines = this.#live.filter(({ stalled }) => !stalled).flatMap((a) => [a.stalledAt, this.#hedgeAt(a)]);
+    const now = this.#world.time.now();
+    if (this.#notBefore > now) deadlines.push(this.#notBefore);
+    const next = Math.min(...deadlines);
+    if (Number.isFinite(next)) this.#alarm(Math.max(0, next - now));
+  }
+
+  #alarm(ms: number): void {
+    this.#cancelAlarm = afterPoll(this.#world.time, ms, () => this.advance());
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * A member's health as pure logic: what a fault or a success makes of its state, and when it is to be probed next. Time
+ * (monotonic ms) is passed in. The table of docs/members-and-hedging.md is this file.
+ */
+import type { MemberState } from './contract.ts';
+import type { FaultKind } from './errors.ts';
+
+/** The state that a fault alone puts an `up` member in. */
+const consequences: Record<FaultKind, Exclude<MemberState, 'up'>> = {
+  reset: 'suspect',
+  timeout: 'suspect',
+  'short-body': 'suspect',
+  protocol: 'suspect',
+  resolve: 'down',
+  connect: 'down',
+  tls: 'down',
+  status: 'down',
+  redirect: 'down',
+  'no-ranges': 'down',
+  encoding: 'down',
+  'content-range': 'down',
+  'long-body': 'down',
+  size: 'stale',
+  changed: 'stale',
+  identity: 'stale',
+  corrupt: 'corrupt',
+};
+
+/** So many separate faults in a row, none of them grave alone, and a suspect member is down. */
+const faultsUntilDown = 3;
+/** Faults closer together than this have one cause: a link that stalls stalls all its requests. */
+const oneCauseMs = 100;
+
+/** Base of the delay before a probe: doubled with each failure, up to the longest. Jittered by ±25 %, so at most 5 s. */
+const firstProbeMs = 250;
+const longestProbeMs = 4_000;
+/** In an outage every member is asked this often, ±20 %: reads resume within half a second of the first that is back. */
+const outageProbeMs = 300;
+/** A member that falls again sooner than this after it came back keeps its longer probe delays. */
+const relapseMs = 10_000;
+
+export class Health {
+  #state: MemberState = 'down';
+  #reason = 'not asked yet';
+  #since: number;
+  #faultsInRow = 0;
+  #lastFaultAt = Number.NEGATIVE_INFINITY;
+  #probeFailures = 0;
+
+  constructor(now: number) {
+    this.#since = now;
+  }
+
+  get state(): MemberState {
+    return this.#state;
+  }
+
+  /** Why it is not up; empty when it is. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  get since(): number {
+    return this.#since;
+  }
+
+  /** An exchange failed. True when the state changed. */
+  fault(kind: FaultKind, reason: string, now: number): boolean {
+    const distinct = now - this.#lastFaultAt >= oneCauseMs;
+    this.#lastFaultAt = now;
+    if (distinct) this.#faultsInRow++;
+    const consequence = consequences[kind];
+    const next = consequence === 'suspect' && this.#faultsInRow >= faultsUntilDown ? 'down' : consequence;
+    return worsens(this.#state, next) ? this.#enter(next, reason, now) : this.#stay(next, reason);
+  }
+
+  /** A whole range was delivered: a suspect is cleared. Fenced members need a probe. True when the state changed. */
+  delivered(now: number): boolean {
+    this.#faultsInRow = 0;
+    return this.#state === 'suspect' && this.#enter('up', '', now);
+  }
+
+  /** A probe found the image's own bytes. True when the state changed. */
+  identified(now: number): boolean {
+    this.#faultsInRow = 0;
+    return this.#state !== 'up' && this.#enter('up', '', now);
+  }
+
+  /** A probe failed: the next one comes later. */
+  probeFailed(): void {
+    this.#probeFailures++;
+  }
+
+  /** ms until the next probe, from a draw `random` in [0, 1). */
+  probeDelay(random: number, outage: boolean): number {
+    if (outage) return outageProbeMs * (0.8 + 0.4 * random);
+    return Math.min(firstProbeMs * 2 ** this.#probeFailures, longestProbeMs) * (0.75 + 0.5 * random);
+  }
+
+  #enter(state: MemberState, reason: string, now: number): true {
+    if (this.#state === 'up') this.#probeFailures = now - this.#since < relapseMs ? this.#probeFailures + 1 : 0;
+    this.#state = state;
+    this.#reason = reason;
+    this.#since = now;
+    return true;
+  }
+
+  /** The newest reason for the same state is the one worth showing. */
+  #stay(state: MemberState, reason: string): false {
+    if (state === this.#state) this.#reason = reason;
+    return false;
+  }
+}
+
+/** A fence (stale, corrupt) is lifted by a probe alone; corrupt outranks stale, which outranks unreachable. */
+const gravity: Record<MemberState, number> = { up: 0, suspect: 1, down: 2, stale: 3, corrupt: 4 };
+
+function worsens(from: MemberState, to: MemberState): boolean {
+  return gravity[to] > gravity[from];
+}

@@ -1,0 +1,132 @@
+/**
+ * One GET on one connection: steps, head, body, end or fault, in that order, with the transport's many ways to fail told
+ * apart. What a good answer is, is the listener's business: it throws a MemberFault to refuse one. After `abort` nothing
+ * more is heard.
+ */
+import type { Dispatcher } from 'undici';
+import { describeError, errorCode } from '../base/errors.ts';
+import type { Connection } from './connections.ts';
+import { MemberFault } from './errors.ts';
+import type { MemberUrl } from './member-url.ts';
+
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+export interface GetListener {
+  /** The connection came forward: TCP, TLS. */
+  onStep(): void;
+  /** The request was written to an established connection. */
+  onSent(): void;
+  /** @throws MemberFault to refuse the response. */
+  onHead(status: number, headers: ResponseHeaders): void;
+  /** The view is dead when it returns. @throws MemberFault to refuse the response. */
+  onData(bytes: Uint8Array): void;
+  /** The response is complete. @throws MemberFault when it is not what was promised. */
+  onEnd(): void;
+  /** It failed; nothing follows. The connection is not to be used again. */
+  onFault(fault: MemberFault): void;
+}
+
+export interface Get {
+  /** Ends it silently. The connection must be discarded afterwards. */
+  abort(): void;
+}
+
+export interface GetTarget {
+  readonly url: MemberUrl;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** First byte that is asked for: shown in faults. */
+  readonly offset?: number;
+}
+
+export function get(connection: Connection, target: GetTarget, listener: GetListener): Get {
+  const { url, path, offset } = target;
+  let over = false;
+  let phase: Phase = connection.established ? 'waiting' : 'connecting';
+
+  const fail = (error: unknown): void => {
+    if (over) return;
+    over = true;
+    listener.onFault(error instanceof MemberFault ? error : transportFault(error, phase, url, offset));
+  };
+  /** Lets the listener speak; what it throws ends the exchange. */
+  const attempt = (controller: Dispatcher.DispatchController, step: () => void): void => {
+    if (over) return;
+    try {
+      step();
+    } catch (error) {
+      fail(error);
+      controller.abort(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+
+  connection.onStep = () => {
+    if (!over) listener.onStep();
+  };
+  connection.dispatch(
+    { method: 'GET', path, headers: { 'accept-encoding': 'identity', ...target.headers } },
+    {
+      onRequestStart: (controller) => {
+        phase = 'waiting';
+        attempt(controller, () => listener.onSent());
+      },
+      onResponseStart: (controller, status, headers) => {
+        // 1xx are not the answer yet
+        if (status < 200) return;
+        phase = 'body';
+        attempt(controller, () => listener.onHead(status, headers));
+      },
+      onResponseData: (controller, chunk) => attempt(controller, () => listener.onData(chunk)),
+      onResponseEnd: (controller) =>
+        attempt(controller, () => {
+          listener.onEnd();
+          over = true;
+        }),
+      onResponseError: (_controller, error) => fail(error),
+    },
+  );
+  return {
+    abort: () => {
+      over = true;
+    },
+  };
+}
+
+type Phase = 'connecting' | 'waiting' | 'body';
+
+/** Codes of OpenSSL's certificate verification that a CA file can cure. */
+const untrustedCodes = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: number | undefined): MemberFault {
+  const options = { cause: error, ...(offset !== undefined && { offset }) };
+  const code = errorCode(error) ?? '';
+  const text = describeError(error);
+  const fault = (kind: MemberFault['kind'], what: string) => new MemberFault(kind, url.text, what, options);
+
+  if (untrustedCodes.has(code)) {
+    return fault('tls', `its certificate is not signed by a known CA (${code}): name the CA with --ca-file`);
+  }
+  if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
+    const when = code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not yet valid';
+    return fault(
+      'tls',
+      `its certificate ${when} by this machine's clock, ${new Date().toISOString()}: check the clock`,
+    );
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return fault('tls', `its certificate is for another name than ${url.hostname}: use a URL with a name it holds`);
+  }
+  if (/^(ERR_SSL_|ERR_TLS_|CERT_)/.test(code) || /secure TLS connection/.test(text)) {
+    return fault('tls', `no TLS session: ${text}`);
+  }
+  if (code.startsWith('HPE_')) return fault('protocol', `its answer is not HTTP/1.1: ${text}`);
+  if (phase === 'connecting') return fault('connect', `cannot connect: ${text}`);
+  if (phase === 'body' && code !== 'ECONNRESET') return fault('short-body', `the body ended early: ${text}`);
+  return fault('reset', `the connection broke: ${text}`);
+}

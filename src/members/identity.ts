@@ -1,0 +1,88 @@
+/**
+ * What image the collective serves, and whether a member serves it. With a digest the size is known and the first and last
+ * blocks are verified. Without one, the members are compared with each other: size, first bytes, last bytes (an encrypted
+ * repack differs in every sector), and the majority is right.
+ */
+import type { ByteRange } from '../base/byte-range.ts';
+import { describeRange, rangeEnd } from '../base/byte-range.ts';
+import { type FaultKind, MemberFault } from './errors.ts';
+import type { FilePin } from './range-request.ts';
+
+/** What is known of the image from its digest's hash tree. */
+export interface Verification {
+  /** Bytes of the image as served. */
+  readonly imageSize: number;
+  /** The unit that `matches` can check, in bytes. */
+  readonly blockSize: number;
+  /** Whether `bytes` are what the image holds at `range`: whole blocks, the last one cut at the image's end. */
+  matches(range: ByteRange, bytes: Uint8Array): boolean;
+}
+
+/** What one member showed of its file. */
+export interface Observation {
+  readonly imageSize: number;
+  readonly head: Uint8Array;
+  readonly tail: Uint8Array;
+  readonly pin: FilePin;
+}
+
+/** First bytes that are looked at: a header of an encrypted image is this long. */
+const leastHeadBytes = 4096;
+
+/** The first bytes to ask for, which may be more than the file has. */
+export function headRange(blockSize: number): ByteRange {
+  return { offset: 0, length: Math.max(leastHeadBytes, blockSize) };
+}
+
+/** The last block. */
+export function tailRange(imageSize: number, blockSize: number): ByteRange {
+  const unit = Math.max(leastHeadBytes, blockSize);
+  const offset = Math.floor((imageSize - 1) / unit) * unit;
+  return { offset, length: imageSize - offset };
+}
+
+/** Why `observation` is not the image, as a fault of `member`; undefined when it is. `chosen` is another member's. */
+export function judge(
+  member: string,
+  observation: Observation,
+  chosen: Observation | undefined,
+  verification: Verification | undefined,
+): { fault: MemberFault; range: ByteRange } | undefined {
+  const { imageSize, head, tail } = observation;
+  const headAt = { offset: 0, length: head.length };
+  const tailAt = { offset: imageSize - tail.length, length: tail.length };
+  const refuse = (kind: FaultKind, range: ByteRange, what: string) => ({
+    fault: new MemberFault(kind, member, what),
+    range,
+  });
+
+  const size = verification?.imageSize ?? chosen?.imageSize;
+  if (size !== undefined && imageSize !== size) {
+    return refuse('size', headAt, `the file has ${imageSize} bytes instead of ${size}`);
+  }
+  for (const [range, bytes, expected] of [
+    [headAt, head, chosen?.head],
+    [tailAt, tail, chosen?.tail],
+  ] as const) {
+    if (verification !== undefined) {
+      if (verification.matches(range, bytes)) continue;
+      return refuse('corrupt', range, `bytes ${describeRange(range)} do not match the digest`);
+    }
+    if (expected !== undefined && Buffer.compare(bytes, expected) !== 0) {
+      return refuse('identity', range, `bytes ${range.offset}-${rangeEnd(range) - 1} differ from the other members'`);
+    }
+  }
+  return undefined;
+}
+
+/** The observation that most share; among equals the earliest in the list. */
+export function majority(observations: readonly Observation[]): Observation | undefined {
+  const groups: { first: Observation; votes: number }[] = [];
+  for (const observation of observations) {
+    const group = groups.find(({ first }) => judge('', observation, first, undefined) === undefined);
+    if (group === undefined) groups.push({ first: observation, votes: 1 });
+    else group.votes++;
+  }
+  const most = Math.max(...groups.map(({ votes }) => votes));
+  return groups.find(({ votes }) => votes === most)?.first;
+}

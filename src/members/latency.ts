@@ -1,0 +1,84 @@
+/**
+ * What a member has delivered lately, and what that says about its next span. Latency is the time from a sent request to
+ * its first body byte; throughput is what the member as a whole delivers, over all its connections. Both are recorded once
+ * a span, never per read or per byte.
+ */
+
+/** The last `capacity` samples of a time, for its percentiles. */
+export class LatencyWindow {
+  readonly #samples: Float64Array;
+  #count = 0;
+  #next = 0;
+  #sorted: Float64Array | undefined;
+
+  constructor(capacity = 128) {
+    this.#samples = new Float64Array(capacity);
+  }
+
+  record(ms: number): void {
+    this.#samples[this.#next] = ms;
+    this.#next = (this.#next + 1) % this.#samples.length;
+    this.#count = Math.min(this.#count + 1, this.#samples.length);
+    this.#sorted = undefined;
+  }
+
+  /** The smallest sample that at least the share `q` (0 to 1) of the samples do not exceed; undefined without samples. */
+  quantile(q: number): number | undefined {
+    this.#sorted ??= this.#samples.slice(0, this.#count).sort();
+    return this.#sorted[Math.max(0, Math.ceil(q * this.#count) - 1)];
+  }
+}
+
+/** Weight of a new sample: the last dozen or so decide. */
+const newest = 0.2;
+/** Before the first sample: a LAN at 1 Gbit/s, so that an untried member is tried. */
+const optimisticLatencyMs = 1;
+const optimisticThroughput = 125_000_000;
+/** From this age on an estimate is trusted less: a member that was slow once is tried again within half a minute or so. */
+const freshMs = 5_000;
+const halvingMs = 10_000;
+const leastTrust = 1 / 64;
+
+/** A member's running estimate of latency (ms) and throughput (bytes a second). */
+export class SpeedEstimate {
+  readonly window = new LatencyWindow();
+  #latencyMs: number | undefined;
+  #throughput: number | undefined;
+  #sampledAt = Number.NEGATIVE_INFINITY;
+
+  get latencyMs(): number {
+    return this.#latencyMs ?? optimisticLatencyMs;
+  }
+
+  get throughput(): number {
+    return this.#throughput ?? optimisticThroughput;
+  }
+
+  recordLatency(ms: number, now: number): void {
+    this.window.record(ms);
+    this.#latencyMs = mix(this.#latencyMs, ms);
+    this.#sampledAt = now;
+  }
+
+  /** `bytes` that the member delivered in `ms`. */
+  recordTransfer(bytes: number, ms: number, now: number): void {
+    this.#throughput = mix(this.#throughput, (bytes / Math.max(ms, 0.05)) * 1000);
+    this.#sampledAt = now;
+  }
+
+  /** Expected ms until `bytes` more have come when `queued` bytes are still due from the member. */
+  expectedMs(bytes: number, queued: number, now: number): number {
+    const estimate = this.latencyMs + ((queued + bytes) / this.throughput) * 1000;
+    return estimate * this.#trust(now);
+  }
+
+  #trust(now: number): number {
+    const age = now - this.#sampledAt - freshMs;
+    if (age <= 0 || !Number.isFinite(age)) return 1;
+    return Math.max(2 ** (-age / halvingMs), leastTrust);
+  }
+}
+
+function mix(average: number | undefined, sample: number): number {
+  return average === undefined ? sample : average + newest * (sample - average);
+}

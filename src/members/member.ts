@@ -1,0 +1,85 @@
+/**
+ * One member as the collective sees it: where it is, its connections, what it delivers, how it is, and what was counted.
+ */
+import type { SecureContext } from 'node:tls';
+import type { ByteRange } from '../base/byte-range.ts';
+import type { TimeSource } from '../base/time-source.ts';
+import { Addresses } from './addresses.ts';
+import { ConnectionPool, Connector } from './connections.ts';
+import type { MemberState, MemberStatus } from './contract.ts';
+import type { FaultKind } from './errors.ts';
+import { Health } from './health.ts';
+import { SpeedEstimate } from './latency.ts';
+import type { MemberUrl } from './member-url.ts';
+import type { FilePin } from './range-request.ts';
+import type { Candidate } from './selection.ts';
+
+/** What the score of the status is for. */
+const scoreBytes = 65_536;
+
+export class Member implements Candidate {
+  readonly url: MemberUrl;
+  readonly addresses: Addresses;
+  readonly pool: ConnectionPool;
+  readonly speed = new SpeedEstimate();
+  readonly health: Health;
+  readonly #time: TimeSource;
+  /** The ETag and Last-Modified it was last identified with. */
+  pin: FilePin | undefined;
+  /** What it served wrongly: must be right before it is used again. */
+  corruptRange: ByteRange | undefined;
+  /** When any byte, or a step of a connection, last came from it. Monotonic ms. */
+  lastProgress = 0;
+  /** Bytes asked of it that have not come yet. */
+  queuedBytes = 0;
+  inFlight = 0;
+  requests = 0;
+  bytes = 0;
+  hedges = 0;
+  hedgesWon = 0;
+  readonly errors = new Map<FaultKind, number>();
+
+  constructor(url: MemberUrl, time: TimeSource, secureContext: SecureContext | undefined) {
+    this.url = url;
+    this.#time = time;
+    this.addresses = new Addresses(url, time);
+    this.pool = new ConnectionPool(url, new Connector(url, this.addresses, secureContext));
+    this.health = new Health(time.now());
+  }
+
+  get state(): MemberState {
+    return this.health.state;
+  }
+
+  get hasRoom(): boolean {
+    return this.pool.hasRoom;
+  }
+
+  expectedMs(bytes: number): number {
+    return this.speed.expectedMs(bytes, this.queuedBytes, this.#time.now());
+  }
+
+  count(kind: FaultKind): void {
+    this.errors.set(kind, (this.errors.get(kind) ?? 0) + 1);
+  }
+
+  status(): MemberStatus {
+    return {
+      url: this.url.text,
+      state: this.health.state,
+      reason: this.health.reason,
+      sinceMs: this.#time.now() - this.health.since,
+      scoreMs: this.expectedMs(scoreBytes),
+      latencyP50Ms: this.speed.window.quantile(0.5),
+      latencyP99Ms: this.speed.window.quantile(0.99),
+      throughput: this.speed.throughput,
+      inFlight: this.inFlight,
+      connections: this.pool.size,
+      requests: this.requests,
+      bytes: this.bytes,
+      errors: Object.fromEntries(this.errors),
+      hedges: this.hedges,
+      hedgesWon: this.hedgesWon,
+    };
+  }
+}

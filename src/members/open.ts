@@ -1,0 +1,184 @@
+/**
+ * From a list of URLs to a collective that serves: asks all members at once, and is ready as soon as it knows what the image
+ * is. The others join when they have shown the same.
+ */
+import type { Log } from '../base/log.ts';
+import type { TimeSource } from '../base/time-source.ts';
+import { jittered } from '../base/time-source.ts';
+import { MemberCollective } from './collective.ts';
+import type { Collective } from './contract.ts';
+import { NoMemberError, NoValidTreeError } from './errors.ts';
+import { majority, type Observation, type Verification } from './identity.ts';
+import { Member } from './member.ts';
+import { parseMemberUrl } from './member-url.ts';
+import type { OutagePolicy } from './outage.ts';
+import { fetchSidecar, type Sidecar } from './sidecar.ts';
+import { createTrust } from './trust.ts';
+
+export interface OpenOptions {
+  /** URLs of the same image on each member; the order only breaks ties. */
+  urls: readonly string[];
+  /** PEM certificates of the CAs to believe instead of the system's. */
+  ca?: readonly string[] | undefined;
+  /**
+   * With a digest: the file beside the image that holds its hash tree, fetched first. `accept` checks it against the digest and
+   * returns how to check the image with it; what it throws is a member's reason in NO_VALID_TREE. Without a digest the members are
+   * only compared with each other.
+   */
+  sidecar?: Sidecar<Verification> | undefined;
+  /** How long to try until a member serves, in ms: 0 is one pass over the members, undefined for ever. */
+  mountTimeoutMs: number | undefined;
+  onOutage: OutagePolicy;
+  log: Log;
+  time: TimeSource;
+}
+
+export interface ImageIdentity {
+  /** Bytes of the image as served. */
+  readonly imageSize: number;
+  /** Its first bytes as served: 4096 or more, fewer when the image is shorter. Verified when there is a digest. */
+  readonly head: Uint8Array;
+  readonly lastModified: Date | undefined;
+}
+
+export interface OpenedCollective {
+  readonly collective: Collective;
+  readonly identity: ImageIdentity;
+}
+
+/** Without a digest, how long the members that are slower than the first have to take part in the vote. */
+const voteMs = 200;
+/** Between two passes over the members for a sidecar, ±50 %. */
+const sidecarPauseMs = 600;
+
+/** @throws UsageError for a URL or CA that is none, NoMemberError, NoValidTreeError. */
+export async function openCollective(options: OpenOptions): Promise<OpenedCollective> {
+  const { ca, sidecar, onOutage, log, time } = options;
+  const urls = options.urls.map(parseMemberUrl);
+  const trust = urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
+  const members = urls.map((url) => new Member(url, time, trust));
+  const patience = new Patience(options.mountTimeoutMs, time);
+  // timers do not hold the process (TimeSource): until there is a mount, something must
+  const hold = setInterval(() => {}, 60_000);
+  try {
+    const verification = sidecar && (await findSidecar(members, sidecar, patience, log, time));
+    return await identifyImage(members, verification, onOutage, patience, log, time);
+  } catch (error) {
+    for (const member of members) member.pool.close();
+    throw error;
+  } finally {
+    clearInterval(hold);
+  }
+}
+
+async function findSidecar(
+  members: readonly Member[],
+  sidecar: Sidecar<Verification>,
+  patience: Patience,
+  log: Log,
+  time: TimeSource,
+): Promise<Verification> {
+  for (;;) {
+    const result = await fetchSidecar(members, sidecar, time);
+    if ('accepted' in result) return result.accepted;
+    const reasons = [...result.refusals].map(([url, reason]) => `${url} (${reason})`).join('; ');
+    if (result.final || patience.exhausted) throw new NoValidTreeError(reasons);
+    if (patience.worthSaying()) log.warn(`no member serves the hash tree of the digest yet: ${reasons}`);
+    await new Promise<void>((resolve) => time.after(jittered(time, sidecarPauseMs), resolve));
+  }
+}
+
+async function identifyImage(
+  members: readonly Member[],
+  verification: Verification | undefined,
+  onOutage: OutagePolicy,
+  patience: Patience,
+  log: Log,
+  time: TimeSource,
+): Promise<OpenedCollective> {
+  const answers = new Map<Member, Observation>();
+  const unanswered = new Set<Member>();
+  const chosen = Promise.withResolvers<Observation>();
+  let cancelVote: (() => void) | undefined;
+
+  const inOrder = () => members.flatMap((member) => answers.get(member) ?? []);
+  const vote = () => {
+    const image = majority(inOrder());
+    if (image !== undefined) chosen.resolve(image);
+  };
+  const collective = new MemberCollective({
+    members,
+    verification,
+    onOutage,
+    log,
+    time,
+    onCandidate(member, observation) {
+      answers.set(member, observation);
+      unanswered.delete(member);
+      // what the digest confirms needs no vote
+      if (verification !== undefined || answers.size + unanswered.size === members.length) vote();
+      else cancelVote ??= time.after(voteMs, vote);
+    },
+    onUnanswered(member) {
+      unanswered.add(member);
+      if (answers.size > 0 && answers.size + unanswered.size === members.length) vote();
+      if (unanswered.size < members.length) return;
+      if (patience.exhausted) chosen.reject(new NoMemberError(collective.reasons()));
+      else if (patience.worthSaying()) log.warn(`no member serves the image yet: ${collective.reasons()}`);
+    },
+  });
+  const cancelTimeout = patience.onceExhausted(() => chosen.reject(new NoMemberError(collective.reasons())));
+  try {
+    collective.start();
+    const image = await chosen.promise;
+    collective.identify(image, answers);
+    return { collective, identity: { ...image, lastModified: parseDate(image.pin.lastModified) } };
+  } catch (error) {
+    await collective.close();
+    throw error;
+  } finally {
+    cancelTimeout();
+    cancelVote?.();
+  }
+}
+
+/** How long an open goes on, and how often it says that it still does. */
+class Patience {
+  readonly #timeoutMs: number | undefined;
+  readonly #time: TimeSource;
+  readonly #startedAt: number;
+  #saidAt = Number.NEGATIVE_INFINITY;
+
+  constructor(timeoutMs: number | undefined, time: TimeSource) {
+    this.#timeoutMs = timeoutMs;
+    this.#time = time;
+    this.#startedAt = time.now();
+  }
+
+  get exhausted(): boolean {
+    return this.#timeoutMs !== undefined && this.#elapsed >= this.#timeoutMs;
+  }
+
+  /** A second apart at first, then a minute. */
+  worthSaying(): boolean {
+    const pause = this.#elapsed < 10_000 ? 1_000 : 60_000;
+    if (this.#elapsed - this.#saidAt < pause) return false;
+    this.#saidAt = this.#elapsed;
+    return true;
+  }
+
+  /** Calls back when the time is up; never for one pass (0), which ends when every member has been asked. */
+  onceExhausted(callback: () => void): () => void {
+    if (this.#timeoutMs === undefined || this.#timeoutMs === 0) return () => {};
+    return this.#time.after(Math.max(0, this.#timeoutMs - this.#elapsed), callback);
+  }
+
+  get #elapsed(): number {
+    return this.#time.now() - this.#startedAt;
+  }
+}
+
+function parseDate(text: string | undefined): Date | undefined {
+  const ms = Date.parse(text ?? '');
+  return Number.isNaN(ms) ? undefined : new Date(ms);
+}

@@ -1,0 +1,80 @@
+/**
+ * A probe: does this member serve, and what? It asks on a fresh connection for the first and the last bytes of the file, and
+ * for the range that was corrupt if one was. What a probe costs in time is all its steps' time, each under a stall clock.
+ */
+import { type ByteRange, describeRange } from '../base/byte-range.ts';
+import type { TimeSource } from '../base/time-source.ts';
+import { collectBody } from './collect-body.ts';
+import type { Connection } from './connections.ts';
+import { stallAfter } from './deadlines.ts';
+import { MemberFault } from './errors.ts';
+import { headRange, type Observation, tailRange, type Verification } from './identity.ts';
+import type { Member } from './member.ts';
+import { type RangeHead, type RangeQuestion, requestRange } from './range-request.ts';
+
+/** A probe may wait longer for a sign of life than a read: no reader depends on it. */
+const leastStallMs = 250;
+
+/** @throws MemberFault when it does not answer properly, or still serves what was corrupt. */
+export async function probe(
+  member: Member,
+  time: TimeSource,
+  verification: Verification | undefined,
+): Promise<Observation> {
+  await member.addresses.resolved();
+  const connection = member.pool.takeFresh();
+  try {
+    const observation = await observe(member, connection, time, verification);
+    member.pool.giveBack(connection);
+    return observation;
+  } catch (error) {
+    member.pool.discard(connection);
+    throw error;
+  }
+}
+
+async function observe(
+  member: Member,
+  connection: Connection,
+  time: TimeSource,
+  verification: Verification | undefined,
+): Promise<Observation> {
+  const read = (range: ByteRange, known?: RangeHead) =>
+    readRange(member, connection, time, { url: member.url, range, imageSize: known?.imageSize, pin: known?.pin });
+
+  const blockSize = verification?.blockSize ?? 1;
+  const { head, bytes } = await read(headRange(blockSize));
+  const last = tailRange(head.imageSize, blockSize);
+  const tail = last.offset < bytes.length ? bytes.subarray(last.offset) : (await read(last, head)).bytes;
+  const corrupt = member.corruptRange;
+  if (corrupt !== undefined && verification !== undefined && head.imageSize === verification.imageSize) {
+    const again = await read(corrupt, head);
+    if (!verification.matches(corrupt, again.bytes)) {
+      const what = `bytes ${describeRange(corrupt)} still do not match the digest`;
+      throw new MemberFault('corrupt', member.url.text, what);
+    }
+  }
+  return { imageSize: head.imageSize, head: bytes, tail, pin: head.pin };
+}
+
+async function readRange(
+  member: Member,
+  connection: Connection,
+  time: TimeSource,
+  question: RangeQuestion,
+): Promise<{ head: RangeHead; bytes: Uint8Array }> {
+  let head: RangeHead | undefined;
+  const stallMs = Math.max(leastStallMs, stallAfter(member.speed.window));
+  const { bytes, firstByteMs } = await collectBody(member.url.text, time, stallMs, (events) =>
+    requestRange(connection, question, {
+      ...events,
+      onHead(answered) {
+        head = answered;
+        events.onStep();
+      },
+    }),
+  );
+  if (head === undefined) throw new Error('a range ended before it had a head');
+  member.speed.recordLatency(firstByteMs, time.now());
+  return { head, bytes };
+}
