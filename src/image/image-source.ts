@@ -1,0 +1,28 @@
+/**
+ * An image as something that can be read at any offset, wherever it lies: a file, a member's URL, memory. Implemented
+ * elsewhere, so that this room knows neither files nor the network.
+ */
+import type { ByteRange } from '../base/byte-range.ts';
+
+export interface ImageSource {
+  /** Bytes. */
+  readonly size: number;
+  /** All bytes of a range that lies within the size; the caller may change them. Rejects rather than give fewer. */
+  read(range: ByteRange): Promise<Uint8Array>;
+}
+
+/** Bytes read at once where a whole image is read: large enough that the cost of a call does not show. */
+const pieceSize = 1 << 20;
+
+/** The whole source, in order, in pieces of `length` bytes; the last is shorter. */
+export async function* pieces(source: ImageSource, length = pieceSize): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < source.size; offset += length) {
+    yield await source.read({ offset, length: Math.min(length, source.size - offset) });
+  }
+}
+
+/** The first `length` bytes, or all of a smaller source. */
+export function readHead(source: ImageSource, length: number): Promise<Uint8Array> {
+  const available = Math.min(length, source.size);
+  return available === 0 ? Promise.resolve(new Uint8Array()) : source.read({ offset: 0, length: available });
+}

@@ -1,0 +1,29 @@
+/** What can go wrong while making and examining images, as errors that a user can act on. */
+import { TetherfsError } from '../base/errors.ts';
+
+/** An image could not be made. Nothing was changed. */
+export class PackError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('PACK', message, options);
+  }
+}
+
+/** An image, a sidecar or a key file cannot be read where it was said to be. */
+export class ImageSourceError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('IMAGE_SOURCE', message, options);
+  }
+}
+
+/** Blocks of an image are not what its digest says. */
+export class WrongBlocksError extends TetherfsError {
+  readonly blocks: number;
+
+  constructor(location: string, blocks: number) {
+    super(
+      'WRONG_BLOCKS',
+      `${location}: ${blocks === 1 ? 'one block is' : `${blocks} blocks are`} wrong: copy or pack the image again`,
+    );
+    this.blocks = blocks;
+  }
+}

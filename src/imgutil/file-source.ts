@@ -1,0 +1,77 @@
+/** An image in a local file or on a block device. */
+import { type FileHandle, open } from 'node:fs/promises';
+import type { ByteRange } from '../base/byte-range.ts';
+import { describeError, errorCode } from '../base/errors.ts';
+import type { ImageSource } from '../image/image-source.ts';
+import { ImageSourceError } from './errors.ts';
+
+export interface ClosableSource extends ImageSource, AsyncDisposable {}
+
+/** @throws ImageSourceError when the file cannot be opened. */
+export async function openFileSource(path: string): Promise<ClosableSource> {
+  const file = await open(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  try {
+    const status = await file.stat();
+    if (!status.isFile()) throw new ImageSourceError(`${path} is not a regular file`);
+    return new FileSource(path, file, status.size);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** All of a small file; undefined when it does not exist. @throws ImageSourceError when it has more than `limit` bytes. */
+export async function readSmallFile(path: string, limit: number): Promise<Uint8Array | undefined> {
+  const file = await open(path).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw unreadable(path, error);
+  });
+  if (file === undefined) return undefined;
+  try {
+    const bytes = new Uint8Array(limit + 1);
+    let length = 0;
+    for (let more = 1; more > 0 && length <= limit; length += more) {
+      more = (await file.read(bytes, length, bytes.length - length, null)).bytesRead;
+    }
+    if (length > limit) throw new ImageSourceError(`${path} has more than the ${limit} bytes that it may have`);
+    return bytes.subarray(0, length);
+  } catch (error) {
+    throw error instanceof ImageSourceError ? error : unreadable(path, error);
+  } finally {
+    await file.close();
+  }
+}
+
+class FileSource implements ClosableSource {
+  readonly size: number;
+  readonly #path: string;
+  readonly #file: FileHandle;
+
+  constructor(path: string, file: FileHandle, size: number) {
+    this.#path = path;
+    this.#file = file;
+    this.size = size;
+  }
+
+  async read({ offset, length }: ByteRange): Promise<Uint8Array> {
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await this.#file.read(bytes, done, length - done, offset + done).catch((error: unknown) => {
+        throw unreadable(this.#path, error);
+      });
+      if (bytesRead === 0) throw new ImageSourceError(`${this.#path} ends at ${offset + done}: it became shorter`);
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+function unreadable(path: string, cause: unknown): ImageSourceError {
+  return new ImageSourceError(`cannot read ${path}: ${describeError(cause)}`, { cause });
+}

@@ -1,0 +1,45 @@
+/** Where an image lies, as the user said it: a path or an http(s) URL; and what lies beside it. */
+import { UsageError } from '../base/errors.ts';
+import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
+import { smallestBlockSize } from '../image/merkle-tree.ts';
+import { sidecarSize, sidecarSuffix } from '../image/sidecar.ts';
+import { ImageSourceError } from './errors.ts';
+import { type ClosableSource, openFileSource, readSmallFile } from './file-source.ts';
+import { fetchSmallFile, type HttpOptions, openHttpSource } from './http-source.ts';
+
+export interface OpenImage extends AsyncDisposable {
+  readonly source: ClosableSource;
+  /** The sidecar beside the image; undefined when there is none. */
+  sidecar(): Promise<Uint8Array | undefined>;
+}
+
+/** @throws UsageError when `location` is a malformed URL, ImageSourceError when the image cannot be read. */
+export async function openImage(location: string, options: HttpOptions = {}): Promise<OpenImage> {
+  const url = parseUrl(location);
+  const source = url === undefined ? await openFileSource(location) : await openHttpSource(url, options);
+  return {
+    source,
+    sidecar() {
+      const limit = sidecarSize(source.size, smallestBlockSize);
+      if (url === undefined) return readSmallFile(location + sidecarSuffix, limit);
+      const beside = new URL(url);
+      beside.pathname += sidecarSuffix;
+      return fetchSmallFile(beside, limit, options);
+    },
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}
+
+/** The key in a key file. @throws KeyFileError, ImageSourceError */
+export async function readKeyFile(path: string): Promise<Uint8Array> {
+  const bytes = await readSmallFile(path, keyFileSizeLimit);
+  if (bytes === undefined) throw new ImageSourceError(`there is no key file ${path}`);
+  return parseKeyFile(bytes);
+}
+
+function parseUrl(location: string): URL | undefined {
+  if (!/^https?:\/\//i.test(location)) return undefined;
+  const url = URL.parse(location);
+  if (url === null) throw new UsageError(`${location} is no URL`);
+  return url;
+}

@@ -1,0 +1,51 @@
+/** Runs Debian's mksquashfs (package squashfs-tools): a directory becomes one squashfs file. */
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { describeError, errorCode } from '../base/errors.ts';
+import { PackError } from './errors.ts';
+
+export const compressions = ['zstd', 'xz', 'gzip', 'lz4'] as const;
+export type Compression = (typeof compressions)[number];
+
+export interface MksquashfsOptions {
+  compression: Compression;
+  /** Whether mksquashfs may draw its progress bar on our standard error. */
+  showProgress: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** Said for POSIX ACLs, which squashfs cannot hold: not a failure, but the user should know. */
+const warning = /^Unrecognised xattr prefix/;
+
+/**
+ * Everything below `directory`, extended attributes included, into the file `output`; reproducible when SOURCE_DATE_EPOCH is
+ * set, which mksquashfs reads itself. Without -exit-on-error it would store an empty file for each that it cannot read.
+ * Returns mksquashfs's warnings, each once. @throws PackError
+ */
+export async function mksquashfs(directory: string, output: string, options: MksquashfsOptions): Promise<string[]> {
+  const { compression, showProgress, signal } = options;
+  const flags = ['-noappend', '-xattrs', '-exit-on-error', '-comp', compression, '-quiet'];
+  const child = spawn('mksquashfs', [directory, output, ...flags, ...(showProgress ? [] : ['-no-progress'])], {
+    stdio: ['ignore', showProgress ? process.stderr : 'ignore', 'pipe'],
+    killSignal: 'SIGKILL',
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const messages = text(child.stderr);
+  let failure: unknown;
+  child.on('error', (error) => {
+    failure = error;
+  });
+  // `close` comes after `error` too, when the child is gone: nobody writes to `output` any more.
+  const status = await new Promise<number | null>((settle) => child.on('close', settle));
+  if (errorCode(failure) === 'ENOENT')
+    throw new PackError('mksquashfs is not installed (Debian package squashfs-tools)');
+  if (failure !== undefined)
+    throw new PackError(`cannot run mksquashfs: ${describeError(failure)}`, { cause: failure });
+  const lines = (await messages).split('\n').filter((line) => line.trim() !== '');
+  const isWarning = (line: string) => warning.test(line);
+  if (status !== 0) {
+    const reason = lines.find((line) => !isWarning(line)) ?? `it was killed or ended with status ${status}`;
+    throw new PackError(`mksquashfs failed: ${reason}`);
+  }
+  return [...new Set(lines.filter(isWarning))];
+}
