@@ -1,0 +1,39 @@
+/*
+ * The memory that holds the cached chunks: one memfd of a hard size, sealed against growing and shrinking, mapped once,
+ * cut into slots of equal size, with a list of those that are free. A memfd rather than plain memory so that its
+ * descriptor can be handed to a successor process or to the kernel (FUSE passthrough).
+ * Knows nothing of chunks. Not thread-safe: the caller's lock covers the free list.
+ */
+#ifndef TETHERFS_ARENA_H
+#define TETHERFS_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena {
+  int fd;
+  uint8_t *base;
+  size_t slot_bytes;
+  uint32_t slots;
+  uint32_t free_count;
+  uint32_t *free_list; /* the last one freed is the next one taken: its pages are warm */
+};
+
+/* 0, or the errno of the call that failed (nothing is left behind then). */
+int arena_open(struct arena *arena, uint32_t slots, size_t slot_bytes);
+void arena_close(struct arena *arena);
+
+static inline uint8_t *arena_slot(const struct arena *arena, uint32_t slot) {
+  return arena->base + (size_t)slot * arena->slot_bytes;
+}
+
+/* The caller has looked at free_count. */
+static inline uint32_t arena_take(struct arena *arena) {
+  return arena->free_list[--arena->free_count];
+}
+
+static inline void arena_give(struct arena *arena, uint32_t slot) {
+  arena->free_list[arena->free_count++] = slot;
+}
+
+#endif

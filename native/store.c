@@ -1,0 +1,314 @@
+/*
+ * The store's life, and the controlling thread's side: which chunks are in flight, what becomes of the slots it was
+ * given, what may be evicted. See store.h; nothing here blocks for longer than table work takes.
+ */
+#include "store_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_power_of_two(uint64_t number) { return number != 0 && (number & (number - 1)) == 0; }
+
+static const char *invalid(const struct store_options *o) {
+  if (!is_power_of_two(o->chunk_bytes) || o->chunk_bytes < STORE_MIN_CHUNK_BYTES ||
+      o->chunk_bytes > STORE_MAX_CHUNK_BYTES)
+    return "chunkSize must be a power of two from 4096 to 1048576";
+  if (o->hidden_bytes % XTS_SECTOR_BYTES != 0) return "hiddenBytes must be a multiple of 512";
+  if (o->image_bytes == 0 || o->hidden_bytes > o->image_bytes) return "imageSize must be positive, and at least hiddenBytes";
+  uint64_t chunks = (o->image_bytes + o->chunk_bytes - 1) / o->chunk_bytes;
+  if (chunks > INT32_MAX) return "imageSize is more than 2147483647 chunks";
+  if (o->slots == 0 || o->slots > INT32_MAX) return "slots must be from 1 to 2147483647";
+  if (o->slots < chunks && (uint64_t)o->slots * o->chunk_bytes < STORE_MAX_READ_BYTES + o->chunk_bytes)
+    return "slots * chunkSize must hold the greatest read: 1 MiB and one chunk, or the whole image";
+  if (o->xts_key != NULL) {
+    if (o->xts_key_bytes != 32 && o->xts_key_bytes != 64) return "xtsKey must be 32 or 64 bytes";
+    if ((o->image_bytes - o->hidden_bytes) % XTS_SECTOR_BYTES != 0)
+      return "an encrypted image must be a multiple of 512 bytes after hiddenBytes";
+  }
+  if (o->leaves != NULL) {
+    if (!is_power_of_two(o->block_bytes) || o->block_bytes > o->chunk_bytes)
+      return "verity.blockSize must be a power of two, at most chunkSize";
+    if (o->salt_bytes > VERITY_MAX_SALT_BYTES) return "verity.salt must be at most 32 bytes";
+    if (o->leaf_count != (o->image_bytes + o->block_bytes - 1) / o->block_bytes)
+      return "verity.leaves must hold 32 bytes for each block of the image";
+  }
+  return NULL;
+}
+
+static int start_finisher(struct store *store) {
+  sigset_t all, before;
+  /* Signals are the main thread's. */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&store->finisher, NULL, store_finisher_main, store);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (error != 0) return error;
+  store->finisher_runs = true;
+  pthread_setname_np(store->finisher, "tether-finish");
+  return 0;
+}
+
+int store_create(struct store **out, const struct store_options *options, const char **why) {
+  *why = invalid(options);
+  if (*why != NULL) return EINVAL;
+  struct store *store = calloc(1, sizeof *store);
+  if (store == NULL) return ENOMEM;
+  pthread_mutex_init(&store->lock, NULL);
+  pthread_cond_init(&store->work, NULL);
+  TAILQ_INIT(&store->reads);
+  TAILQ_INIT(&store->queue);
+  TAILQ_INIT(&store->ready);
+  store->arena.fd = -1;
+  store->image_bytes = options->image_bytes;
+  store->hidden_bytes = options->hidden_bytes;
+  store->chunk_bytes = options->chunk_bytes;
+  store->chunk_shift = (uint32_t)__builtin_ctz(options->chunk_bytes);
+  store->chunk_count = (uint32_t)((options->image_bytes + options->chunk_bytes - 1) >> store->chunk_shift);
+  store->ring = options->ring;
+  store->listener = options->listener;
+
+  int error = ENOMEM;
+  store->chunks = calloc(store->chunk_count, sizeof *store->chunks);
+  store->slot_owner = calloc(options->slots, 1);
+  store->jobs = calloc(options->slots, sizeof *store->jobs);
+  if (store->chunks == NULL || store->slot_owner == NULL || store->jobs == NULL) goto failed;
+  /* A slot's chunk can be granted, promoted, touched, and published, surplus or rejected before anyone looks. */
+  error = events_init(&store->events, (size_t)options->slots * 4 + 64);
+  if (error != 0) goto failed;
+  error = arena_open(&store->arena, options->slots, options->chunk_bytes);
+  if (error != 0) goto failed;
+  error = ENOMEM;
+  if (options->leaves != NULL) {
+    store->block_shift = (uint32_t)__builtin_ctz(options->block_bytes);
+    store->verity = verity_create(options->block_bytes, options->leaves, options->leaf_count, options->salt,
+                                  options->salt_bytes);
+    if (store->verity == NULL) goto failed;
+  }
+  if (options->xts_key != NULL) {
+    store->xts = xts_create(options->xts_key, options->xts_key_bytes, false);
+    if (store->xts == NULL) goto failed;
+  }
+  error = start_finisher(store);
+  if (error != 0) goto failed;
+  *out = store;
+  return 0;
+
+failed:
+  store_destroy(store);
+  return error;
+}
+
+void store_close(struct store *store) {
+  struct read *read;
+  pthread_mutex_lock(&store->lock);
+  store->closed = true;
+  while ((read = TAILQ_FIRST(&store->reads)) != NULL) store_settle_error(store, read, EIO);
+  store_admit(store);
+  pthread_cond_signal(&store->work);
+  store_unlock(store);
+  if (!store->finisher_runs) return;
+  pthread_join(store->finisher, NULL);
+  store->finisher_runs = false;
+}
+
+void store_destroy(struct store *store) {
+  xts_destroy(store->xts);
+  verity_destroy(store->verity);
+  arena_close(&store->arena);
+  events_destroy(&store->events);
+  free(store->chunks);
+  free(store->slot_owner);
+  free(store->jobs);
+  pthread_cond_destroy(&store->work);
+  pthread_mutex_destroy(&store->lock);
+  free(store);
+}
+
+uint64_t store_file_bytes(const struct store *store) { return store->image_bytes - store->hidden_bytes; }
+
+bool store_has_chunk(const struct store *store, uint64_t chunk) { return chunk < store->chunk_count; }
+
+void store_unlock(struct store *store) {
+  bool ring = store->events.ring_bell;
+  store->events.ring_bell = false;
+  pthread_mutex_unlock(&store->lock);
+  if (ring) store->ring(store->listener);
+}
+
+/* ---- Events ---- */
+
+size_t store_take_events(struct store *store, struct event *out, size_t room) {
+  pthread_mutex_lock(&store->lock);
+  size_t taken = events_take(&store->events, out, room);
+  if (taken < room && store->slots_wanted) {
+    /* The number is that of this moment: what was evicted since the event fell due is not asked for again. */
+    uint32_t lacking = store_slots_lacking(store);
+    store->slots_wanted = false;
+    if (lacking > 0) out[taken++] = (struct event){EVENT_SLOTS_WANTED, (int32_t)lacking, 0};
+  }
+  if (taken == 0 && room > 0) store->events.listening = true;
+  store_unlock(store);
+  return taken;
+}
+
+void store_listen_again(struct store *store) {
+  pthread_mutex_lock(&store->lock);
+  store->events.listening = true;
+  store_unlock(store);
+}
+
+void store_post(struct store *store, enum event_kind kind, uint32_t a) {
+  pthread_mutex_lock(&store->lock);
+  events_post(&store->events, kind, a, 0);
+  store_unlock(store);
+}
+
+/* ---- Slots ---- */
+
+void store_free_slot(struct store *store, uint32_t slot) {
+  store->slot_owner[slot] = SLOT_FREE;
+  arena_give(&store->arena, slot);
+}
+
+/* For the controlling thread, when no waiting read comes first. */
+static int64_t spare_slot(struct store *store) {
+  if (!TAILQ_EMPTY(&store->queue) || store->arena.free_count == 0) return GRANT_NO_SLOT;
+  uint32_t slot = arena_take(&store->arena);
+  store->slot_owner[slot] = SLOT_CONTROLLER;
+  return slot;
+}
+
+static bool is_controllers(const struct store *store, uint32_t slot) {
+  return slot < store->arena.slots && store->slot_owner[slot] == SLOT_CONTROLLER;
+}
+
+int64_t store_spare(struct store *store) {
+  pthread_mutex_lock(&store->lock);
+  int64_t slot = spare_slot(store);
+  store_unlock(store);
+  return slot;
+}
+
+int store_write(struct store *store, uint32_t slot, uint64_t offset, const void *bytes, size_t count) {
+  if (offset > store->chunk_bytes || count > store->chunk_bytes - offset) return EINVAL;
+  pthread_mutex_lock(&store->lock);
+  bool yours = is_controllers(store, slot);
+  store_unlock(store);
+  if (!yours) return EINVAL;
+  memcpy(arena_slot(&store->arena, slot) + offset, bytes, count);
+  return 0;
+}
+
+int store_complete(struct store *store, uint32_t chunk, uint32_t slot) {
+  int error = EINVAL;
+  pthread_mutex_lock(&store->lock);
+  if (chunk < store->chunk_count && is_controllers(store, slot)) {
+    store->slot_owner[slot] = SLOT_FINISHER;
+    store->jobs[(store->job_head + store->job_count) % store->arena.slots] = (struct job){chunk, slot};
+    store->job_count++;
+    pthread_cond_signal(&store->work);
+    error = 0;
+  }
+  store_unlock(store);
+  return error;
+}
+
+int store_drop(struct store *store, uint32_t slot) {
+  int error = EINVAL;
+  pthread_mutex_lock(&store->lock);
+  if (is_controllers(store, slot)) {
+    store_free_slot(store, slot);
+    store_admit(store);
+    store_pass_answers(store);
+    error = 0;
+  }
+  store_unlock(store);
+  return error;
+}
+
+/* ---- Chunks ---- */
+
+int64_t store_grant(struct store *store, uint32_t number) {
+  struct chunk *chunk = &store->chunks[number];
+  pthread_mutex_lock(&store->lock);
+  int64_t slot = GRANT_NOT_ABSENT;
+  if (chunk->state == CHUNK_ABSENT) slot = spare_slot(store);
+  if (slot >= 0) {
+    chunk->state = CHUNK_IN_FLIGHT;
+    chunk->flags = 0;
+    store->stats.chunks_in_flight++;
+  }
+  store_unlock(store);
+  return slot;
+}
+
+bool store_release(struct store *store, uint32_t number) {
+  struct chunk *chunk = &store->chunks[number];
+  pthread_mutex_lock(&store->lock);
+  bool released = chunk->state == CHUNK_IN_FLIGHT && LIST_EMPTY(&chunk->waiters);
+  if (released) {
+    chunk->state = CHUNK_ABSENT;
+    chunk->flags = 0;
+    store->stats.chunks_in_flight--;
+  }
+  store_unlock(store);
+  return released;
+}
+
+void store_fail(struct store *store, uint32_t number, int error) {
+  struct chunk *chunk = &store->chunks[number];
+  pthread_mutex_lock(&store->lock);
+  if (chunk->state == CHUNK_IN_FLIGHT) {
+    struct wait *wait;
+    while ((wait = LIST_FIRST(&chunk->waiters)) != NULL) store_settle_error(store, wait->read, error);
+    chunk->state = CHUNK_ABSENT;
+    chunk->flags = 0;
+    store->stats.chunks_in_flight--;
+    store_pass_answers(store);
+  }
+  store_unlock(store);
+}
+
+void store_mark(struct store *store, uint32_t number) {
+  struct chunk *chunk = &store->chunks[number];
+  pthread_mutex_lock(&store->lock);
+  if (chunk->state != CHUNK_ABSENT) chunk->flags |= CHUNK_MARKED;
+  store_unlock(store);
+}
+
+enum evicted store_try_evict(struct store *store, uint32_t number) {
+  struct chunk *chunk = &store->chunks[number];
+  enum evicted result = EVICTED_YES;
+  pthread_mutex_lock(&store->lock);
+  if (chunk->state != CHUNK_PRESENT) {
+    result = EVICTED_ABSENT;
+  } else if (chunk->pins > 0) {
+    chunk->refused_in = store->shortage;
+    result = EVICTED_PINNED;
+  } else if (chunk->flags & CHUNK_REFERENCED) {
+    chunk->flags &= (uint8_t)~CHUNK_REFERENCED;
+    result = EVICTED_REFERENCED;
+  } else {
+    chunk->state = CHUNK_ABSENT;
+    chunk->flags = 0;
+    store->stats.chunks_present--;
+    store->stats.chunks_evicted++;
+    store_free_slot(store, chunk->slot);
+    store_admit(store);
+    store_pass_answers(store);
+  }
+  store_unlock(store);
+  return result;
+}
+
+void store_get_stats(struct store *store, struct store_stats *out) {
+  pthread_mutex_lock(&store->lock);
+  const struct read *oldest = TAILQ_FIRST(&store->reads);
+  *out = store->stats;
+  out->oldest_wait_ms = oldest == NULL ? 0 : (double)(store_now_ns() - oldest->since_ns) / 1e6;
+  out->slots_total = store->arena.slots;
+  out->slots_free = store->arena.free_count;
+  store_unlock(store);
+}

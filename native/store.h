@@ -1,0 +1,107 @@
+/*
+ * The store: which chunks of the image lie in the arena, which are on their way, and which reads wait for them. Reads
+ * come in on session threads (store_read), chunks come in on one controlling thread (TypeScript's, all functions under
+ * "Controlling thread"), and a finisher thread of the store's own verifies and decrypts between the two. What the
+ * controlling thread has to know is told by events. The contract of each function is that of src/native/binding.ts.
+ * Knows neither Node.js nor the FUSE protocol, so that tests drive it alone.
+ */
+#ifndef TETHERFS_STORE_H
+#define TETHERFS_STORE_H
+
+#include "events.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* The greatest read that is answered. The session tells the kernel (max_pages, max_read). */
+#define STORE_MAX_READ_BYTES (1u << 20)
+#define STORE_MIN_CHUNK_BYTES 4096u
+#define STORE_MAX_CHUNK_BYTES (1u << 20)
+
+struct store;
+
+/*
+ * Where an answer goes: embedded in the reader's channel, which must outlive the store's last thread. `error` is 0 or a
+ * positive errno; on success the `bytes` bytes are in iov[1 .. count-1], and iov[0] is free for a header. Called without
+ * any lock, from any thread.
+ */
+struct reply_to {
+  void (*reply)(struct reply_to *to, uint64_t unique, int error, struct iovec *iov, int count, size_t bytes);
+};
+
+struct store_options {
+  uint64_t image_bytes;
+  uint64_t hidden_bytes;
+  uint32_t chunk_bytes;
+  uint32_t slots;
+  const uint8_t *xts_key; /* NULL: not encrypted */
+  size_t xts_key_bytes;
+  const uint8_t *leaves; /* NULL: not verified */
+  size_t leaf_count;
+  uint32_t block_bytes;
+  const uint8_t *salt;
+  size_t salt_bytes;
+  void (*ring)(void *listener); /* events can be taken; from any thread, without a lock */
+  void *listener;
+};
+
+/* 0; EINVAL with the reason in *why (a constant string); or the errno of a system call. */
+int store_create(struct store **out, const struct store_options *options, const char **why);
+
+/* Answers every waiting read with EIO and ends the finisher. Reads that come later get EIO as well. Idempotent. */
+void store_close(struct store *store);
+
+/* After store_close, and when no thread can call store_read any more. */
+void store_destroy(struct store *store);
+
+uint64_t store_file_bytes(const struct store *store);
+
+/* ---- Session threads ---- */
+
+/* Answers through `to`, now or later. Offset and size are those of the file, as the kernel sent them. */
+void store_read(struct store *store, struct reply_to *to, uint64_t unique, uint64_t offset, uint32_t bytes);
+
+/* The reader has given up: its waiting read is answered with EINTR. Remembered for a read that is still to come. */
+void store_interrupt(struct store *store, uint64_t unique);
+
+/* Answers all waiting reads with `error`: the session is over. */
+void store_cancel_reads(struct store *store, int error);
+
+/* An event that does not come from the store itself. */
+void store_post(struct store *store, enum event_kind kind, uint32_t a);
+
+/* ---- Controlling thread ---- */
+
+enum { GRANT_NO_SLOT = -1, GRANT_NOT_ABSENT = -2 };
+enum evicted { EVICTED_YES = 0, EVICTED_PINNED = 1, EVICTED_REFERENCED = 2, EVICTED_ABSENT = 3 };
+
+size_t store_take_events(struct store *store, struct event *out, size_t room);
+/* The listener failed before it had taken everything: ring again at the next event. */
+void store_listen_again(struct store *store);
+
+/* Chunk and slot numbers are checked: functions that return int give EINVAL for one that is not theirs to use. */
+bool store_has_chunk(const struct store *store, uint64_t chunk);
+int64_t store_grant(struct store *store, uint32_t chunk);
+int64_t store_spare(struct store *store);
+int store_write(struct store *store, uint32_t slot, uint64_t offset, const void *bytes, size_t count);
+int store_complete(struct store *store, uint32_t chunk, uint32_t slot);
+int store_drop(struct store *store, uint32_t slot);
+bool store_release(struct store *store, uint32_t chunk);
+void store_fail(struct store *store, uint32_t chunk, int error);
+void store_mark(struct store *store, uint32_t chunk);
+enum evicted store_try_evict(struct store *store, uint32_t chunk);
+
+struct store_stats {
+  uint64_t reads_cached, reads_waited, reads_failed, reads_interrupted, bytes_read;
+  uint64_t reads_waiting;
+  double oldest_wait_ms, longest_wait_ms;
+  uint64_t slots_total, slots_free;
+  uint64_t chunks_present, chunks_in_flight, chunks_published, chunks_rejected, chunks_evicted;
+  uint64_t chunks_prefetched, chunks_prefetched_read;
+};
+
+void store_get_stats(struct store *store, struct store_stats *out);
+
+#endif
