@@ -14,6 +14,8 @@ export type ImageFormat = 'encrypted' | 'partitions' | 'squashfs' | 'unknown';
 
 export interface ImageLayout {
   readonly format: ImageFormat;
+  /** What confluent's formats call themselves. */
+  readonly label?: string;
   /** Bytes in front of the payload, hidden from readers once the image is decrypted. */
   readonly hiddenBytes: number;
 }
@@ -50,11 +52,11 @@ export function imageLayout(head: Uint8Array): ImageLayout {
         `encrypted image is of kind ${head[encryptedLabelEnd]}; only kind 0 (dm-crypt) is known`,
       );
     }
-    return { format: 'encrypted', hiddenBytes: headerSize };
+    return { format: 'encrypted', label: encryptedMagic.label, hiddenBytes: headerSize };
   }
   if (startsWith(head, partitionsMagic.magic)) {
     checkLabel(head, partitionsMagic);
-    return { format: 'partitions', hiddenBytes: 0 };
+    return { format: 'partitions', label: partitionsMagic.label, hiddenBytes: 0 };
   }
   return { format: startsWith(head, squashfsMagic) ? 'squashfs' : 'unknown', hiddenBytes: 0 };
 }

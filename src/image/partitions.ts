@@ -82,7 +82,11 @@ class Fields {
   }
 
   async text(lengthWidth: 2 | 4, limit: number): Promise<string> {
-    return new TextDecoder().decode(await this.#take(await this.#length(lengthWidth, limit)));
+    const text = new TextDecoder().decode(await this.#take(await this.#length(lengthWidth, limit)));
+    // Such text would steer the terminal that it is shown on.
+    if (/\p{Cc}/u.test(text))
+      throw new ImageFormatError(`partition field before ${this.position} holds control characters`);
+    return text;
   }
 
   async skip(lengthWidth: 2 | 4, limit: number): Promise<void> {

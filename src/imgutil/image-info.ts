@@ -16,6 +16,8 @@ export interface ImageInfo {
   /** Bytes of the image as served. */
   imageSize: number;
   format: ImageFormat;
+  /** What the header calls itself, where there is one. */
+  label?: string;
   /** Present when the image is encrypted: how, and the bytes behind the header. */
   encryption?: { cipher: string; payloadSize: number };
   /** What the image holds; absent when it is encrypted and no key was given. */
@@ -44,8 +46,9 @@ export async function imageInfo(image: OpenImage, options: ImageInfoOptions): Pr
   const problems: string[] = [];
   const info: ImageInfo = { imageSize: source.size, format: 'unknown', problems };
   await collect(problems, async () => {
-    const { format } = imageLayout(await readHead(source, headerSize));
+    const { format, label } = imageLayout(await readHead(source, headerSize));
     info.format = format;
+    if (label !== undefined) info.label = label;
     if (format === 'encrypted') info.encryption = { cipher, payloadSize: encryptedPayloadSize(source.size) };
     const payload = payloadOf(source, format, options);
     if (payload === undefined) return;

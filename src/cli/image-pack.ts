@@ -1,0 +1,59 @@
+/** `tetherfs image pack`: a directory becomes an image that members can serve. */
+import { Command, Option } from 'commander';
+import { type Compression, compressions } from '../imgutil/mksquashfs.ts';
+import { mountHint } from '../imgutil/mount-hint.ts';
+import { pack } from '../imgutil/pack.ts';
+import { loadBinding } from '../native/binding.ts';
+import { blockSizeOption } from './image-options.ts';
+import { progressLine } from './progress-line.ts';
+
+interface PackFlags {
+  privateDir?: string;
+  compression: Compression;
+  blockSize: number;
+  encrypt: boolean;
+}
+
+export function imagePackCommand(): Command {
+  return new Command('pack')
+    .description('pack a directory into OUT_DIR/rootimg.sfs with its fs-verity sidecar, and a key elsewhere')
+    .argument('<dir>', 'tree that becomes the root directory of the image')
+    .argument('<out-dir>', 'public directory, the one that is served')
+    .option(
+      '--private-dir <dir>',
+      "gets pending/rootimg.key (default: confluent's private/os/NAME, else OUT_DIR.private)",
+    )
+    .addOption(new Option('--compression <name>', 'of the squashfs').choices(compressions).default('zstd'))
+    .addOption(blockSizeOption())
+    .option('--no-encrypt', 'leave the image in clear and make no key')
+    .addHelpText(
+      'after',
+      `
+Replaces an image that is there already. SOURCE_DATE_EPOCH makes the squashfs reproducible; the key is always new.
+POSIX ACLs are not kept: squashfs has no place for them.`,
+    )
+    .action(async (sourceDir: string, outDir: string, flags: PackFlags) => {
+      const interrupt = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+      const progress = progressLine('writing');
+      const packed = await pack({
+        sourceDir,
+        outDir,
+        privateDir: flags.privateDir,
+        compression: flags.compression,
+        verityBlockSize: flags.blockSize,
+        xts: flags.encrypt ? loadBinding().xts : undefined,
+        onProgress: progress.update,
+        showProgress: process.stderr.isTTY,
+        signal: interrupt.signal,
+      }).finally(progress.clear);
+      for (const warning of packed.warnings) process.stderr.write(`tetherfs: mksquashfs: ${warning}\n`);
+      process.stdout.write(`image    ${packed.imagePath}
+size     ${packed.imageSize} bytes
+digest   ${packed.digest}
+sidecar  ${packed.sidecarPath}
+key      ${packed.keyPath ?? 'none: the image is not encrypted'}
+mount    ${mountHint(packed)}
+`);
+    });
+}

@@ -1,0 +1,51 @@
+/** `tetherfs image verify`: checks every byte of an image. */
+import { Command } from 'commander';
+import { describeRange } from '../base/byte-range.ts';
+import { parseDigest } from '../image/digest.ts';
+import { WrongBlocksError } from '../imgutil/errors.ts';
+import { openImage, readKeyFile } from '../imgutil/image-location.ts';
+import { verifyImage } from '../imgutil/image-verify.ts';
+import { loadBinding } from '../native/binding.ts';
+import { blockSizeOption, caFileOption } from './image-options.ts';
+import { progressLine } from './progress-line.ts';
+
+interface VerifyFlags {
+  digest?: string;
+  keyFile?: string;
+  blockSize: number;
+  caFile?: string;
+}
+
+export function imageVerifyCommand(): Command {
+  return new Command('verify')
+    .description('check every block of an image against its digest')
+    .argument('<file-or-url>')
+    .option('--digest <sha256:hex>', 'the digest that it must have (default: believe the sidecar beside the image)')
+    .option('--key-file <file>', 'key that must open the image')
+    .addOption(blockSizeOption())
+    .addOption(caFileOption())
+    .addHelpText(
+      'after',
+      '\nExit status: 0 all is right, 1 something is wrong, 2 wrong usage. --block-size is for images without a sidecar.',
+    )
+    .action(async (location: string, flags: VerifyFlags) => {
+      const digest = flags.digest === undefined ? undefined : parseDigest(flags.digest);
+      const key = flags.keyFile === undefined ? undefined : await readKeyFile(flags.keyFile);
+      await using image = await openImage(location, { caFile: flags.caFile });
+      const progress = progressLine('checking');
+      const result = await verifyImage(image, {
+        digest,
+        blockSize: flags.blockSize,
+        key,
+        xts: (...call) => loadBinding().xts(...call),
+        onWrongBlock(block) {
+          progress.clear();
+          process.stdout.write(`wrong block at ${describeRange(block)}\n`);
+        },
+        onProgress: progress.update,
+      }).finally(progress.clear);
+      if (result.wrongBlocks > 0) throw new WrongBlocksError(location, result.wrongBlocks);
+      const trust = digest === undefined ? ' (believing the sidecar: no --digest was given)' : '';
+      process.stdout.write(`${location}: all ${result.imageSize} bytes are right${trust}\n${result.digest}\n`);
+    });
+}

@@ -1,0 +1,23 @@
+/** `tetherfs image`: making and examining images. */
+import { Command } from 'commander';
+import { imageInfoCommand } from './image-info.ts';
+import { imagePackCommand } from './image-pack.ts';
+import { imageVerifyCommand } from './image-verify.ts';
+
+export function imageCommand(): Command {
+  return new Command('image')
+    .description('make and examine images')
+    .addCommand(imagePackCommand())
+    .addCommand(imageInfoCommand())
+    .addCommand(imageVerifyCommand())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tetherfs image pack /srv/trees/demo /var/lib/confluent/public/os/demo
+  tetherfs image info --key-file /var/lib/confluent/private/os/demo/pending/rootimg.key \\
+      /var/lib/confluent/public/os/demo/rootimg.sfs
+  tetherfs image info http://10.0.0.1/confluent-public/os/demo/rootimg.sfs
+  tetherfs image verify --digest sha256:1f0c… http://10.0.0.2/confluent-public/os/demo/rootimg.sfs`,
+    );
+}
