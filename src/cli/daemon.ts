@@ -4,7 +4,6 @@ import { describeError, TetherfsError } from '../base/errors.ts';
 import { createLog, type LogSink } from '../base/log.ts';
 import { awaitCaller, type Caller } from '../mount/background.ts';
 import { kmsgSink } from '../mount/log-sink.ts';
-import { runDaemon } from '../mount/run.ts';
 
 export function daemonCommand(version: string): Command {
   return new Command('daemon').argument('<mountpoint>').action(async () => {
@@ -12,6 +11,7 @@ export function daemonCommand(version: string): Command {
     const { logLevel, logFormat } = caller.options;
     const log = createLog({ level: logLevel, format: logFormat, sink: startupSink(caller) });
     try {
+      const { runDaemon } = await import('../mount/run.ts');
       process.exitCode = await runDaemon(caller.options, version, log, () => caller.say({ kind: 'ready' }));
     } catch (error) {
       const { code, exitStatus } = error instanceof TetherfsError ? error : { code: 'DEFECT', exitStatus: 1 };

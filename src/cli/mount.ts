@@ -4,10 +4,9 @@ import { UsageError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { startInBackground } from '../mount/background.ts';
 import { readFirstBytes } from '../mount/first-bytes.ts';
+import { imageFileName } from '../mount/image-file-name.ts';
 import { stderrSink } from '../mount/log-sink.ts';
-import { imageFileName } from '../mount/open-image.ts';
 import type { MountOptions } from '../mount/options.ts';
-import { runDaemon } from '../mount/run.ts';
 import { addMountOptions, readMountOptions } from './mount-options.ts';
 
 export function mountCommand(version: string): Command {
@@ -73,6 +72,7 @@ async function mountInBackground(options: MountOptions): Promise<void> {
 }
 
 async function mountInForeground(options: MountOptions, version: string): Promise<number> {
+  const { runDaemon } = await import('../mount/run.ts');
   const log = foregroundLog(options);
   return runDaemon(options, version, log, () => readFirstBytes(options.mountpoint, imageFileName(options.urls)));
 }

@@ -38,7 +38,7 @@ export function protectFromOomKiller(log: Log): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', '-1000\n');
   } catch (error) {
-    log.warn('cannot protect the daemon from the OOM killer', { error: describeError(error) });
+    log.info('cannot protect the daemon from the OOM killer', { error: describeError(error) });
   }
 }
 

@@ -1,0 +1,116 @@
+/**
+ * From options to an image that can be mounted: the members are reached, the image is identified, its hash tree is verified against
+ * the digest, its format and key are known to fit each other.
+ */
+import { readFileSync } from 'node:fs';
+import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { systemTime } from '../base/time-source.ts';
+import { parseDigest } from '../image/digest.ts';
+import { ImageGeometry } from '../image/geometry.ts';
+import { encryptedPayloadSize, imageLayout } from '../image/header.ts';
+import { parseKeyFile } from '../image/key-file.ts';
+import { rangeMatches } from '../image/range-check.ts';
+import { sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
+import type { Collective } from '../members/contract.ts';
+import { openCollective } from '../members/index.ts';
+import { imageFileName } from './image-file-name.ts';
+import type { MountOptions } from './options.ts';
+
+/** Bytes of a chunk, unless the image's blocks are larger. Few enough events for JavaScript, little enough for a random read. */
+const usualChunkSize = 64 * 1024;
+/** The largest image that is mounted; bounds what a member can make the daemon allocate. */
+const largestImage = 2 ** 41;
+
+export interface OpenedImage {
+  collective: Collective;
+  geometry: ImageGeometry;
+  /** Name of the one file in the mount. */
+  fileName: string;
+  /** Bytes of the file shown. */
+  fileSize: number;
+  /** Seconds since 1970. */
+  mtime: number;
+  encrypted: boolean;
+  /** Bytes of the header that the file shown does not have; 0 unless decrypting. */
+  hiddenBytes: number;
+  /** To be wiped as soon as native has it. */
+  xtsKey: Uint8Array | undefined;
+  /** Present when bytes are verified. */
+  tree: Verity | undefined;
+  digest: string | undefined;
+}
+
+/** @throws TetherfsError when options, members, tree, key and image do not go together. Leaves no connection then. */
+export async function openImage(options: MountOptions, log: Log): Promise<OpenedImage> {
+  const fileName = imageFileName(options.urls);
+  const digest = options.digest === undefined ? undefined : parseDigest(options.digest);
+  if (digest === undefined) insistOnTrust(options, log);
+  const ca = options.caFile === undefined ? undefined : [readFile(options.caFile, '--ca-file').toString('utf8')];
+  const xtsKey = options.keyFile === undefined ? undefined : parseKeyFile(readFile(options.keyFile, '--key-file'));
+
+  let tree: Verity | undefined;
+  const { collective, identity } = await openCollective({
+    urls: options.urls,
+    ca,
+    log,
+    time: systemTime,
+    mountTimeoutMs: options.mountTimeout === 0 ? undefined : options.mountTimeout * 1000,
+    onOutage: options.onOutage === 'wait' ? { mode: 'wait' } : { mode: 'eio', timeoutMs: options.outageTimeout * 1000 },
+    ...(digest !== undefined && {
+      sidecar: {
+        suffix: sidecarSuffix,
+        maxBytes: sidecarSize(largestImage, usualChunkSize),
+        accept(bytes: Uint8Array) {
+          const verity = verifySidecar(bytes, digest);
+          tree = verity;
+          const { imageSize, blockSize } = verity;
+          return { imageSize, blockSize, matches: (range, found) => rangeMatches(verity, range, found) };
+        },
+      },
+    }),
+  });
+  try {
+    const { format, hiddenBytes } = imageLayout(identity.head);
+    if (xtsKey !== undefined && format !== 'encrypted') {
+      throw new TetherfsError('NOT_ENCRYPTED', `${fileName} is not encrypted; leave --key-file out`);
+    }
+    const fileSize = xtsKey === undefined ? identity.imageSize : encryptedPayloadSize(identity.imageSize);
+    return {
+      collective,
+      geometry: new ImageGeometry(identity.imageSize, Math.max(usualChunkSize, tree?.blockSize ?? 0)),
+      fileName,
+      fileSize,
+      mtime: Math.floor((identity.lastModified ?? new Date(0)).getTime() / 1000),
+      encrypted: format === 'encrypted',
+      hiddenBytes: xtsKey === undefined ? 0 : hiddenBytes,
+      xtsKey,
+      tree,
+      digest,
+    };
+  } catch (error) {
+    await collective.close();
+    throw error;
+  }
+}
+
+/** Whoever can alter http:// traffic could alter the root filesystem: AES-XTS alone does not notice. */
+function insistOnTrust({ urls, allowUnverified }: MountOptions, log: Log): void {
+  const plain = urls.find((url) => /^http:/i.test(url));
+  if (plain === undefined) return;
+  if (!allowUnverified) {
+    throw new UsageError(
+      `${plain}: bytes over http:// need --digest sha256:… to be trusted, or --allow-unverified to do without`,
+    );
+  }
+  log.warn('bytes over http:// are not verified: whoever can alter them on the way alters the file', { url: plain });
+}
+
+function readFile(path: string, option: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
+    throw new UsageError(`${option} ${path}: ${why}`, { cause });
+  }
+}
