@@ -1,0 +1,141 @@
+/**
+ * `tetherfs mount --foreground` as a test has it: started, asked, ended; its log kept. Closing it fails when a mount is left.
+ * Nothing here touches the mount from the JavaScript thread: a read that hangs must not hang the test's own time-outs.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { readStatus } from '../../src/mount/control-client.ts';
+import { controlPathOf } from '../../src/mount/control-path.ts';
+import type { Status } from '../../src/mount/status.ts';
+import { waitUntil } from './wait-until.ts';
+
+export const tetherfsCommand = fileURLToPath(new URL('../../bin/tetherfs', import.meta.url));
+
+export interface DaemonOptions {
+  urls: readonly string[];
+  /** Made if absent. */
+  mountpoint: string;
+  /** Further options of `tetherfs mount`, e.g. `['--digest', digest]`. */
+  options?: readonly string[];
+  /** ms until it must be ready. */
+  readyWithinMs?: number;
+}
+
+export class Daemon implements AsyncDisposable {
+  readonly mountpoint: string;
+  readonly #child: ChildProcess;
+  readonly #exit: Promise<number>;
+  #log = '';
+  #exitStatus: number | undefined;
+
+  private constructor({ urls, mountpoint, options = [] }: DaemonOptions) {
+    mkdirSync(mountpoint, { recursive: true });
+    this.mountpoint = mountpoint;
+    this.#child = spawn(
+      tetherfsCommand,
+      ['mount', '--foreground', '--log-level', 'debug', ...options, ...urls, mountpoint],
+      { stdio: ['ignore', 'inherit', 'pipe'], env: daemonEnvironment() },
+    );
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#log += text;
+    });
+    this.#exit = new Promise((resolve, reject) => {
+      this.#child.on('error', reject);
+      this.#child.on('close', (status, signal) => {
+        this.#exitStatus = status ?? 128;
+        if (signal !== null) this.#log += `ended by ${signal}\n`;
+        resolve(this.#exitStatus);
+      });
+    });
+  }
+
+  /** Resolves when the file is there to be read. @throws Error with the daemon's log when it does not come to that. */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const daemon = Daemon.launch(options);
+    try {
+      await daemon.ready(options.readyWithinMs);
+    } catch (error) {
+      await daemon.close();
+      throw error;
+    }
+    return daemon;
+  }
+
+  /** Starts it without waiting: for mounts that are meant to fail or to take their time. */
+  static launch(options: DaemonOptions): Daemon {
+    return new Daemon(options);
+  }
+
+  async ready(withinMs = 20_000): Promise<void> {
+    await waitUntil(
+      `${this.mountpoint} is mounted`,
+      () => this.#exitStatus !== undefined || isMounted(this.mountpoint),
+      {
+        timeoutMs: withinMs,
+      },
+    );
+    if (this.#exitStatus !== undefined) throw new Error(`tetherfs ended with ${this.#exitStatus}:\n${this.#log}`);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** What it has logged so far. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /** Resolves with the exit status once it has ended. */
+  get ended(): Promise<number> {
+    return this.#exit;
+  }
+
+  status(): Promise<Status> {
+    return readStatus(controlPathOf(this.mountpoint));
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /**
+   * SIGTERM, and SIGKILL when that has not ended it in time. @returns the exit status.
+   * @throws Error when it had to be killed, or left its mount.
+   */
+  async close(): Promise<number> {
+    let killed = false;
+    this.signal('SIGTERM');
+    const impatience = setTimeout(() => {
+      killed = true;
+      this.signal('SIGKILL');
+    }, 10_000);
+    const status = await this.#exit;
+    clearTimeout(impatience);
+    if (killed) throw new Error(`tetherfs did not end within 10 s of SIGTERM; its log:\n${this.#log}`);
+    if (isMounted(this.mountpoint)) throw new Error(`tetherfs left its mount on ${this.mountpoint}`);
+    return status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Whether a tetherfs mount is there, dead or alive. Asks the kernel's list, not the mount. */
+export function isMounted(mountpoint: string): boolean {
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .some((line) => {
+      const [, target, type] = line.split(' ');
+      return type === 'fuse.tetherfs' && target === mountpoint;
+    });
+}
+
+/** scripts/test-sanitizers names a library to preload and an addon to load, for the daemon alone. */
+function daemonEnvironment(): NodeJS.ProcessEnv {
+  const { TETHERFS_TEST_PRELOAD: preload, TETHERFS_TEST_ADDON: addon } = process.env;
+  if (preload === undefined || addon === undefined) return process.env;
+  return { ...process.env, LD_PRELOAD: preload, TETHERFS_ADDON: addon };
+}
