@@ -1,0 +1,69 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { formatKeyFile, parseKeyFile } from '../../src/image/key-file.ts';
+
+const digits = '00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210';
+const parse = (text: string) => parseKeyFile(Buffer.from(text, 'latin1'));
+
+describe('a key file', () => {
+  test('is the cipher and the key, a line each', () => {
+    const key = Buffer.from(digits, 'hex');
+    expect(Buffer.from(formatKeyFile(key)).toString()).toBe(`aes-xts-plain64\n${digits}\n`);
+    expect(Buffer.from(parse(`aes-xts-plain64\n${digits}\n`))).toEqual(key);
+  });
+
+  test.each([
+    ['without a newline at its end', `aes-xts-plain64\n${digits}`],
+    ['with capital digits', `aes-xts-plain64\n${digits.toUpperCase()}\n`],
+    ['with carriage returns', `aes-xts-plain64\r\n${digits}\r\n`],
+    ['with empty lines at its end', `aes-xts-plain64\n${digits}\n\n\n`],
+  ])('%s is read all the same', (_how, text) => {
+    expect(Buffer.from(parse(text)).toString('hex')).toBe(digits);
+  });
+
+  test('of 64 bytes (AES-256-XTS) is read', () => {
+    expect(parse(`aes-xts-plain64\n${digits}${digits}\n`)).toHaveLength(64);
+  });
+
+  test('that was written is read back, whatever the key', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (key) => {
+        expect(parseKeyFile(formatKeyFile(key))).toEqual(key);
+      }),
+    );
+  });
+
+  test.each([
+    ['', /first line/],
+    [`aes-cbc-essiv:sha256\n${digits}`, /first line/],
+    [digits, /first line/],
+    ['aes-xts-plain64', /key is missing/],
+    ['aes-xts-plain64\n\n', /key is missing/],
+    [`aes-xts-plain64\n${digits}\n${digits}`, /more than two lines/],
+    [`aes-xts-plain64\n${digits.slice(1)}`, /63 digits; 64 or 128/],
+    [`aes-xts-plain64\n${digits}${digits.slice(2)}`, /126 digits/],
+    [`aes-xts-plain64\n${digits.replace('a', 'x')}`, /not hexadecimal/],
+    [`aes-xts-plain64\n${' '.repeat(5000)}`, /5016 bytes/],
+  ])('is refused when it is %j', (text, message) => {
+    expect(() => parse(text)).toThrow(message);
+    expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'KEY_FILE' }));
+  });
+
+  test('never lends its content to an error, whatever it holds', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom('aes-xts-plain64\n', '', 'x\n'),
+        fc.stringMatching(/^[g-z]{9,200}$/),
+        (first, secret) => {
+          try {
+            parse(first + secret);
+            expect.unreachable();
+          } catch (error) {
+            expect(String(error)).not.toContain(secret.slice(0, 9));
+            expect(Object.values(error as object).join()).not.toContain(secret.slice(0, 9));
+          }
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { ImageSource } from '../../src/image/image-source.ts';
+import { listPartitions } from '../../src/image/partitions.ts';
+import { bigEndian, memoryImage } from './memory-image.ts';
+
+interface Captured {
+  mountPoint: string;
+  json: string;
+  filesystem: string;
+  device: string;
+  minimumSize: number;
+  initialSize: number;
+  data: Buffer;
+}
+
+/** What confluent's capture writes, said once more. */
+function capture(partitions: Captured[]): { bytes: Buffer; offsets: number[] } {
+  let bytes = Buffer.from(
+    '\x63\x7b\x9d\x26\xb7\xfd\x48\x30\x89\xf9\x11\xcf\x18\xfd\xff\xa1\x0fCONFLUENT_IMAGE',
+    'latin1',
+  );
+  const offsets: number[] = [];
+  const text = (width: number, value: string) => [bigEndian(width, Buffer.byteLength(value)), Buffer.from(value)];
+  for (const { mountPoint, json, filesystem, device, minimumSize, initialSize, data } of partitions) {
+    const sizes = [bigEndian(8, minimumSize), bigEndian(8, initialSize)];
+    bytes = Buffer.concat([
+      bytes,
+      ...text(2, mountPoint),
+      ...text(4, json),
+      ...sizes,
+      ...text(2, filesystem),
+      ...text(2, device),
+    ]);
+    const padding = 4096 - ((bytes.length + 10) % 4096);
+    bytes = Buffer.concat([bytes, bigEndian(2, padding), Buffer.alloc(padding), bigEndian(8, data.length)]);
+    offsets.push(bytes.length);
+    const after = (4096 - (data.length % 4096)) % 4096;
+    bytes = Buffer.concat([bytes, data, Buffer.alloc(after)]);
+  }
+  return { bytes, offsets };
+}
+
+const root: Captured = {
+  mountPoint: '/',
+  json: '{"mount": "/"}',
+  filesystem: 'xfs',
+  device: '/dev/mapper/rhel-root',
+  minimumSize: 2 ** 32,
+  initialSize: 2 ** 40,
+  data: Buffer.alloc(8192, 'r'),
+};
+
+const name = fc.stringMatching(/^[ -~äß]{0,40}$/);
+const captured: fc.Arbitrary<Captured> = fc.record({
+  mountPoint: name,
+  json: fc.json(),
+  filesystem: name,
+  device: name,
+  minimumSize: fc.maxSafeNat(),
+  initialSize: fc.maxSafeNat(),
+  data: fc.integer({ min: 1, max: 9000 }).map((length) => Buffer.alloc(length, 'd')),
+});
+
+describe('a multi-partition capture', () => {
+  test('lists its partitions and where their data lies', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(captured, { minLength: 1, maxLength: 4 }), async (partitions) => {
+        const { bytes, offsets } = capture(partitions);
+        const expected = partitions.map(({ data, json: _json, ...rest }, index) => ({
+          ...rest,
+          size: data.length,
+          offset: offsets[index],
+        }));
+        expect(await listPartitions(memoryImage(bytes))).toEqual(expected);
+        expect(offsets.every((offset) => offset % 4096 === 0)).toBe(true);
+      }),
+    );
+  });
+
+  test('cut off anywhere before its last byte of data is refused, or lists what is whole', async () => {
+    const { bytes, offsets } = capture([root, { ...root, mountPoint: '/boot' }]);
+    const [, second = 0] = offsets;
+    const endOfFirst = (offsets[0] ?? 0) + root.data.length;
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: second + root.data.length - 1 }), async (length) => {
+        const listing = listPartitions(memoryImage(bytes.subarray(0, length)));
+        if (length === endOfFirst) expect(await listing).toHaveLength(1);
+        else await expect(listing).rejects.toThrow(expect.objectContaining({ code: 'IMAGE_FORMAT' }));
+      }),
+    );
+  });
+
+  test('with any bytes changed is listed or refused, but reads nothing out of bounds and ends', async () => {
+    const { bytes } = capture([root]);
+    await fc.assert(
+      fc.asyncProperty(fc.nat(150), fc.uint8Array({ minLength: 1, maxLength: 8 }), async (offset, change) => {
+        const hostile = Buffer.from(bytes);
+        hostile.set(change, 32 + offset);
+        await listPartitions(memoryImage(hostile)).catch((error: unknown) => {
+          expect(error).toMatchObject({ code: 'IMAGE_FORMAT' });
+        });
+      }),
+    );
+  });
+
+  test('that wants a huge name is refused before anything is allocated for it', async () => {
+    const start = capture([]).bytes;
+    const hostile = Buffer.concat([start, bigEndian(2, 1), Buffer.from('/'), bigEndian(4, 0xffffffff)]);
+    const source: ImageSource = { ...memoryImage(hostile), size: 2 ** 40 };
+    await expect(listPartitions(source)).rejects.toThrow(/4294967295 bytes/);
+  });
+
+  test('whose names would steer a terminal is refused', async () => {
+    const { bytes } = capture([{ ...root, mountPoint: '/\x1b[2J' }]);
+    await expect(listPartitions(memoryImage(bytes))).rejects.toThrow(/control characters/);
+  });
+
+  test('of endless partitions is refused', async () => {
+    const { bytes } = capture(Array.from({ length: 129 }, () => ({ ...root, data: Buffer.alloc(1) })));
+    await expect(listPartitions(memoryImage(bytes))).rejects.toThrow(/more than 128/);
+  });
+});
