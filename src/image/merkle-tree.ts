@@ -15,8 +15,11 @@ const hashInputSize = 64;
 export const smallestBlockSize = 4096;
 export const largestBlockSize = 1 << 20;
 
+/** Every block size there is, smallest first. */
+export const blockSizes: readonly number[] = Array.from({ length: 9 }, (_, power) => smallestBlockSize << power);
+
 export function isBlockSize(value: number): boolean {
-  return value >= smallestBlockSize && value <= largestBlockSize && Number.isInteger(Math.log2(value));
+  return blockSizes.includes(value);
 }
 
 /** Blocks in `imageSize` bytes. */

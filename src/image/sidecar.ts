@@ -5,7 +5,7 @@
  */
 import type { ImageDigest } from './digest.ts';
 import { DigestMismatchError, SidecarError } from './errors.ts';
-import { blockCount, buildTree, hashSize, levelSizes, treeSize } from './merkle-tree.ts';
+import { blockCount, blockSizes, buildTree, hashSize, levelSizes, treeSize } from './merkle-tree.ts';
 import {
   descriptorSize,
   digestOfDescriptor,
@@ -30,12 +30,17 @@ export interface Verity {
   readonly digest: ImageDigest;
 }
 
-/**
- * Bytes of the sidecar of an image of `imageSize` bytes. With the smallest block size (4096) it is the largest sidecar that
- * such an image can have: a cap for fetching one.
- */
+/** Bytes of the sidecar of an image of `imageSize` bytes, hashed in blocks of `blockSize`. */
 export function sidecarSize(imageSize: number, blockSize: number): number {
   return descriptorSize + treeSize(imageSize, blockSize);
+}
+
+/**
+ * A cap for fetching a sidecar whose block size is not known yet. Small blocks make a large tree of a large image; large
+ * blocks, each level padded to whole ones, make a large tree of a small image.
+ */
+export function largestSidecarSize(imageSize: number): number {
+  return Math.max(...blockSizes.map((blockSize) => sidecarSize(imageSize, blockSize)));
 }
 
 /** The sidecar above the hashes of an image's blocks. */

@@ -1,8 +1,7 @@
 /** Where an image lies, as the user said it: a path or an http(s) URL; and what lies beside it. */
 import { UsageError } from '../base/errors.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
-import { smallestBlockSize } from '../image/merkle-tree.ts';
-import { sidecarSize, sidecarSuffix } from '../image/sidecar.ts';
+import { largestSidecarSize, sidecarSuffix } from '../image/sidecar.ts';
 import { ImageSourceError } from './errors.ts';
 import { type ClosableSource, openFileSource, readSmallFile } from './file-source.ts';
 import { fetchSmallFile, type HttpOptions, openHttpSource } from './http-source.ts';
@@ -20,7 +19,7 @@ export async function openImage(location: string, options: HttpOptions = {}): Pr
   return {
     source,
     sidecar() {
-      const limit = sidecarSize(source.size, smallestBlockSize);
+      const limit = largestSidecarSize(source.size);
       if (url === undefined) return readSmallFile(location + sidecarSuffix, limit);
       const beside = new URL(url);
       beside.pathname += sidecarSuffix;

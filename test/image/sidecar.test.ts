@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type ImageDigest, parseDigest } from '../../src/image/digest.ts';
-import { readSidecar, sidecarSize, verifySidecar } from '../../src/image/sidecar.ts';
+import { blockSizes } from '../../src/image/merkle-tree.ts';
+import { largestSidecarSize, readSidecar, sidecarSize, verifySidecar } from '../../src/image/sidecar.ts';
 import { VerityBuilder } from '../../src/image/verity-builder.ts';
 import { wrongBlocks } from '../../src/image/wrong-blocks.ts';
 import { memoryImage, noise } from './memory-image.ts';
@@ -94,10 +95,15 @@ describe('a sidecar', () => {
     expect(() => readSidecar(hostile)).toThrow(expect.objectContaining({ code: 'SIDECAR_INVALID' }));
   });
 
-  test('has its largest size with the smallest blocks', () => {
-    expect(sidecarSize(2 ** 32, 4096)).toBeGreaterThan(sidecarSize(2 ** 32, 8192));
-    expect(sidecarSize(1, 4096)).toBe(256);
-    expect(sidecarSize(4097, 4096)).toBe(256 + 4096);
+  test('has at most the size that caps fetching it, whatever its blocks', () => {
+    fc.assert(
+      fc.property(fc.maxSafeNat(), fc.constantFrom(...blockSizes), (imageSize, blockSize) => {
+        expect(sidecarSize(imageSize + 1, blockSize)).toBeLessThanOrEqual(largestSidecarSize(imageSize + 1));
+      }),
+    );
+    expect(largestSidecarSize(1)).toBe(256);
+    expect(largestSidecarSize(2 ** 20 + 1)).toBe(256 + 2 ** 20);
+    expect(largestSidecarSize(2 ** 32)).toBe(sidecarSize(2 ** 32, 4096));
   });
 });
 

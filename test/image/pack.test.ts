@@ -1,0 +1,208 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { verifySidecar } from '../../src/image/sidecar.ts';
+import { type PackOptions, pack } from '../../src/imgutil/pack.ts';
+import { loadBinding } from '../../src/native/binding.ts';
+import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
+import { compareWithTree, decryptImage, makeTree, readText } from './image-tree.ts';
+
+let directory: TempDir;
+let options: PackOptions;
+const at = (...path: string[]) => join(directory.path, ...path);
+
+beforeEach(() => {
+  directory = makeTempDir('pack');
+  options = {
+    sourceDir: makeTree(at('tree')),
+    outDir: at('public'),
+    compression: 'zstd',
+    verityBlockSize: 65536,
+    xts: loadBinding().xts,
+  };
+});
+afterEach(() => directory.remove());
+
+/** Everything below the temporary directory but the tree, directories with a slash. */
+function everything(): string[] {
+  return readdirSync(directory.path, { recursive: true, withFileTypes: true })
+    .map(
+      (entry) =>
+        `${join(entry.parentPath, entry.name).slice(directory.path.length + 1)}${entry.isDirectory() ? '/' : ''}`,
+    )
+    .filter((path) => !path.startsWith('tree'))
+    .sort();
+}
+
+const wholeSet = [
+  'public.private/',
+  'public.private/pending/',
+  'public.private/pending/rootimg.key',
+  'public/',
+  'public/rootimg.sfs',
+  'public/rootimg.sfs.fsverity',
+];
+
+describe('packing a directory', () => {
+  test('makes an image that OpenSSL decrypts and unsquashfs unpacks to the same tree', async () => {
+    const { imagePath, imageSize, keyPath = '' } = await pack(options);
+    const image = readFileSync(imagePath);
+    expect(image.length).toBe(imageSize);
+    expect(imageSize % 512).toBe(0);
+    expect(image.includes('hsqs')).toBe(false);
+    writeFileSync(at('clear.sfs'), decryptImage(image, readText(keyPath)));
+    compareWithTree(at('clear.sfs'), at('tree'), at('unpacked'));
+  });
+
+  test.each([4096, 65536, 131072])(
+    'names the digest that fsverity finds, with its sidecar, for blocks of %i',
+    async (size) => {
+      const { imagePath, sidecarPath, digest } = await pack({ ...options, verityBlockSize: size });
+      const printed = execFileSync('fsverity', ['digest', `--block-size=${size}`, imagePath], { encoding: 'utf8' });
+      expect(printed).toContain(digest);
+      expect(verifySidecar(readFileSync(sidecarPath), digest).blockSize).toBe(size);
+    },
+  );
+
+  test('puts the key beside the public directory, for its owner’s eyes only, and leaves nothing else', async () => {
+    await pack(options);
+    expect(everything()).toEqual(wholeSet);
+    const mode = (path: string) => statSync(at(path)).mode & 0o7777;
+    expect(mode('public.private/pending/rootimg.key')).toBe(0o600);
+    expect(mode('public.private')).toBe(0o700);
+    expect(mode('public.private/pending')).toBe(0o700);
+    expect(mode('public/rootimg.sfs')).toBe(0o644);
+    expect(mode('public/rootimg.sfs.fsverity')).toBe(0o644);
+  });
+
+  test('uses the counterpart of the profile in confluent’s tree, owned as that tree is', async () => {
+    mkdirSync(at('confluent/public/os'), { recursive: true });
+    mkdirSync(at('confluent/private/os'), { recursive: true });
+    chownSync(at('confluent/private/os'), 1234, 1235);
+    const outDir = at('confluent/public/os/demo');
+    const { keyPath = '' } = await pack({ ...options, outDir, tree: at('confluent') });
+    expect(keyPath).toBe(at('confluent/private/os/demo/pending/rootimg.key'));
+    expect(statSync(keyPath)).toMatchObject({ uid: 1234, gid: 1235 });
+    expect(statSync(at('confluent/private/os/demo'))).toMatchObject({ uid: 1234, gid: 1235 });
+  });
+
+  test('again replaces all three files, with a new key', async () => {
+    const first = await pack(options);
+    const before = wholeSet.filter((path) => !path.endsWith('/')).map((path) => readFileSync(at(path)));
+    const second = await pack(options);
+    expect(everything()).toEqual(wholeSet);
+    expect(second.digest).not.toBe(first.digest);
+    const after = wholeSet.filter((path) => !path.endsWith('/')).map((path) => readFileSync(at(path)));
+    for (const [index, bytes] of after.entries()) expect(bytes.equals(before[index] ?? bytes)).toBe(false);
+    expect(decryptImage(readFileSync(second.imagePath), readText(second.keyPath ?? '')).toString('latin1', 0, 4)).toBe(
+      'hsqs',
+    );
+  });
+
+  test('without encryption makes a plain squashfs and no key', async () => {
+    const packed = await pack({ ...options, xts: undefined });
+    expect(packed.keyPath).toBeUndefined();
+    expect(everything()).toEqual(['public/', 'public/rootimg.sfs', 'public/rootimg.sfs.fsverity']);
+    compareWithTree(packed.imagePath, at('tree'), at('unpacked'));
+  });
+
+  test.each(['zstd', 'xz', 'gzip', 'lz4'] as const)('compresses with %s when told so', async (compression) => {
+    const { imagePath } = await pack({ ...options, compression, xts: undefined });
+    expect(execFileSync('unsquashfs', ['-s', imagePath], { encoding: 'utf8' })).toContain(`Compression ${compression}`);
+  });
+
+  test('tells how far it is, up to the end', async () => {
+    const told: number[] = [];
+    const { imageSize } = await pack({ ...options, onProgress: (done, total) => told.push(done / total) });
+    expect(told.length).toBeGreaterThan(2);
+    expect(told).toEqual([...told].sort((a, b) => a - b));
+    expect(told.at(-1)).toBe(1);
+    expect(imageSize).toBeGreaterThan(3_000_000);
+  });
+});
+
+describe('a pack that cannot be', () => {
+  test('because the key would be served is refused', async () => {
+    mkdirSync(at('public'));
+    symlinkSync(at('public'), at('innocent'));
+    for (const privateDir of [at('public'), at('public/private'), at('innocent/private')]) {
+      await expect(pack({ ...options, privateDir })).rejects.toThrow(/the key would be served/);
+    }
+    expect(everything()).toEqual(['innocent', 'public/']);
+  });
+
+  test('because confluent’s public tree would get the key, even through a symbolic link to that tree, is refused', async () => {
+    mkdirSync(at('data/public/os/demo/deeper'), { recursive: true });
+    symlinkSync(at('data'), at('confluent'));
+    const tree = at('confluent');
+    await expect(pack({ ...options, outDir: at('data/public/os/demo/deeper'), tree })).rejects.toThrow(
+      /would be served/,
+    );
+    const { keyPath } = await pack({ ...options, outDir: at('data/public/os/demo'), tree });
+    expect(keyPath).toBe(at('data/private/os/demo/pending/rootimg.key'));
+  });
+
+  test('because the image would hold itself is refused', async () => {
+    await expect(pack({ ...options, outDir: at('tree/public') })).rejects.toThrow(/would hold itself/);
+    await expect(pack({ ...options, privateDir: at('tree/private') })).rejects.toThrow(/would hold itself/);
+    expect(readdirSync(at('tree')).sort()).toEqual(['bin', 'etc', 'usr']);
+    expect(existsSync(at('public'))).toBe(false);
+  });
+
+  test('because there is no directory is wrong usage', async () => {
+    await expect(pack({ ...options, sourceDir: at('nothing') })).rejects.toMatchObject({
+      code: 'USAGE',
+      exitStatus: 2,
+    });
+  });
+});
+
+describe('a pack that fails', () => {
+  test('while it writes leaves nothing behind', async () => {
+    const abort = new AbortController();
+    const packing = pack({ ...options, signal: abort.signal, onProgress: () => abort.abort() });
+    await expect(packing).rejects.toMatchObject({ code: 'PACK' });
+    expect(everything()).toEqual([]);
+  });
+
+  test('while mksquashfs runs leaves nothing behind, mksquashfs neither', async () => {
+    const abort = new AbortController();
+    const packing = pack({ ...options, compression: 'xz', signal: abort.signal });
+    const started = setInterval(() => {
+      if (everything().some((path) => path.endsWith('clear.sfs'))) abort.abort();
+    }, 1);
+    await expect(packing).rejects.toThrow(/mksquashfs/);
+    clearInterval(started);
+    expect(everything()).toEqual([]);
+  });
+
+  test('leaves the old image, sidecar and key as they were', async () => {
+    await pack(options);
+    const old = new Map(wholeSet.filter((path) => !path.endsWith('/')).map((path) => [path, readFileSync(at(path))]));
+    const abort = new AbortController();
+    await expect(pack({ ...options, signal: abort.signal, onProgress: () => abort.abort() })).rejects.toThrow();
+    expect(everything()).toEqual(wholeSet);
+    for (const [path, bytes] of old) expect(readFileSync(at(path)).equals(bytes)).toBe(true);
+  });
+
+  test('because one of the targets cannot be replaced brings the others back', async () => {
+    await pack(options);
+    const key = readText(at('public.private/pending/rootimg.key'));
+    // The last of the three renames meets a directory.
+    execFileSync('rm', [at('public/rootimg.sfs')]);
+    mkdirSync(at('public/rootimg.sfs'));
+    await expect(pack(options)).rejects.toMatchObject({ code: 'PACK' });
+    expect(readText(at('public.private/pending/rootimg.key'))).toBe(key);
+    expect(everything()).toEqual(wholeSet.map((path) => (path === 'public/rootimg.sfs' ? `${path}/` : path)).sort());
+  });
+});
