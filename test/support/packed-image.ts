@@ -35,13 +35,19 @@ export async function packImage(
   const { stdout } = await promisify(execFile)(tetherfsCommand, [
     ...['image', 'pack', '--private-dir', privateDir, ...options, tree, outDir],
   ]);
+  return packedImage(directory, stdout);
+}
+
+/** The image below `directory`, of which `tetherfs image pack` said `output` when it was made. */
+export function packedImage(directory: string, output: string): PackedImage {
+  const publicDir = join(directory, 'public');
   return {
     publicDir,
     path: 'os/demo/rootimg.sfs',
-    imageFile: join(outDir, 'rootimg.sfs'),
-    keyFile: join(privateDir, 'pending/rootimg.key'),
-    digest: lineOf(stdout, 'digest'),
-    size: Number.parseInt(lineOf(stdout, 'size'), 10),
+    imageFile: join(publicDir, 'os/demo/rootimg.sfs'),
+    keyFile: join(directory, 'private/pending/rootimg.key'),
+    digest: lineOf(output, 'digest'),
+    size: Number.parseInt(lineOf(output, 'size'), 10),
   };
 }
 
