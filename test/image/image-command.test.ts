@@ -117,6 +117,18 @@ describe('tetherfs image pack', () => {
     expect(mark.toString()).toContain('kept');
   });
 
+  test('fails when a file cannot be read, rather than pack an empty one', () => {
+    chmodSync(join(makeTree(at('tree')), 'etc/hostname'), 0);
+    const powerless = '--bounding-set=-dac_override,-dac_read_search';
+    const args = [powerless, tetherfs, 'image', 'pack', at('tree'), at('public')];
+    const { status, stderr } = spawnSync('setpriv', args, { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: `tetherfs: mksquashfs failed: Failed to read file ${at('tree/etc/hostname')}\n`,
+    });
+    expect(readdirSync(directory.path)).toEqual(['tree']);
+  });
+
   test('fails with mksquashfs’s reason and leaves nothing behind', () => {
     mkdirSync(at('bin'));
     writeFileSync(at('bin/mksquashfs'), '#!/bin/sh\necho half > "$2"\necho "FATAL ERROR: no space" >&2\nexit 1\n');

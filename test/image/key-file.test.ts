@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatKeyFile, parseKeyFile } from '../../src/image/key-file.ts';
@@ -50,20 +51,17 @@ describe('a key file', () => {
   });
 
   test('never lends its content to an error, whatever it holds', () => {
+    const firstLine = fc.constantFrom('aes-xts-plain64\n', '', 'x\n');
+    const secret = fc.oneof(fc.stringMatching(/^[g-z]{9,200}$/), fc.stringMatching(/^[0-9a-f]{20,60}$/));
     fc.assert(
-      fc.property(
-        fc.constantFrom('aes-xts-plain64\n', '', 'x\n'),
-        fc.stringMatching(/^[g-z]{9,200}$/),
-        (first, secret) => {
-          try {
-            parse(first + secret);
-            expect.unreachable();
-          } catch (error) {
-            expect(String(error)).not.toContain(secret.slice(0, 9));
-            expect(Object.values(error as object).join()).not.toContain(secret.slice(0, 9));
-          }
-        },
-      ),
+      fc.property(firstLine, secret, (first, text) => {
+        try {
+          parse(first + text);
+          expect.unreachable();
+        } catch (error) {
+          expect(inspect(error, { showHidden: true })).not.toContain(text.slice(0, 9));
+        }
+      }),
     );
   });
 });
