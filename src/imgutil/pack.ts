@@ -74,6 +74,7 @@ export async function pack(options: PackOptions): Promise<PackedImage> {
     return await packInto({ ...options, sourceDir, outDir }, workDir);
   } catch (error) {
     await made.remove();
+    if (options.signal?.aborted) throw new PackError('packing was interrupted; nothing was changed', { cause: error });
     if (error instanceof TetherfsError) throw error;
     throw new PackError(`cannot pack ${options.sourceDir}: ${describeError(error)}`, { cause: error });
   }

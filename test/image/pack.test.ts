@@ -181,7 +181,7 @@ describe('a pack that fails', () => {
     const started = setInterval(() => {
       if (everything().some((path) => path.endsWith('clear.sfs'))) abort.abort();
     }, 1);
-    await expect(packing).rejects.toThrow(/mksquashfs/);
+    await expect(packing).rejects.toThrow('packing was interrupted; nothing was changed');
     clearInterval(started);
     expect(everything()).toEqual([]);
   });
