@@ -174,7 +174,7 @@ export class Attempt {
   #fault(fault: MemberFault): void {
     const { member, sink, listener } = this.#options;
     member.pool.discard(this.#connection);
-    if (this.#mayForgive && fault.kind === 'reset' && this.#phase === 'live') {
+    if (this.#mayForgive && fault.kind === 'reset' && this.#phase === 'live' && !this.begun) {
       this.#mayForgive = false;
       this.#connection = member.pool.takeFresh();
       this.#get = this.#request();

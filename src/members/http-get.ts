@@ -3,7 +3,7 @@
  * apart. What a good answer is, is the listener's business: it throws a MemberFault to refuse one. After `abort` nothing
  * more is heard.
  */
-import type { Dispatcher } from 'undici';
+import { type Dispatcher, errors } from 'undici';
 import { describeError, errorCode } from '../base/errors.ts';
 import type { Connection } from './connections.ts';
 import { MemberFault } from './errors.ts';
@@ -125,7 +125,7 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
   if (/^(ERR_SSL_|ERR_TLS_|CERT_)/.test(code) || /secure TLS connection/.test(text)) {
     return fault('tls', `no TLS session: ${text}`);
   }
-  if (code.startsWith('HPE_')) return fault('protocol', `its answer is not HTTP/1.1: ${text}`);
+  if (error instanceof errors.HTTPParserError) return fault('protocol', `its answer is not HTTP/1.1: ${text}`);
   if (phase === 'connecting') return fault('connect', `cannot connect: ${text}`);
   if (phase === 'body' && code !== 'ECONNRESET') return fault('short-body', `the body ended early: ${text}`);
   return fault('reset', `the connection broke: ${text}`);

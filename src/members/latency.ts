@@ -34,9 +34,9 @@ const newest = 0.2;
 /** Before the first sample: a LAN at 1 Gbit/s, so that an untried member is tried. */
 const optimisticLatencyMs = 1;
 const optimisticThroughput = 125_000_000;
-/** From this age on an estimate is trusted less: a member that was slow once is tried again within half a minute or so. */
-const freshMs = 5_000;
-const halvingMs = 10_000;
+/** From this age on an estimate is trusted less, so that a member that was ten times slower once is tried again after 8 s. */
+const freshMs = 1_000;
+const halvingMs = 2_000;
 const leastTrust = 1 / 64;
 
 /** A member's running estimate of latency (ms) and throughput (bytes a second). */

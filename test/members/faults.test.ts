@@ -1,0 +1,138 @@
+/** Whatever one member does, readers get the right bytes from the other, and the fault is counted under its name. */
+import { describe, expect, test } from 'vitest';
+import type { FaultKind, MemberState } from '../../src/members/index.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { type Behaviour, MisbehavingServer } from './misbehaving-server.ts';
+import { chunkSize, makeImage, Site, sidecarOf } from './site.ts';
+
+const image = makeImage(20 * chunkSize + 1234);
+
+const cases: [Behaviour, FaultKind, MemberState][] = [
+  ['whole-file', 'no-ranges', 'down'],
+  ['short-body', 'short-body', 'suspect'],
+  ['long-body', 'long-body', 'down'],
+  ['chunked-long', 'long-body', 'down'],
+  ['other-range', 'content-range', 'down'],
+  ['no-content-range', 'content-range', 'down'],
+  ['other-size', 'size', 'stale'],
+  ['redirect', 'redirect', 'down'],
+  ['gzip', 'encoding', 'down'],
+  ['multipart', 'encoding', 'down'],
+  ['html', 'size', 'stale'],
+  ['not-found', 'status', 'down'],
+  ['range-unsatisfiable', 'status', 'down'],
+  ['unavailable', 'status', 'down'],
+  ['not-http', 'protocol', 'suspect'],
+  ['reset', 'reset', 'suspect'],
+  ['reset-before', 'reset', 'suspect'],
+  ['stall-body', 'timeout', 'suspect'],
+  ['stall-head', 'timeout', 'suspect'],
+  ['drip', 'timeout', 'up'],
+  ['changed', 'changed', 'stale'],
+];
+
+describe('a member that turns bad under reads', () => {
+  test.each(cases)('%s: counted as %s, and %s', { timeout: 20_000 }, async (behaviour, kind, state) => {
+    await using good = await MisbehavingServer.start(image);
+    await using bad = await MisbehavingServer.start(image);
+    await using site = await Site.open(image, [bad.url, good.url]);
+    await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
+    bad.behaviour = behaviour;
+    await site.readUntil(`a fault of kind ${kind}`, () => (site.member(bad.url).errors[kind] ?? 0) > 0, {
+      blind: true,
+    });
+    expect(site.member(good.url)).toMatchObject({ state: 'up', errors: {} });
+    // a suspect may be down by now: its probes fail too
+    const states: string[] = state === 'suspect' ? ['suspect', 'down'] : [state];
+    expect(states).toContain(site.member(bad.url).state);
+
+    bad.behaviour = 'good';
+    if (state === 'up') return;
+    await waitUntil('it is trusted again', () => site.member(bad.url).state === 'up', { timeoutMs: 10_000 });
+    expect(site.lines.filter((line) => line.includes(bad.url)).length).toBeLessThan(10);
+  });
+});
+
+describe('the only member', () => {
+  test.each([
+    'short-body',
+    'reset',
+    'reset-before',
+    'stall-body',
+    'stall-head',
+    'unavailable',
+    'whole-file',
+    'changed',
+  ] as const)('%s for a second: the read waits, and ends soon after', async (behaviour) => {
+    await using server = await MisbehavingServer.start(image);
+    await using site = await Site.open(image, [server.url]);
+    server.behaviour = behaviour;
+    const read = site.read({ offset: 0, length: 4 * chunkSize }, { blind: true });
+    await waitUntil('a fault is seen', () => Object.keys(site.member(server.url).errors).length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(server.requests).toBeLessThan(200);
+    server.behaviour = 'good';
+    const target = await read;
+    expect(target.openSinks).toBe(0);
+    expect(target.mostOpen).toBeLessThanOrEqual(2);
+  });
+});
+
+test('an idle connection closed at the moment of its reuse is nobody’s fault', async () => {
+  await using server = await MisbehavingServer.start(image, 'close-idle');
+  server.behaviour = 'good';
+  await using site = await Site.open(image, [server.url]);
+  server.behaviour = 'close-idle';
+  for (let chunk = 0; chunk < 5; chunk++) await site.read({ offset: chunk * chunkSize, length: chunkSize });
+  expect(site.member(server.url)).toMatchObject({ state: 'up', errors: {} });
+  expect(server.connections).toBeGreaterThan(2);
+});
+
+test('a member with wrong bytes is fenced, and comes back when the very range is right again', async () => {
+  await using good = await MisbehavingServer.start(image);
+  await using bad = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [bad.url, good.url], { sidecar: sidecarOf(image) });
+  await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
+  bad.image = Buffer.from(image).fill(0x77, 5 * chunkSize, 6 * chunkSize);
+  await site.readUntil('wrong bytes', () => site.member(bad.url).state === 'corrupt');
+  const { requests } = bad;
+  await waitUntil('it was probed', () => bad.requests > requests + 5);
+  expect(site.member(bad.url).state).toBe('corrupt');
+  bad.image = image;
+  await waitUntil('it is trusted again', () => site.member(bad.url).state === 'up', { timeoutMs: 10_000 });
+  expect(site.lines.filter((line) => line.includes('corrupt'))).toHaveLength(2);
+});
+
+test('storage for one copy only: a stalled attempt gives way', async () => {
+  await using good = await MisbehavingServer.start(image);
+  await using bad = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [bad.url, good.url]);
+  await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
+  bad.behaviour = 'stall-body';
+  await site.readUntil('a stall', () => (site.member(bad.url).errors['timeout'] ?? 0) > 0, { copies: 1, blind: true });
+});
+
+test('a late first byte is hedged, within the budget', async () => {
+  await using good = await MisbehavingServer.start(image);
+  await using late = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [late.url, good.url]);
+  await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
+  late.behaviour = 'stall-head';
+  await site.readUntil('a hedge', () => site.member(good.url).hedgesWon > 0);
+  expect(site.member(good.url).hedges).toBeGreaterThanOrEqual(site.member(good.url).hedgesWon);
+});
+
+test('a cancelled fetch says so, and leaves nothing open', async () => {
+  await using server = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [server.url]);
+  server.behaviour = 'stall-body';
+  const { MemoryTarget } = await import('./memory-target.ts');
+  const span = { offset: 0, length: chunkSize };
+  const target = new MemoryTarget({ span, chunkSize });
+  const fetch = site.collective.fetch(span, 'demand', target);
+  await waitUntil('bytes came', () => target.written > 0);
+  fetch.cancel();
+  await expect(fetch.done).rejects.toMatchObject({ code: 'FETCH_CANCELLED' });
+  expect(target.openSinks).toBe(0);
+  expect(site.collective.status()).toMatchObject({ demandInFlight: 0, bytesWasted: chunkSize / 2 });
+});

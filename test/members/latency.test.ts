@@ -1,0 +1,62 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { hedgeAfter, stallAfter } from '../../src/members/deadlines.ts';
+import { LatencyWindow, SpeedEstimate } from '../../src/members/latency.ts';
+
+const ms = fc.double({ min: 0.01, max: 60_000, noNaN: true });
+
+test('a quantile is that of the last samples, whatever came before', () => {
+  fc.assert(
+    fc.property(
+      fc.array(ms, { minLength: 1, maxLength: 60 }),
+      fc.integer({ min: 1, max: 20 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (samples, capacity, q) => {
+        const window = new LatencyWindow(capacity);
+        for (const sample of samples) window.record(sample);
+        const last = samples.slice(-capacity);
+        const found = window.quantile(q);
+        if (found === undefined) return false;
+        const atMost = last.filter((sample) => sample <= found).length;
+        const below = last.filter((sample) => sample < found).length;
+        // the smallest that at least the share q does not exceed
+        return last.includes(found) && atMost >= q * last.length && (below < q * last.length || below === 0);
+      },
+    ),
+  );
+});
+
+test('an empty window has no quantiles, and deadlines of its own', () => {
+  const window = new LatencyWindow();
+  expect(window.quantile(0.99)).toBeUndefined();
+  expect(stallAfter(window)).toBe(1_000);
+  expect(hedgeAfter(window)).toBe(50);
+});
+
+test('late comes before stalled, and no stall is called within a member’s own p99', () => {
+  fc.assert(
+    fc.property(fc.array(ms, { minLength: 1, maxLength: 128 }), (samples) => {
+      const window = new LatencyWindow();
+      for (const sample of samples) window.record(sample);
+      const p99 = window.quantile(0.99) ?? 0;
+      return (
+        stallAfter(window) >= 50 && stallAfter(window) >= 1.5 * p99 && stallAfter(window) <= Math.max(150, 1.5 * p99)
+      );
+    }),
+  );
+});
+
+test('expected time grows with the queue, and an old estimate loses its weight', () => {
+  const speed = new SpeedEstimate();
+  speed.recordLatency(10, 0);
+  speed.recordTransfer(1_000_000, 1_000, 0);
+  expect(speed.expectedMs(1_000, 0, 0)).toBeCloseTo(11);
+  expect(speed.expectedMs(1_000, 9_000, 0)).toBeCloseTo(20);
+  expect(speed.expectedMs(1_000, 0, 3_000)).toBeCloseTo(5.5);
+});
+
+test('the untried member is tried before one known to be slow', () => {
+  const slow = new SpeedEstimate();
+  slow.recordLatency(20, 0);
+  expect(new SpeedEstimate().expectedMs(65_536, 0, 0)).toBeLessThan(slow.expectedMs(65_536, 0, 0));
+});

@@ -1,0 +1,206 @@
+/**
+ * A member that nginx cannot play: a real TCP server that answers range requests rightly, or wrongly in one chosen way. The
+ * way can be changed at any time and holds for requests that come from then on.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+
+export type Behaviour =
+  | 'good'
+  | 'whole-file' // 200 for a part
+  | 'short-body' // closes before the body's end
+  | 'long-body' // announces and sends more than was asked for
+  | 'chunked-long' // sends more than was asked for without announcing it
+  | 'other-range' // Content-Range of another place
+  | 'no-content-range'
+  | 'other-size'
+  | 'redirect'
+  | 'gzip'
+  | 'multipart'
+  | 'html' // 200, an error page
+  | 'not-found'
+  | 'range-unsatisfiable'
+  | 'unavailable' // 503
+  | 'not-http'
+  | 'reset' // RST in the middle of the body
+  | 'reset-before' // RST instead of an answer
+  | 'stall-body' // half a body, then silence
+  | 'stall-head' // silence after the request
+  | 'drip' // a byte at a time, without end
+  | 'changed' // another ETag
+  | 'wrong-bytes' // right in every header
+  | 'close-idle'; // good, but closes the connection when the next request comes on it
+
+export class MisbehavingServer implements AsyncDisposable {
+  behaviour: Behaviour;
+  /** What a changed file's ETag is. */
+  etag = '"first"';
+  image: Uint8Array;
+  /** What every request without a range gets. */
+  sidecar: Uint8Array = Buffer.from('tree');
+  requests = 0;
+  connections = 0;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(image: Uint8Array, behaviour: Behaviour) {
+    this.image = image;
+    this.behaviour = behaviour;
+    this.#server = createServer((socket) => this.#serve(socket));
+  }
+
+  static async start(image: Uint8Array, behaviour: Behaviour = 'good'): Promise<MisbehavingServer> {
+    const server = new MisbehavingServer(image, behaviour);
+    await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
+    return server;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('the server does not listen');
+    return `http://127.0.0.1:${address.port}/os/demo/rootimg.sfs`;
+  }
+
+  /** Ends every connection, as a server does that goes away; it still listens. */
+  hangUp(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.hangUp();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #serve(socket: Socket): void {
+    this.connections++;
+    this.#sockets.add(socket);
+    let served = 0;
+    let head = '';
+    socket
+      .setNoDelay(true)
+      .on('error', () => {})
+      .on('close', () => this.#sockets.delete(socket))
+      .on('data', (data) => {
+        head += data.toString('latin1');
+        if (!head.includes('\r\n\r\n')) return;
+        const range = /range: bytes=(\d+)-(\d+)/i.exec(head);
+        head = '';
+        this.requests++;
+        if (range === null) this.#answerWhole(socket);
+        else if (this.behaviour === 'close-idle' && served > 0) socket.destroy();
+        else this.#answer(socket, Number(range[1]), Number(range[2]));
+        served++;
+      });
+  }
+
+  /** Whatever lies beside the image. */
+  #answerWhole(socket: Socket): void {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${this.sidecar.length}\r\n\r\n`);
+    socket.write(this.sidecar);
+  }
+
+  #answer(socket: Socket, first: number, wantedLast: number): void {
+    const size = this.image.length;
+    const last = Math.min(wantedLast, size - 1);
+    const body = this.image.subarray(first, last + 1);
+    const half = body.subarray(0, body.length >> 1);
+    const respond = (status: string, headers: readonly string[], content: Uint8Array | string = '') => {
+      const etag = this.behaviour === 'changed' ? '"second"' : this.etag;
+      socket.write([`HTTP/1.1 ${status}`, `ETag: ${etag}`, ...headers, '', ''].join('\r\n'));
+      socket.write(content);
+    };
+    const length = (bytes: number) => `Content-Length: ${bytes}`;
+    const contentRange = `Content-Range: bytes ${first}-${last}/${size}`;
+    const promise = ['206 Partial Content', [contentRange, length(body.length)]] as const;
+
+    switch (this.behaviour) {
+      case 'good':
+      case 'close-idle':
+      case 'changed':
+        respond(...promise, body);
+        break;
+      case 'whole-file':
+        respond('200 OK', [length(size)], this.image);
+        break;
+      case 'short-body':
+        respond(...promise, half);
+        socket.end();
+        break;
+      case 'long-body':
+        respond(
+          '206 Partial Content',
+          [contentRange, length(body.length + 10)],
+          Buffer.concat([body, Buffer.alloc(10)]),
+        );
+        break;
+      case 'chunked-long': {
+        const all = Buffer.concat([body, Buffer.alloc(10)]);
+        respond('206 Partial Content', [contentRange, 'Transfer-Encoding: chunked'], `${all.length.toString(16)}\r\n`);
+        socket.write(all);
+        socket.write('\r\n0\r\n\r\n');
+        break;
+      }
+      case 'other-range':
+        respond(
+          '206 Partial Content',
+          [`Content-Range: bytes ${first + 1}-${last + 1}/${size}`, length(body.length)],
+          body,
+        );
+        break;
+      case 'no-content-range':
+        respond('206 Partial Content', [length(body.length)], body);
+        break;
+      case 'other-size':
+        respond(
+          '206 Partial Content',
+          [`Content-Range: bytes ${first}-${last}/${size + 1}`, length(body.length)],
+          body,
+        );
+        break;
+      case 'redirect':
+        respond('302 Found', ['Location: http://127.0.0.1/elsewhere', length(0)]);
+        break;
+      case 'gzip':
+        respond('206 Partial Content', [contentRange, length(body.length), 'Content-Encoding: gzip'], body);
+        break;
+      case 'multipart':
+        respond('206 Partial Content', [length(body.length), 'Content-Type: multipart/byteranges; boundary=x'], body);
+        break;
+      case 'html':
+        respond('200 OK', ['Content-Type: text/html', length(21)], '<html>Sorry!</html>\r\n');
+        break;
+      case 'not-found':
+        respond('404 Not Found', [length(0)]);
+        break;
+      case 'range-unsatisfiable':
+        respond('416 Range Not Satisfiable', [length(0)]);
+        break;
+      case 'unavailable':
+        respond('503 Service Unavailable', [length(0)]);
+        break;
+      case 'not-http':
+        socket.write('220 this is no web server\r\n');
+        break;
+      case 'reset':
+        respond(...promise, half);
+        setImmediate(() => socket.resetAndDestroy());
+        break;
+      case 'reset-before':
+        socket.resetAndDestroy();
+        break;
+      case 'stall-body':
+        respond(...promise, half);
+        break;
+      case 'stall-head':
+        break;
+      case 'drip': {
+        respond(...promise);
+        const timer = setInterval(() => socket.write(body.subarray(0, 1)), 20);
+        socket.on('close', () => clearInterval(timer));
+        break;
+      }
+      case 'wrong-bytes':
+        respond(...promise, Buffer.from(body).fill(0x5a));
+        break;
+    }
+  }
+}
