@@ -172,9 +172,8 @@ export class Nginx implements AsyncDisposable {
     writeFileSync(this.#configFile, nginxConfig(this.#prefix.path, this.#options, ++this.#generation));
   }
 
-  /** True when the newest configuration answers. With a launcher it may be out of our reach: then its port file tells. */
+  /** True when the newest configuration answers. */
   async #answers(): Promise<boolean> {
-    if (this.#options.launcher !== undefined) return this.processes.length > 1;
     const { body } = await plainGet(`${this.#anyOrigin}${generationPath}`, this.#trust);
     return body.toString() === String(this.#generation);
   }
