@@ -127,10 +127,12 @@ static void do_getattr(const struct channel *channel, const struct fuse_in_heade
  * reader that waits for them: it could not be interrupted, not even killed. FOPEN_DIRECT_IO keeps asynchronous reads
  * asynchronous, and lets a waiting reader go (fuse_direct_read_iter of fs/fuse/file.c). A loop device opens without
  * O_DIRECT and reads asynchronously: many at once, as it should.
+ *
+ * FOPEN_NOFLUSH: nothing is ever to be flushed, and a process that dies with the file open must not wait for us.
  */
 static void do_open(const struct channel *channel, const struct fuse_in_header *request,
                     const struct fuse_open_in *in) {
-  struct fuse_open_out out = {.open_flags = FOPEN_KEEP_CACHE | (in->flags & O_DIRECT ? FOPEN_DIRECT_IO : 0)};
+  struct fuse_open_out out = {.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH | (in->flags & O_DIRECT ? FOPEN_DIRECT_IO : 0)};
   if (request->nodeid != NODE_FILE)
     reply_error(channel, request->unique, EISDIR);
   else if ((in->flags & O_ACCMODE) != O_RDONLY || (in->flags & O_TRUNC))

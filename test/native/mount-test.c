@@ -1,0 +1,207 @@
+/* The whole core under a real kernel mount: random reads from several processes, compared; interrupts; abort; unmount. */
+#include "check.h"
+#include "fuse_session.h"
+#include "loader.h"
+#include "mount.h"
+#include "served.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CHUNK = 65536, THREADS = 3 };
+#define IMAGE (20u * 1024 * 1024 + 512)
+#define HIDDEN 4096u
+
+static struct served served;
+static struct loader loader;
+static struct store *store;
+static struct session *session;
+static char mountpoint[] = "/tmp/tetherfs-mount-test-XXXXXX";
+static char path[sizeof mountpoint + 16];
+
+static void start(uint32_t slots, struct loader_options options) {
+  struct store_options store_options;
+  struct session_options named = {.file_name = "rootimg.sfs", .mtime = 1700000000};
+  const char *why = "", *syscall = "";
+  int fd, clone;
+  options.chunks = served.chunks;
+  options.chunk_bytes = CHUNK;
+  options.slots = slots;
+  options.fetch = served_fetch;
+  options.context = &served;
+  loader_init(&loader, &options);
+  served_options(&served, slots, &store_options);
+  store_options.ring = loader_ring;
+  store_options.listener = &loader;
+  CHECK(store_create(&store, &store_options, &why) == 0);
+  CHECK(fuse_mount(mountpoint, "tetherfs", STORE_MAX_READ_BYTES, &fd, &syscall) == 0);
+  session = session_new(store, &named);
+  session_add(session, fd);
+  for (int i = 1; i < THREADS; i++) {
+    CHECK(fuse_clone(fd, &clone, &syscall) == 0);
+    session_add(session, clone);
+  }
+  CHECK(session_run(session) == 0);
+}
+
+static void finish(void) {
+  session_stop(session);
+  loader_stop(&loader);
+  store_close(store);
+  session_free(session);
+  store_destroy(store);
+  loader_destroy(&loader);
+}
+
+static bool session_ended(void) {
+  for (int i = 0; i < 5000 && loader.ended == 0; i++) usleep(1000);
+  return loader.ended == 1;
+}
+
+/* In a child: a session that outlives its server in a reader's descriptor would leave that reader stuck for ever. */
+static void drop_inherited(void) {
+  for (int fd = 3; fd < 64; fd++) close(fd);
+}
+
+/* In a child: 0 when all reads were right. */
+static int read_around(unsigned seed, int flags, int reads) {
+  uint64_t random = seed * 2654435761u + 1;
+  uint8_t *buffer;
+  int fd = open(path, O_RDONLY | flags);
+  if (fd < 0 || posix_memalign((void **)&buffer, 4096, 1 << 21) != 0) return 2;
+  for (int i = 0; i < reads; i++) {
+    uint64_t offset = next_random(&random) % (served.bytes - served.hidden);
+    size_t bytes = 1 + next_random(&random) % (i % 8 == 0 ? 1500000 : 30000);
+    if (flags & O_DIRECT) offset &= ~4095ULL, bytes = (bytes + 4095) & ~4095ULL;
+    uint64_t left = served.bytes - served.hidden - offset;
+    ssize_t got = pread(fd, buffer, bytes, (off_t)offset);
+    if (got != (ssize_t)(bytes < left ? bytes : left) || !image_is(buffer, offset, (size_t)got)) return 1;
+  }
+  return 0;
+}
+
+static bool children_read(int children, int reads) {
+  pid_t pids[16];
+  bool right = true;
+  for (int i = 0; i < children; i++) {
+    pids[i] = fork();
+    if (pids[i] == 0) drop_inherited(), _exit(read_around((unsigned)i + 1, i % 2 == 0 ? O_DIRECT : 0, reads));
+  }
+  for (int i = 0; i < children; i++) {
+    int status = -1;
+    waitpid(pids[i], &status, 0);
+    right = right && status == 0;
+  }
+  return right;
+}
+
+static void reads_are_right(void) {
+  start(served.chunks / 3, (struct loader_options){.corrupt = 20, .hedge = 50, .prefetch = 100, .shuffle = 200});
+  loader_start(&loader, store);
+  CHECK(children_read(6, 200));
+  struct session_protocol protocol = session_get_protocol(session);
+  CHECK(protocol.major == 7 && protocol.minor >= 27 && protocol.max_read_bytes == STORE_MAX_READ_BYTES);
+  CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
+  CHECK(session_ended() && loader.ended_by == 0);
+  finish();
+}
+
+static void smallest_arena(void) {
+  start(17, (struct loader_options){0});
+  loader_start(&loader, store);
+  CHECK(children_read(16, 40));
+  CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
+  CHECK(session_ended());
+  finish();
+}
+
+static void looks_like_a_directory(void) {
+  start(32, (struct loader_options){0});
+  loader_start(&loader, store);
+  struct stat status;
+  struct statvfs fs;
+  uint32_t major, minor;
+  const char *syscall;
+  CHECK(fuse_device(mountpoint, &major, &minor, &syscall) == 0);
+  CHECK(stat(path, &status) == 0 && status.st_size == IMAGE - HIDDEN && status.st_mode == (S_IFREG | 0444));
+  CHECK(status.st_mtime == 1700000000 && status.st_uid == 0 && status.st_nlink == 1);
+  CHECK(status.st_dev == ((unsigned long)major << 8 | minor));
+  CHECK(statvfs(mountpoint, &fs) == 0 && fs.f_bsize == 4096 && (fs.f_flag & ST_RDONLY));
+  CHECK(open(path, O_RDWR) < 0 && errno == EROFS);
+  CHECK(unlink(path) < 0 && errno == EROFS);
+  DIR *dir = opendir(mountpoint);
+  int names = 0;
+  for (struct dirent *entry; (entry = readdir(dir)) != NULL; names++)
+    if (entry->d_name[0] != '.') CHECK(strcmp(entry->d_name, "rootimg.sfs") == 0 && entry->d_type == DT_REG);
+  closedir(dir);
+  CHECK(names == 3);
+  CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
+  CHECK(session_ended());
+  finish();
+}
+
+static void fetch_never(void *context, uint32_t chunk, uint8_t *data) {
+  (void)context, (void)chunk, (void)data;
+  while (!loader.stop) usleep(1000);
+}
+
+/* Starts with a loader that never delivers, and a child that reads directly. */
+static pid_t stuck_reader(void) {
+  start(32, (struct loader_options){0});
+  loader.options.fetch = fetch_never;
+  loader_start(&loader, store);
+  pid_t child = fork();
+  if (child == 0) drop_inherited(), _exit(read_around(1, O_DIRECT, 1));
+  struct store_stats stats;
+  for (int i = 0; i < 5000; i++) {
+    store_get_stats(store, &stats);
+    if (stats.reads_waiting > 0) break;
+    usleep(1000);
+  }
+  CHECK(stats.reads_waiting > 0);
+  return child;
+}
+
+static void kill_frees_a_reader(void) {
+  pid_t child = stuck_reader();
+  int status = 0;
+  kill(child, SIGKILL);
+  CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+  struct store_stats stats;
+  store_get_stats(store, &stats);
+  CHECK(stats.reads_interrupted > 0 && stats.reads_waiting == 0);
+  CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
+  loader.stop = true;
+  CHECK(session_get_protocol(session).major == 7);
+  finish();
+}
+
+static void close_under_a_live_mount(void) {
+  pid_t child = stuck_reader();
+  int status = 0;
+  finish();
+  CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1);
+  CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
+}
+
+int main(void) {
+  served_make(&served, IMAGE, HIDDEN, CHUNK, CHUNK);
+  if (mkdtemp(mountpoint) == NULL) return 1;
+  snprintf(path, sizeof path, "%s/rootimg.sfs", mountpoint);
+  TEST(reads_are_right, "random direct and buffered reads of six processes are right in every byte");
+  TEST(smallest_arena, "sixteen processes read through the smallest arena");
+  TEST(looks_like_a_directory, "the mount shows one read-only file");
+  TEST(kill_frees_a_reader, "kill -9 ends a reader whose chunk does not come");
+  TEST(close_under_a_live_mount, "closing under a live mount fails its reader and ends the threads");
+  rmdir(mountpoint);
+  served_free(&served);
+  DONE();
+}
