@@ -29,5 +29,6 @@ export async function runDaemon(
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   await onReady();
+  log.info('ready', { mountpoint: options.mountpoint });
   return (await daemon.ended) === 0 ? 0 : 1;
 }

@@ -50,7 +50,7 @@ export class Daemon implements AsyncDisposable {
     });
   }
 
-  /** Resolves when the file is there to be read. @throws Error with the daemon's log when it does not come to that. */
+  /** Resolves when its first bytes have been read. @throws Error with the daemon's log when it does not come to that. */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const daemon = Daemon.launch(options);
     try {
@@ -69,8 +69,8 @@ export class Daemon implements AsyncDisposable {
 
   async ready(withinMs = 20_000): Promise<void> {
     await waitUntil(
-      `${this.mountpoint} is mounted`,
-      () => this.#exitStatus !== undefined || isMounted(this.mountpoint),
+      `${this.mountpoint} is ready`,
+      () => this.#exitStatus !== undefined || this.#log.includes('tetherfs: ready'),
       {
         timeoutMs: withinMs,
       },

@@ -1,0 +1,134 @@
+import { truncateSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Status } from '../../src/mount/status.ts';
+import type { Daemon } from '../support/daemon.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { pseudoRandomBytes } from './pseudo-random.ts';
+import { expectRandomReads, expectWhole, fileIn } from './reading.ts';
+import { Site } from './site.ts';
+
+/** Each test's members are slow enough that a fault strikes while they have requests in flight. */
+const rate = 'limit_rate_after 64k; limit_rate 2m;';
+/** Generous: a stall that is not noticed would last for ever. ms. */
+const longestStall = 5_000;
+
+let site: Site;
+beforeEach(async () => {
+  site = await Site.make({ mebibytes: 16, nginx: { location: rate } });
+});
+afterEach(() => site[Symbol.asyncDispose]());
+
+function member(status: Status, index: number) {
+  const found = status.members[index];
+  if (found === undefined) throw new Error(`there is no member ${index}`);
+  return found;
+}
+
+/** Reads all of the image; `strike` hits the second member when a third has been read. Not one wrong byte, not one error. */
+async function readThrough(daemon: Daemon, strike: () => unknown, truth = site.served): Promise<Status> {
+  let struck = false;
+  await expectWhole(fileIn(daemon), truth, async (offset) => {
+    if (struck || offset < truth.length / 3) return;
+    struck = true;
+    await strike();
+  });
+  const longest = await expectRandomReads(fileIn(daemon), truth, { count: 200, longest: 100_000, seed: 3, readers: 4 });
+  expect(longest).toBeLessThan(longestStall);
+  const status = await daemon.status();
+  expect(status.reads.failed).toBe(0);
+  expect(status.reads.longestWaitMs).toBeLessThan(longestStall);
+  return status;
+}
+
+// A small cache, so that chunks are fetched again after the fault.
+const verified = () => ['--digest', site.digest, '--cache-size', '4MiB'];
+
+describe('one member of three', () => {
+  it('is killed: reading goes on, and it is down', async () => {
+    await using daemon = await site.mount(verified());
+    const status = await readThrough(daemon, () => site.members[1]?.kill());
+    expect(member(status, 1).state).toBe('down');
+  });
+
+  it('is stopped: reading goes on, and it is avoided', async () => {
+    await using daemon = await site.mount(verified());
+    const status = await readThrough(daemon, () => site.members[1]?.stop());
+    expect(member(status, 1).state).not.toBe('up');
+  });
+
+  it('becomes slow: reading goes on, from the others', async () => {
+    await using daemon = await site.mount(verified());
+    const status = await readThrough(daemon, () => site.members[1]?.reload({ location: 'limit_rate 20k;' }));
+    expect(member(status, 1).bytes).toBeLessThan(member(status, 0).bytes);
+  });
+
+  it.each([404, 500, 503])('answers %i: reading goes on, and the log says so once', async (code) => {
+    await using daemon = await site.mount(verified());
+    const status = await readThrough(daemon, () => site.members[1]?.reload({ location: `return ${code};` }));
+    expect(member(status, 1)).toMatchObject({ state: 'down', reason: expect.stringContaining(String(code)) });
+    expect(member(status, 1).errors['status']).toBeGreaterThan(0);
+    expect(daemon.log.match(new RegExp(`member is down.*127.0.0.12.*${code}`, 'g'))).toHaveLength(1);
+  });
+
+  it('has its file truncated: reading goes on, and it is stale', async () => {
+    await using daemon = await site.mount(verified());
+    const status = await readThrough(daemon, () => truncateSync(site.fileOf(1), 5_000_000));
+    expect(member(status, 1).state).not.toBe('up');
+  });
+
+  it('flips bytes: no wrong byte is seen, and it is corrupt until it is right again', async () => {
+    await using daemon = await site.mount(verified());
+    const flipped = Buffer.from(site.served);
+    for (let offset = 777; offset < flipped.length; offset += 10_000)
+      flipped.writeUInt8(flipped.readUInt8(offset) ^ 1, offset);
+    const status = await readThrough(daemon, () => site.overwrite(1, flipped));
+    expect(member(status, 1).state).toMatch(/corrupt|stale/);
+    const said = daemon.log.match(/member is \w+ member=\S*127.0.0.12\S*/g) ?? [];
+    expect(said).toEqual([...new Set(said)]);
+    site.overwrite(1, site.served);
+    await waitUntil('it is used again', async () => member(await daemon.status(), 1).state === 'up', {
+      timeoutMs: 20_000,
+    });
+  });
+
+  it('flips bytes from the start: it never serves a reader', async () => {
+    const flipped = Buffer.from(site.served);
+    for (let offset = 0; offset < flipped.length; offset += 10_000)
+      flipped.writeUInt8(flipped.readUInt8(offset) ^ 1, offset);
+    site.overwrite(1, flipped);
+    await using daemon = await site.mount(verified());
+    const status = await readThrough(daemon, () => {});
+    expect(member(status, 1).state).toBe('corrupt');
+  });
+
+  it('is repacked in place: no byte of the new image is seen', async () => {
+    await using daemon = await site.mount(verified());
+    const status = await readThrough(daemon, () => site.overwrite(1, pseudoRandomBytes(site.served.length, 99)));
+    expect(member(status, 1).state).toMatch(/stale|corrupt/);
+  });
+
+  it('is repacked in place, and no digest is known: it is stale from the next response on', async () => {
+    await using daemon = await site.mount(['--allow-unverified', '--cache-size', '4MiB']);
+    // Replaced, not overwritten: a response under way keeps the old file.
+    const status = await readThrough(daemon, () => site.replace(1, pseudoRandomBytes(site.served.length, 99)));
+    expect(member(status, 1)).toMatchObject({ state: 'stale' });
+  });
+
+  it('serves another image from the start, and no digest is known: the majority is right', async () => {
+    writeFileSync(site.fileOf(0), pseudoRandomBytes(site.served.length, 99));
+    await using daemon = await site.mount(['--allow-unverified']);
+    await expectWhole(fileIn(daemon), site.served);
+    expect(member(await daemon.status(), 0).state).toBe('stale');
+  });
+
+  it('comes back after it was killed, and gets its share again', async () => {
+    await using daemon = await site.mount(verified());
+    await readThrough(daemon, () => site.members[1]?.kill());
+    await site.members[1]?.restart();
+    await waitUntil('it is up', async () => member(await daemon.status(), 1).state === 'up', { timeoutMs: 15_000 });
+    const before = member(await daemon.status(), 1).bytes;
+    await expectWhole(fileIn(daemon), site.served);
+    await expectRandomReads(fileIn(daemon), site.served, { count: 200, longest: 100_000, seed: 5, readers: 4 });
+    expect(member(await daemon.status(), 1).bytes).toBeGreaterThan(before);
+  });
+});
