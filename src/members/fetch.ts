@@ -111,7 +111,7 @@ export class HedgedFetch implements SpanFetch {
     } else if (now >= this.#notBefore) {
       this.#start(this.#attempts === 0 ? 'first' : 'retry', missing);
     }
-    this.#alarmForDeadlines();
+    this.#alarmForDeadlines(now);
   }
 
   #judgeStalls(now: number): void {
@@ -253,13 +253,13 @@ export class HedgedFetch implements SpanFetch {
     else this.#settle.reject(error);
   }
 
-  #alarmForDeadlines(): void {
+  /** `now` is the moment the decisions were taken at: a deadline that passed since must still ring. */
+  #alarmForDeadlines(now: number): void {
     if (this.#settled) return;
     const deadlines = this.#live.filter(({ stalled }) => !stalled).flatMap((a) => [a.stalledAt, this.#hedgeAt(a)]);
-    const now = this.#world.time.now();
     if (this.#notBefore > now) deadlines.push(this.#notBefore);
     const next = Math.min(...deadlines);
-    if (Number.isFinite(next)) this.#alarm(Math.max(0, next - now));
+    if (Number.isFinite(next)) this.#alarm(Math.max(0, next - this.#world.time.now()));
   }
 
   #alarm(ms: number): void {
