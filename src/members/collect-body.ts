@@ -1,6 +1,6 @@
 /**
  * Runs one exchange to its end and keeps its body: for the few small answers that are not fetches (probes, sidecars). It is
- * given up when nothing at all happens for `stallMs`.
+ * given up when nothing at all happens for `stallMs`, and when it has not ended after `limitMs`.
  */
 import type { TimeSource } from '../base/time-source.ts';
 import { afterPoll } from './after-poll.ts';
@@ -21,24 +21,36 @@ export interface CollectedBody {
   firstByteMs: number;
 }
 
+export interface BodyDeadlines {
+  stallMs: number;
+  limitMs: number;
+}
+
 /** `begin` starts the exchange; `member` is named in faults. @throws MemberFault */
 export function collectBody(
   member: string,
   time: TimeSource,
-  stallMs: number,
+  { stallMs, limitMs }: BodyDeadlines,
   begin: (events: BodyEvents) => Get,
 ): Promise<CollectedBody> {
   const { promise, resolve, reject } = Promise.withResolvers<CollectedBody>();
   const pieces: Uint8Array[] = [];
   let sentAt = time.now();
   let firstByteMs = 0;
-  let cancel = () => {};
-  const watch = () => {
+  const giveUp = (what: string) => {
     cancel();
-    cancel = afterPoll(time, stallMs, () => {
-      request.abort();
-      reject(new MemberFault('timeout', member, `no progress for ${Math.round(stallMs)} ms`));
-    });
+    request.abort();
+    reject(new MemberFault('timeout', member, what));
+  };
+  const cancelLimit = afterPoll(time, limitMs, () => giveUp(`not done after ${Math.round(limitMs)} ms`));
+  let cancelStall = () => {};
+  const cancel = () => {
+    cancelLimit();
+    cancelStall();
+  };
+  const watch = () => {
+    cancelStall();
+    cancelStall = afterPoll(time, stallMs, () => giveUp(`no progress for ${Math.round(stallMs)} ms`));
   };
   const request = begin({
     onStep: watch,

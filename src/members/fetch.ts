@@ -16,6 +16,8 @@ import { FetchCancelled, MemberFault, type OutageError } from './errors.ts';
 import type { HedgeBudget } from './hedge-budget.ts';
 import type { Member } from './member.ts';
 
+/** A fetch looks at its situation at least this often, in ms: a reader must not hang on a wake-up that was lost. */
+const lookAgainMs = 1_000;
 /** Two copies under way at once, not more. */
 const mostCopies = 2;
 /** When the target has no storage for a copy although none is under way: ask again after this, in ms. */
@@ -258,8 +260,8 @@ export class HedgedFetch implements SpanFetch {
     if (this.#settled) return;
     const deadlines = this.#live.filter(({ stalled }) => !stalled).flatMap((a) => [a.stalledAt, this.#hedgeAt(a)]);
     if (this.#notBefore > now) deadlines.push(this.#notBefore);
-    const next = Math.min(...deadlines);
-    if (Number.isFinite(next)) this.#alarm(Math.max(0, next - this.#world.time.now()));
+    const next = Math.min(...deadlines, now + lookAgainMs);
+    this.#alarm(Math.max(0, next - this.#world.time.now()));
   }
 
   #alarm(ms: number): void {

@@ -14,6 +14,8 @@ import { type RangeHead, type RangeQuestion, requestRange } from './range-reques
 
 /** A probe may wait longer for a sign of life than a read: no reader depends on it. */
 const leastStallMs = 250;
+/** One of its requests must be over by then: who is slower is of no use. */
+const limitMs = 5_000;
 
 /** @throws MemberFault when it does not answer properly, or still serves what was corrupt. */
 export async function probe(
@@ -65,7 +67,7 @@ async function readRange(
 ): Promise<{ head: RangeHead; bytes: Uint8Array }> {
   let head: RangeHead | undefined;
   const stallMs = Math.max(leastStallMs, stallAfter(member.speed.window));
-  const { bytes, firstByteMs } = await collectBody(member.url.text, time, stallMs, (events) =>
+  const { bytes, firstByteMs } = await collectBody(member.url.text, time, { stallMs, limitMs }, (events) =>
     requestRange(connection, question, {
       ...events,
       onHead(answered) {

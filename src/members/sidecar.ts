@@ -24,6 +24,8 @@ export interface Sidecar<T> {
 const headStartMs = 250;
 /** Nothing at all for this long, and a member is given up. */
 const stallMs = 2_000;
+/** … and so is one that has not served the whole by then. */
+const limitMs = 60_000;
 
 export type SidecarResult<T> =
   | { readonly accepted: T }
@@ -81,7 +83,7 @@ async function readWhole(member: Member, sidecar: Sidecar<unknown>, time: TimeSo
   const connection = member.pool.takeFresh();
   let received = 0;
   try {
-    const { bytes } = await collectBody(file, time, stallMs, (events) =>
+    const { bytes } = await collectBody(file, time, { stallMs, limitMs }, (events) =>
       get(
         connection,
         { url, path: url.path + sidecar.suffix + url.query },

@@ -1,0 +1,104 @@
+/** Members that die, stand still and come back: real servers, under reads that must neither fail nor wait for long. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { Nginx } from '../support/nginx.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { chunkSize, makeImage, Site } from './site.ts';
+
+const image = makeImage(40 * chunkSize);
+const temp = makeTempDir('members-outage');
+afterAll(() => temp.remove());
+mkdirSync(join(temp.path, 'os/demo'), { recursive: true });
+writeFileSync(join(temp.path, 'os/demo/rootimg.sfs'), image);
+
+const start = (address: string) => Nginx.start({ address, publicDir: temp.path });
+const path = 'os/demo/rootimg.sfs';
+/** A read of anything must be over by then while a member is well; the promise is 250 ms, the rest is for a busy machine. */
+const longestWaitMs = 1_000;
+
+async function timed(read: Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await read;
+  return performance.now() - begun;
+}
+
+describe('one of two members', () => {
+  test.each(['kill', 'stop'] as const)(
+    '%s: reads go on at once, and it is used again when it is back',
+    async (accident) => {
+      await using first = await start('127.0.42.1');
+      await using second = await start('127.0.42.2');
+      await using site = await Site.open(image, [first.url(path), second.url(path)]);
+      await waitUntil('both are up', () => site.collective.status().members.every(({ state }) => state === 'up'));
+      await site.readUntil('both serve', () => site.collective.status().members.every(({ bytes }) => bytes > 0));
+
+      await first[accident]();
+      const waits: number[] = [];
+      for (let chunk = 0; chunk < 40; chunk++) {
+        waits.push(await timed(site.read({ offset: chunk * chunkSize, length: chunkSize })));
+      }
+      expect(Math.max(...waits)).toBeLessThan(longestWaitMs);
+
+      if (accident === 'kill') await first.restart();
+      else first.cont();
+      await waitUntil('it is up again', () => site.member(first.url(path)).state === 'up', { timeoutMs: 10_000 });
+      const { bytes } = site.member(first.url(path));
+      await site.readUntil('it serves again', () => site.member(first.url(path)).bytes > bytes);
+    },
+  );
+});
+
+describe('every member out', () => {
+  test('demand waits and ends soon after the first is back; prefetch is told at once; the log says it once', async () => {
+    await using first = await start('127.0.42.3');
+    await using second = await start('127.0.42.4');
+    await using site = await Site.open(image, [first.url(path), second.url(path)]);
+    await site.read({ offset: 0, length: chunkSize });
+    await Promise.all([first.kill(), second.kill()]);
+
+    let over = false;
+    const waiting = site.read({ offset: chunkSize, length: chunkSize }).then(() => {
+      over = true;
+    });
+    await waitUntil('the outage is seen', () => site.collective.status().outageMs > 0);
+    const prefetch = site.read({ offset: 0, length: chunkSize }, { priority: 'prefetch' });
+    await expect(prefetch).rejects.toMatchObject({ code: 'OUTAGE' });
+    await waitUntil('it lasts', () => site.collective.status().outageMs > 1_500);
+    expect(over).toBe(false);
+    await second.restart();
+    expect(await timed(waiting)).toBeLessThan(longestWaitMs);
+    expect(site.collective.status()).toMatchObject({ outageMs: 0, demandInFlight: 0 });
+    const errors = site.lines.filter((line) => line.startsWith('error'));
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toContain(first.url(path));
+    expect(errors[0]).toContain(second.url(path));
+  });
+
+  test('with an outage time-out, demand fails when it is over, and later demand at once', async () => {
+    await using server = await start('127.0.42.5');
+    const onOutage = { mode: 'eio', timeoutMs: 600 } as const;
+    await using site = await Site.open(image, [server.url(path)], { onOutage });
+    await server.kill();
+    const begun = performance.now();
+    const read = () => site.read({ offset: 0, length: chunkSize });
+    await expect(read()).rejects.toMatchObject({ code: 'OUTAGE' });
+    expect(performance.now() - begun).toBeGreaterThan(500);
+    await expect(read()).rejects.toMatchObject({ code: 'OUTAGE' });
+    expect(performance.now() - begun).toBeLessThan(5_000);
+    await server.restart();
+    await waitUntil('it is up', () => site.collective.status().outageMs === 0);
+    await read();
+  });
+
+  test('the only member stands still for a while: the read ends on it', async () => {
+    await using server = await start('127.0.42.6');
+    await using site = await Site.open(image, [server.url(path)]);
+    await server.stop();
+    const read = site.read({ offset: 0, length: 4 * chunkSize });
+    await waitUntil('the outage is seen', () => site.collective.status().outageMs > 0);
+    server.cont();
+    expect(await timed(read)).toBeLessThan(longestWaitMs);
+  });
+});
