@@ -108,12 +108,12 @@ static void whole_image(void) {
 
 /* All but one reader live on cached chunks, so that pins overlap for ever; the greatest reads must still get through. */
 static atomic_bool hammering;
-static struct recorder *hammered; /* of its own: uniques run on while the great read waits */
+static struct recorder *hammered;
 
 static void *hammer_main(void *argument) {
   uint64_t random = 1 + (uint64_t)(uintptr_t)argument;
+  uint64_t unique = (uint64_t)(uintptr_t)argument; /* one read at a time: its own place in the recorder */
   while (hammering) {
-    uint64_t unique = ++uniques;
     uint64_t offset = next_random(&random) % 4 * CHUNK;
     store_read(store, &hammered->to, unique, offset, 8);
     struct answer answer = recorder_take(hammered, unique);
