@@ -1,8 +1,5 @@
 /** `tetherfs image info`: what an image is. */
 import { Command } from 'commander';
-import { imageInfo } from '../imgutil/image-info.ts';
-import { openImage, readKeyFile } from '../imgutil/image-location.ts';
-import { formatImageInfo } from '../imgutil/image-report.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption, caFileOption } from './image-options.ts';
 
@@ -23,7 +20,17 @@ export function imageInfoCommand(): Command {
     .option('--digest', 'compute the digest when there is no sidecar beside the image (reads all of it)', false)
     .addOption(blockSizeOption())
     .addOption(caFileOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  tetherfs image info /var/lib/confluent/public/os/demo/rootimg.sfs
+  tetherfs image info --json --ca-file ca.pem https://10.0.0.1/confluent-public/os/demo/rootimg.sfs | jq .verity`,
+    )
     .action(async (location: string, flags: InfoFlags) => {
+      const { openImage, readKeyFile } = await import('../imgutil/image-location.ts');
+      const { imageInfo } = await import('../imgutil/image-info.ts');
+      const { formatImageInfo } = await import('../imgutil/image-report.ts');
       const key = flags.keyFile === undefined ? undefined : await readKeyFile(flags.keyFile);
       await using image = await openImage(location, { caFile: flags.caFile });
       const info = await imageInfo(image, {

@@ -1,8 +1,6 @@
 /** `tetherfs image pack`: a directory becomes an image that members can serve. */
 import { Command, Option } from 'commander';
 import { type Compression, compressions } from '../imgutil/mksquashfs.ts';
-import { mountHint } from '../imgutil/mount-hint.ts';
-import { pack } from '../imgutil/pack.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption } from './image-options.ts';
 import { progressLine } from './progress-line.ts';
@@ -30,9 +28,15 @@ export function imagePackCommand(): Command {
       'after',
       `
 Replaces an image that is there already. SOURCE_DATE_EPOCH makes the squashfs reproducible; the key is always new.
-POSIX ACLs are not kept: squashfs has no place for them.`,
+POSIX ACLs are not kept: squashfs has no place for them.
+
+Examples:
+  tetherfs image pack /srv/trees/demo /var/lib/confluent/public/os/demo
+  tetherfs image pack --private-dir /srv/keys/demo --compression xz /srv/trees/demo /srv/www/os/demo`,
     )
     .action(async (sourceDir: string, outDir: string, flags: PackFlags) => {
+      const { mountHint } = await import('../imgutil/mount-hint.ts');
+      const { pack } = await import('../imgutil/pack.ts');
       const interrupt = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
       const progress = progressLine('writing');

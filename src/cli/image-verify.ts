@@ -3,8 +3,6 @@ import { Command } from 'commander';
 import { describeRange } from '../base/byte-range.ts';
 import { parseDigest } from '../image/digest.ts';
 import { WrongBlocksError } from '../imgutil/errors.ts';
-import { openImage, readKeyFile } from '../imgutil/image-location.ts';
-import { verifyImage } from '../imgutil/image-verify.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption, caFileOption } from './image-options.ts';
 import { progressLine } from './progress-line.ts';
@@ -26,9 +24,16 @@ export function imageVerifyCommand(): Command {
     .addOption(caFileOption())
     .addHelpText(
       'after',
-      '\nExit status: 0 all is right, 1 something is wrong, 2 wrong usage. --block-size is for images without a sidecar.',
+      `
+Exit status: 0 all is right, 1 something is wrong, 2 wrong usage. --block-size is for images without a sidecar.
+
+Examples:
+  tetherfs image verify /var/lib/confluent/public/os/demo/rootimg.sfs
+  tetherfs image verify --digest sha256:1f0c… http://10.0.0.2/confluent-public/os/demo/rootimg.sfs`,
     )
     .action(async (location: string, flags: VerifyFlags) => {
+      const { openImage, readKeyFile } = await import('../imgutil/image-location.ts');
+      const { verifyImage } = await import('../imgutil/image-verify.ts');
       const digest = flags.digest === undefined ? undefined : parseDigest(flags.digest);
       const key = flags.keyFile === undefined ? undefined : await readKeyFile(flags.keyFile);
       await using image = await openImage(location, { caFile: flags.caFile });

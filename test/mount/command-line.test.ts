@@ -1,0 +1,229 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { controlPathOf } from '../../src/mount/control-path.ts';
+import { isMounted, tetherfsCommand } from '../support/daemon.ts';
+import { plainGet } from '../support/plain-http.ts';
+import { Site } from './site.ts';
+
+let site: Site;
+beforeAll(async () => {
+  site = await Site.make({ mebibytes: 4 });
+});
+afterAll(() => site[Symbol.asyncDispose]());
+
+interface Outcome {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function tetherfs(...args: string[]): Promise<Outcome> {
+  return run(tetherfsCommand, args);
+}
+
+async function run(command: string, args: string[]): Promise<Outcome> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(command, args);
+    return { status: 0, stdout, stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { status: code, stdout, stderr };
+  }
+}
+
+describe('a mount in the background', () => {
+  it('returns when it can be read, answers to status and metrics, and ends by unmount', async () => {
+    const mountpoint = site.newMountpoint();
+    const socket = site.path('metrics.sock');
+    const options = ['--digest', site.digest, '--metrics', `unix:${socket}`];
+    expect(await tetherfs('mount', ...options, ...site.urls(), mountpoint)).toMatchObject({ status: 0, stdout: '' });
+    expect(readFileSync(join(mountpoint, 'rootimg.sfs')).equals(site.served)).toBe(true);
+
+    const asked = await tetherfs('status', '--json', mountpoint);
+    const status = JSON.parse(asked.stdout) as { pid: number; image: { digest: string } };
+    expect(status.image.digest).toBe(site.digest);
+    const shown = await tetherfs('status');
+    for (const url of site.urls()) expect(shown.stdout).toContain(url);
+
+    const text = await scrape(socket);
+    expect(text).toMatch(/^# TYPE tetherfs_read_bytes_total counter$/m);
+    expect(text).toMatch(new RegExp(`^tetherfs_read_bytes_total ${site.served.length}$`, 'm'));
+    expect(text).toMatch(/^tetherfs_member_state\{member="[^"]+127.0.0.11[^"]+",state="up"\} 1$/m);
+
+    // What keeps it alive through systemd's switch_root, and what it must not hold of its caller's.
+    expect(readFileSync(`/proc/${status.pid}/cmdline`, 'utf8')).toMatch(/^@tetherfs\0/);
+    expect(readlinkSync(`/proc/${status.pid}/cwd`)).toBe('/');
+    expect(statSync(controlPathOf(mountpoint)).mode & 0o777).toBe(0o600);
+
+    expect(await tetherfs('unmount', mountpoint)).toMatchObject({ status: 0 });
+    expect(isMounted(mountpoint)).toBe(false);
+    expect(existsSync(controlPathOf(mountpoint))).toBe(false);
+    expect(existsSync(socket)).toBe(false);
+    expect(existsSync(`/proc/${status.pid}`)).toBe(false);
+  });
+
+  it('called urlmount it takes URLs and a mountpoint, warns that nothing is verified, and mounts', async () => {
+    const mountpoint = site.newMountpoint();
+    const link = site.path('urlmount');
+    symlinkSync(join(tetherfsCommand, '../urlmount'), link);
+    const mounted = await run(link, [...site.urls(), mountpoint]);
+    expect(mounted).toMatchObject({ status: 0, stderr: expect.stringContaining('not verified') });
+    expect(readFileSync(join(mountpoint, 'rootimg.sfs')).equals(site.served)).toBe(true);
+    expect(await tetherfs('unmount', mountpoint)).toMatchObject({ status: 0 });
+  });
+
+  it('the key is in no argument, environment, log or status', async () => {
+    const mountpoint = site.newMountpoint();
+    const options = ['--digest', site.digest, '--key-file', site.keyFile, '--log-level', 'debug'];
+    const mounted = await tetherfs('mount', ...options, ...site.urls(), mountpoint);
+    expect(mounted.status).toBe(0);
+    const [, key = 'missing'] = readFileSync(site.keyFile, 'utf8').split('\n');
+    const { stdout } = await tetherfs('status', '--json', mountpoint);
+    const { pid } = JSON.parse(stdout) as { pid: number };
+    const kernelLog = spawnSync('dmesg', { encoding: 'utf8' }).stdout;
+    const places = [
+      mounted.stderr,
+      stdout,
+      kernelLog,
+      ...['cmdline', 'environ'].map((n) => readFileSync(`/proc/${pid}/${n}`, 'utf8')),
+    ];
+    for (const place of places) expect(place.includes(key)).toBe(false);
+    expect(kernelLog).toContain('tetherfs: mounted');
+    await tetherfs('unmount', mountpoint);
+  });
+
+  it('unmount says that a mount is in use, and leaves it as it is', async () => {
+    const mountpoint = site.newMountpoint();
+    await tetherfs('mount', '--digest', site.digest, ...site.urls(), mountpoint);
+    const user = execFile('tail', ['-f', join(mountpoint, 'rootimg.sfs')]);
+    while (!spawnSync('ls', ['-l', `/proc/${user.pid}/fd`], { encoding: 'utf8' }).stdout.includes('rootimg.sfs'));
+    const refused = await tetherfs('unmount', mountpoint);
+    expect(refused).toMatchObject({ status: 1, stderr: expect.stringMatching(/in use.*--lazy/) });
+    expect(isMounted(mountpoint)).toBe(true);
+    user.kill('SIGKILL');
+    await new Promise((resolve) => user.once('close', resolve));
+    expect(await tetherfs('unmount', mountpoint)).toMatchObject({ status: 0 });
+  });
+});
+
+describe('bad input gets one line that says what to do, and leaves nothing', () => {
+  const missing = '/nowhere/key';
+  const nowhere = 'http://127.0.0.99/os/rootimg.sfs';
+  it.each<[string, () => string[], number, RegExp]>([
+    ['no arguments', () => ['mount'], 2, /missing required argument/],
+    ['no mountpoint', () => ['mount', ...site.urls().slice(0, 1)], 2, /then the MOUNTPOINT/],
+    ['an unknown option', () => ['mount', '--chache-size', '1', 'x', 'y'], 2, /--chache-size/],
+    ['http without a digest', () => ['mount', ...site.urls(), site.newMountpoint()], 2, /--digest.*--allow-unverified/],
+    [
+      'a digest that is none',
+      () => ['mount', '--digest', 'sha256:12', ...site.urls(), site.newMountpoint()],
+      2,
+      /digest/,
+    ],
+    ['a size that is none', () => ['mount', '--cache-size', 'big', nowhere, site.newMountpoint()], 2, /--cache-size/],
+    ['a cache that is too small', () => [...verified(), '--cache-size', '1MiB', ...rest()], 1, /at least 1.1 MiB/],
+    [
+      'a key file that is not there',
+      () => [...verified(), '--key-file', missing, ...rest()],
+      2,
+      /--key-file \/nowhere\/key: no such/,
+    ],
+    ['a key file that is none', () => [...verified(), '--key-file', badKey(), ...rest()], 1, /key file/],
+    [
+      'a CA file that is none',
+      () => [...verified(), '--ca-file', badKey(), ...site.urls('https'), site.newMountpoint()],
+      2,
+      /no PEM/,
+    ],
+    [
+      'an unknown authority',
+      () => [...verified(), '--mount-timeout', '1', ...site.urls('https'), site.newMountpoint()],
+      1,
+      /--ca-file/,
+    ],
+    [
+      'another digest',
+      () => ['mount', '--digest', `sha256:${'0'.repeat(64)}`, ...rest()],
+      1,
+      /no member serves the hash tree/,
+    ],
+    [
+      'no member',
+      () => ['mount', '--allow-unverified', '--mount-timeout', '1', nowhere, site.newMountpoint()],
+      1,
+      /127.0.0.99.*ECONNREFUSED|127.0.0.99.*refused/,
+    ],
+    ['no such mountpoint', () => [...verified(), ...site.urls(), '/nowhere/mnt'], 1, /make the directory/],
+    [
+      'a URL without a file',
+      () => [...verified(), 'http://127.0.0.11/', site.newMountpoint()],
+      2,
+      /URL of the image file/,
+    ],
+    ['status of nothing', () => ['status', '/nowhere'], 1, /no tetherfs is running/],
+    ['unmount of nothing', () => ['unmount', '/tmp'], 1, /not a mount of tetherfs/],
+    ['an unknown command', () => ['mout'], 2, /unknown command/],
+  ])('%s', async (_name, args, status, message) => {
+    const outcome = await tetherfs(...args());
+    expect(outcome).toMatchObject({ status, stdout: '' });
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.stderr).not.toMatch(/\n\s+at /);
+  });
+
+  const verified = () => ['mount', '--digest', site.digest];
+  const rest = () => [...site.urls(), site.newMountpoint()];
+  function badKey(): string {
+    const path = site.path('bad.key');
+    writeFileSync(path, 'nonsense\n');
+    chmodSync(path, 0o600);
+    return path;
+  }
+});
+
+it.each(['', 'mount', 'status', 'unmount', 'image', 'image pack', 'image info', 'image verify'])(
+  'tetherfs %s --help shows how it is used',
+  async (command) => {
+    const outcome = await tetherfs(...command.split(' ').filter(Boolean), '--help');
+    expect(outcome).toMatchObject({ status: 0, stderr: '' });
+    expect(outcome.stdout).toContain(`Usage: tetherfs ${command}`.trim());
+    if (command !== '') expect(outcome.stdout).toMatch(/Examples?:/);
+  },
+);
+
+it('metrics can be asked over TCP', async () => {
+  const mountpoint = site.newMountpoint();
+  await tetherfs('mount', '--digest', site.digest, '--metrics', '127.0.0.1:9464', ...site.urls(), mountpoint);
+  const { status, body } = await plainGet('http://127.0.0.1:9464/metrics');
+  expect(status).toBe(200);
+  expect(body.toString()).toContain('tetherfs_uptime_seconds');
+  await tetherfs('unmount', mountpoint);
+});
+
+it('a second mount with the same control socket is refused, and the first goes on', async () => {
+  const mountpoint = site.newMountpoint();
+  const other = site.newMountpoint();
+  await tetherfs('mount', '--digest', site.digest, ...site.urls(), mountpoint);
+  const control = controlPathOf(mountpoint);
+  const refused = await tetherfs('mount', '--digest', site.digest, '--control', control, ...site.urls(), other);
+  expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('running tetherfs') });
+  expect(isMounted(other)).toBe(false);
+  expect((await tetherfs('status', mountpoint)).status).toBe(0);
+  await tetherfs('unmount', mountpoint);
+});
+
+function scrape(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path: '/metrics' }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+      });
+      response.on('end', () => resolve(text));
+    });
+    asked.on('error', reject).end();
+  });
+}
