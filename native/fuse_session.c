@@ -132,7 +132,8 @@ static void do_getattr(const struct channel *channel, const struct fuse_in_heade
  */
 static void do_open(const struct channel *channel, const struct fuse_in_header *request,
                     const struct fuse_open_in *in) {
-  struct fuse_open_out out = {.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH | (in->flags & O_DIRECT ? FOPEN_DIRECT_IO : 0)};
+  struct fuse_open_out out = {.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH};
+  if (in->flags & O_DIRECT) out.open_flags |= FOPEN_DIRECT_IO;
   if (request->nodeid != NODE_FILE)
     reply_error(channel, request->unique, EISDIR);
   else if ((in->flags & O_ACCMODE) != O_RDONLY || (in->flags & O_TRUNC))

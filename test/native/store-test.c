@@ -187,6 +187,39 @@ static void pins_and_shortage(void) {
   close_store();
 }
 
+/* A reader that is slow to take its answer: what happens while it holds its pins is what `meanwhile` does. */
+struct slow_reader {
+  struct reply_to to;
+  void (*meanwhile)(void);
+};
+
+static void slow_reply(struct reply_to *to, uint64_t unique, int error, struct iovec *iov, int count, size_t bytes) {
+  (void)unique, (void)error, (void)iov, (void)count, (void)bytes;
+  ((struct slow_reader *)to)->meanwhile();
+}
+
+static void evict_and_read_3(void) {
+  CHECK(store_try_evict(store, 3) == EVICTED_PINNED);
+  read_at(2, 3 * CHUNK, 10); /* present, but the head wants its slot: behind it in the queue */
+  CHECK(!recorder_has(recorder, 2));
+  read_at(3, 4 * CHUNK, 10); /* present, and nobody has tried to evict it */
+  CHECK(recorder_has(recorder, 3));
+}
+
+static void overlapping_pins_do_not_starve(void) {
+  struct slow_reader slow = {{slow_reply}, evict_and_read_3};
+  open_store(SLOTS);
+  for (uint32_t i = 0; i < SLOTS; i++) prefetch(i);
+  read_at(1, 20 * CHUNK, CHUNK);
+  EXPECT(EVENT_SLOTS_WANTED, 1);
+  store_read(store, &slow.to, 99, 3 * CHUNK, 10);
+  EXPECT(EVENT_SLOTS_WANTED, 1); /* the last pin has gone */
+  CHECK(store_try_evict(store, 3) == EVICTED_YES);
+  EXPECT(EVENT_GRANTED, 20);
+  EXPECT(EVENT_SLOTS_WANTED, 1); /* for the second read, which lost its chunk */
+  close_store();
+}
+
 static void promotes_prefetches(void) {
   open_store(SLOTS);
   int64_t slot = store_grant(store, 4);
@@ -416,6 +449,7 @@ int main(void) {
   TEST(whole_reads_through_smallest_arena, "the smallest arena carries the greatest reads");
   TEST(admission_is_in_order, "reads are admitted in order, and only when all their slots can be had");
   TEST(pins_and_shortage, "in a shortage a cached read neither waits nor keeps its chunk in the arena");
+  TEST(overlapping_pins_do_not_starve, "a chunk that pins kept from being evicted takes no new readers in a shortage");
   TEST(promotes_prefetches, "the first reader of a prefetch promotes it, once");
   TEST(second_copies_are_surplus, "a second copy is surplus, and slots are only used by their owner");
   TEST(failing_answers_all, "a failed chunk fails its readers, releases their pins, and can be asked for again");
