@@ -20,7 +20,7 @@ export async function withFreshMount<T>(
   using directory = makeTempDir('bench');
   const mountpoint = join(directory.path, 'mnt');
   const started = performance.now();
-  await using daemon = await Daemon.start({ urls, mountpoint, options: [...options, '--log-level', 'warn'] });
+  await using daemon = await Daemon.start({ urls, mountpoint, options: [...options, '--log-level', 'info'] });
   const readyMs = performance.now() - started;
   return await use({ daemon, file: join(mountpoint, 'rootimg.sfs'), readyMs });
 }

@@ -121,6 +121,7 @@ export class ChunkLoader {
     }
     if (this.#slotsWanted > 0) this.#slotsWanted -= this.#eviction.makeRoom(this.#slotsWanted);
     accesses.push(...this.#demand(demanded));
+    accesses.sort((a, b) => a.first - b.first);
     for (const access of accesses) this.#accessed(access);
   }
 

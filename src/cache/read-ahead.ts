@@ -22,7 +22,7 @@ export interface ReadAheadLimits {
   chunkCount: number;
   /** First window of a stream. */
   initial: number;
-  /** Accesses this far behind a stream still belong to it: the kernel's own read-ahead arrives out of order. */
+  /** Accesses this far off a stream are still in order: the kernel's own read-ahead has several reads under way. */
   slack: number;
   /** Streams followed at once; the one unused for longest makes room for a new one. */
   streams: number;
@@ -45,7 +45,7 @@ export class ReadAhead {
     const end = access.first + access.count;
     const stream = this.#take(access);
     this.#streams.push(stream);
-    if (access.first > stream.next) stream.window = Math.floor(stream.window / 2);
+    if (access.first > stream.next + this.#limits.slack) stream.window = Math.floor(stream.window / 2);
     else if (end > stream.next) stream.window = Math.max(this.#limits.initial, stream.window * 2);
     stream.window = Math.min(stream.window, widest);
     stream.next = Math.max(stream.next, end);

@@ -22,8 +22,6 @@ const drainBytes = 262_144;
 const drainMs = 1_000;
 /** An attempt that stands still this many stalls long is given up even while its member delivers on other connections. */
 const ownStalls = 4;
-/** Transfers smaller than this tell latency, not throughput. */
-const throughputSampleBytes = 65_536;
 
 export interface AttemptListener {
   /** Every byte was handed to the sink. */
@@ -60,7 +58,8 @@ export class Attempt {
   #get: Get;
   #lastProgress: number;
   #sentAt: number;
-  #firstByte: { at: number; memberBytes: number } | undefined;
+  readonly #alone: boolean;
+  #begun = false;
   #phase: 'live' | 'draining' | 'over' = 'live';
   /** Of the range, what the member still owes. */
   #due: number;
@@ -75,8 +74,10 @@ export class Attempt {
     this.startedAt = this.#lastProgress = this.#sentAt = time.now();
     this.#overdueAt = this.startedAt + options.patience * overdueAfter(member.expectedMs(range.length));
     this.#due = range.length;
+    this.#alone = member.inFlight === 0;
     member.requests++;
     member.inFlight++;
+    member.speed.requestBegan(this.startedAt);
     member.queuedBytes += range.length;
     if (role === 'hedge') member.hedges++;
     this.#connection = options.fresh ? member.pool.takeFresh() : member.pool.take();
@@ -86,7 +87,7 @@ export class Attempt {
 
   /** Whether a body byte has come. */
   get begun(): boolean {
-    return this.#firstByte !== undefined;
+    return this.#begun;
   }
 
   /** When this attempt is to be called stalled if nothing comes of it or its member until then. */
@@ -149,10 +150,10 @@ export class Attempt {
     const { member, time, sink } = this.#options;
     this.#progress();
     member.bytes += bytes.length;
-    if (this.#firstByte === undefined) {
-      this.#firstByte = { at: time.now(), memberBytes: member.bytes };
-      member.speed.recordLatency(time.now() - this.#sentAt, time.now());
-    }
+    const now = time.now();
+    if (!this.#begun) member.speed.recordLatency(now - this.#sentAt, now, this.#alone);
+    this.#begun = true;
+    member.speed.bytesReceived(bytes.length, now);
     member.queuedBytes -= bytes.length;
     this.#due -= bytes.length;
     if (this.#phase !== 'live') return;
@@ -163,7 +164,6 @@ export class Attempt {
   #end(): void {
     const { member, sink, listener } = this.#options;
     const wasLive = this.#phase === 'live';
-    this.#sampleThroughput();
     this.#settle();
     member.pool.giveBack(this.#connection);
     if (!wasLive) return;
@@ -190,7 +190,6 @@ export class Attempt {
   #hangUp(): void {
     if (this.#phase === 'over') return;
     this.#get.abort();
-    this.#sampleThroughput();
     this.#settle();
     this.member.pool.discard(this.#connection);
   }
@@ -198,15 +197,8 @@ export class Attempt {
   #settle(): void {
     this.#phase = 'over';
     this.member.inFlight--;
+    this.member.speed.requestEnded(this.#options.time.now());
     this.member.queuedBytes -= this.#due;
     this.#due = 0;
-  }
-
-  /** What the member delivered over all its connections after the first piece of this body. */
-  #sampleThroughput(): void {
-    if (this.#firstByte === undefined) return;
-    const now = this.#options.time.now();
-    const moved = this.member.bytes - this.#firstByte.memberBytes;
-    if (moved >= throughputSampleBytes) this.member.speed.recordTransfer(moved, now - this.#firstByte.at, now);
   }
 }

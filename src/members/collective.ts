@@ -29,8 +29,8 @@ export interface CollectiveOptions {
 
 /** Prefetch: at least this many spans for each member that is up, at most that many; in between what fills its pipe. */
 const fewestSpans = 2;
-const mostSpans = 8;
-const usualSpanBytes = 1_048_576;
+const mostSpans = 12;
+const usualSpanBytes = 524_288;
 
 export class MemberCollective implements Collective, FetchWorld {
   readonly time: TimeSource;

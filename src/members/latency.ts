@@ -1,8 +1,8 @@
 /**
  * What a member has delivered lately, and what that says about its next span. Latency is the time from a sent request to
- * its first body byte; throughput is what the member as a whole delivers, over all its connections. Both are recorded once
- * a span, never per read or per byte.
+ * its first body byte; throughput is what the member as a whole delivers, over all its connections.
  */
+import { BusyRate } from './busy-rate.ts';
 
 /** The last `capacity` samples of a time, for its percentiles. */
 export class LatencyWindow {
@@ -42,10 +42,12 @@ const leastTrust = 1 / 64;
 /** A member's running estimate of latency (ms) and throughput (bytes a second). */
 export class SpeedEstimate {
   readonly window = new LatencyWindow();
+  readonly #busy = new BusyRate();
   #latencyMs: number | undefined;
   #throughput: number | undefined;
   #sampledAt = Number.NEGATIVE_INFINITY;
 
+  /** Of a member that has nothing else to do: waiting behind its other answers is not counted, the queue is. */
   get latencyMs(): number {
     return this.#latencyMs ?? optimisticLatencyMs;
   }
@@ -54,16 +56,27 @@ export class SpeedEstimate {
     return this.#throughput ?? optimisticThroughput;
   }
 
-  recordLatency(ms: number, now: number): void {
+  /** @param alone whether the member had no other request under way when this one was sent. */
+  recordLatency(ms: number, now: number, alone: boolean): void {
     this.window.record(ms);
+    if (!alone) return;
     this.#latencyMs = mix(this.#latencyMs, ms);
     this.#sampledAt = now;
   }
 
-  /** `bytes` that the member delivered in `ms`. */
-  recordTransfer(bytes: number, ms: number, now: number): void {
-    this.#throughput = mix(this.#throughput, (bytes / Math.max(ms, 0.05)) * 1000);
+  requestBegan(now: number): void {
+    this.#busy.began(now, this.latencyMs);
+  }
+
+  bytesReceived(bytes: number, now: number): void {
+    const rate = this.#busy.received(bytes, now);
+    if (rate === undefined) return;
+    this.#throughput = mix(this.#throughput, rate);
     this.#sampledAt = now;
+  }
+
+  requestEnded(now: number): void {
+    this.#busy.ended(now);
   }
 
   /** Expected ms until `bytes` more have come when `queued` bytes are still due from the member. */

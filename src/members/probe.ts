@@ -77,6 +77,6 @@ async function readRange(
     }),
   );
   if (head === undefined) throw new Error('a range ended before it had a head');
-  member.speed.recordLatency(firstByteMs, time.now());
+  member.speed.recordLatency(firstByteMs, time.now(), member.inFlight === 0);
   return { head, bytes };
 }

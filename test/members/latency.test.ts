@@ -48,8 +48,9 @@ test('late comes before stalled, and no stall is called within a member’s own 
 
 test('expected time grows with the queue, and an old estimate loses its weight', () => {
   const speed = new SpeedEstimate();
-  speed.recordLatency(10, 0);
-  speed.recordTransfer(1_000_000, 1_000, 0);
+  speed.recordLatency(10, 0, true);
+  speed.requestBegan(-1_010);
+  speed.bytesReceived(1_000_000, 0);
   expect(speed.expectedMs(1_000, 0, 0)).toBeCloseTo(11);
   expect(speed.expectedMs(1_000, 9_000, 0)).toBeCloseTo(20);
   expect(speed.expectedMs(1_000, 0, 3_000)).toBeCloseTo(5.5);
@@ -57,6 +58,14 @@ test('expected time grows with the queue, and an old estimate loses its weight',
 
 test('the untried member is tried before one known to be slow', () => {
   const slow = new SpeedEstimate();
-  slow.recordLatency(20, 0);
+  slow.recordLatency(20, 0, true);
   expect(new SpeedEstimate().expectedMs(65_536, 0, 0)).toBeLessThan(slow.expectedMs(65_536, 0, 0));
+});
+
+test('waiting behind other answers counts for the deadlines, not for the expected time', () => {
+  const speed = new SpeedEstimate();
+  speed.recordLatency(2, 0, true);
+  speed.recordLatency(80, 0, false);
+  expect(speed.latencyMs).toBe(2);
+  expect(speed.window.quantile(0.99)).toBe(80);
 });
