@@ -80,7 +80,7 @@ export class MemberCollective implements Collective, FetchWorld {
     for (const member of this.#members) {
       this.#prober.schedule(member);
       const { state, reason } = member.health;
-      if (state === 'down') this.#options.log.warn('member is not used yet', { member: member.url.text, reason });
+      if (state === 'down') this.#options.log.info('member is not used yet', { member: member.url.text, reason });
     }
   }
 
@@ -149,8 +149,8 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#waiting.add(fetch);
   }
 
-  onDelivered(member: Member): void {
-    this.#note(member, () => member.health.delivered(this.time.now()));
+  onDelivered(member: Member, askedAt: number): void {
+    this.#note(member, () => member.health.delivered(askedAt, this.time.now()));
     this.#wake();
   }
 

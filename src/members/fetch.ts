@@ -37,7 +37,7 @@ export interface FetchWorld {
   /** The member for `bytes` more, none of `except`. */
   pick(bytes: number, except: readonly Member[]): Member | undefined;
   onFault(member: Member, fault: MemberFault, range: ByteRange): void;
-  onDelivered(member: Member): void;
+  onDelivered(member: Member, askedAt: number): void;
   /** Why a fetch of this priority may not wait for a member now; undefined when it may. */
   refusal(priority: FetchPriority): OutageError | undefined;
   /** Wakes the fetch when a member comes back or gets room, and when waiting is no longer allowed. */
@@ -217,7 +217,7 @@ export class HedgedFetch implements SpanFetch {
     this.#drop(attempt);
     if (attempt.role === 'hedge') attempt.member.hedgesWon++;
     this.#delivered = attempt;
-    this.#world.onDelivered(attempt.member);
+    this.#world.onDelivered(attempt.member, attempt.startedAt);
     this.#advance();
   }
 

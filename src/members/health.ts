@@ -74,8 +74,12 @@ export class Health {
     return worsens(this.#state, next) ? this.#enter(next, reason, now) : this.#stay(next, reason);
   }
 
-  /** A whole range was delivered: a suspect is cleared. Fenced members need a probe. True when the state changed. */
-  delivered(now: number): boolean {
+  /**
+   * A whole range was delivered that had been asked for at `askedAt`: a suspect is cleared, unless it was asked before it became one;
+   * such bytes may have lain in buffers since. Fenced members need a probe. True when the state changed.
+   */
+  delivered(askedAt: number, now: number): boolean {
+    if (askedAt < this.#since) return false;
     this.#faultsInRow = 0;
     return this.#state === 'suspect' && this.#enter('up', '', now);
   }

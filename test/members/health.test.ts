@@ -30,7 +30,7 @@ describe('in any history', () => {
           let changed = false;
           if (event.type === 'fault') changed = health.fault(event.kind, event.kind, now);
           else if (event.type === 'probeFailed') health.probeFailed();
-          else changed = health[event.type](now);
+          else changed = event.type === 'identified' ? health.identified(now) : health.delivered(now, now);
           expect(changed).toBe(health.state !== was);
           if (changed) expect(health.since).toBe(now);
           if (was !== 'up' && health.state === 'up' && was !== 'suspect') expect(event.type).toBe('identified');
@@ -50,7 +50,8 @@ describe('in any history', () => {
           now += pause;
           if (event.type === 'fault') health.fault(event.kind, 'reason', now);
           else if (event.type === 'probeFailed') health.probeFailed();
-          else health[event.type](now);
+          else if (event.type === 'identified') health.identified(now);
+          else health.delivered(now, now);
         }
         expect(health.probeDelay(random, false)).toBeGreaterThan(100);
         expect(health.probeDelay(random, false)).toBeLessThanOrEqual(5_000);
@@ -74,7 +75,9 @@ test('three separate breaks in a row take a member down, a burst of them does no
 test('a delivered range clears a suspect', () => {
   const health = up();
   health.fault('reset', 'broke', 1_000);
-  expect(health.delivered(1_100)).toBe(true);
+  // Asked for before the suspicion: its bytes may have lain in buffers.
+  expect(health.delivered(health.since - 1, 1_100)).toBe(false);
+  expect(health.delivered(health.since, 1_100)).toBe(true);
   health.fault('reset', 'broke', 2_000);
   health.fault('reset', 'broke', 3_000);
   expect(health.state).toBe('suspect');
