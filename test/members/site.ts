@@ -92,10 +92,10 @@ export class Site implements AsyncDisposable {
   async readUntil(what: string, seen: () => boolean, options: ReadOptions = {}): Promise<void> {
     const length = 2 * chunkSize;
     let next = 0;
-    let reads = 0;
+    const deadline = performance.now() + 10_000;
     const reader = async () => {
       while (!seen()) {
-        if (++reads > 2_000) throw new Error(`read for long, but ${what} did not come about`);
+        if (performance.now() > deadline) throw new Error(`read for long, but ${what} did not come about`);
         const offset = next;
         next = offset + length < this.#image.length ? offset + length : 0;
         await this.read({ offset, length: Math.min(length, this.#image.length - offset) }, options);
