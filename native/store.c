@@ -208,10 +208,11 @@ int store_complete(struct store *store, uint32_t chunk, uint32_t slot) {
     store->slot_owner[slot] = SLOT_FINISHER;
     store->jobs[(store->job_head + store->job_count) % store->arena.slots] = (struct job){chunk, slot};
     store->job_count++;
-    pthread_cond_signal(&store->work);
     error = 0;
   }
   store_unlock(store);
+  /* After the lock: the finisher would only wake up to wait for it. */
+  if (error == 0) pthread_cond_signal(&store->work);
   return error;
 }
 
