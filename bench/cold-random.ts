@@ -22,7 +22,7 @@ const allowanceMs = 0.3;
 const { runs, imageBytes } = benchOptions({ runs: 3, imageMiB: 192 });
 using directory = makeTempDir('bench');
 const image = await makeBenchImage(directory.path, imageBytes);
-await using members = await startLinkedMembers(image, [linkMegabits, linkMegabits, linkMegabits]);
+await using members = await startLinkedMembers(image, [linkMegabits, linkMegabits, linkMegabits], 'fine');
 
 /** ms from SYN to SYN-ACK, as a program sees it. */
 function roundTrip(host: string): Promise<number> {

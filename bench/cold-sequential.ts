@@ -17,7 +17,7 @@ const linkMegabits = 300;
 const { runs, imageBytes } = benchOptions({ runs: 3, imageMiB: 192 });
 using directory = makeTempDir('bench');
 const image = await makeBenchImage(directory.path, imageBytes);
-await using members = await startLinkedMembers(image, [linkMegabits, linkMegabits, linkMegabits]);
+await using members = await startLinkedMembers(image, [linkMegabits, linkMegabits, linkMegabits], 'coarse');
 const { urls } = members;
 
 const three: Measured = { name: 'three curls', unit: 'Mbit/s', values: [] };

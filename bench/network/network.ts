@@ -22,20 +22,26 @@ export interface MemberLink {
 }
 
 /**
- * Bytes that may go at once after a pause. Small beside a 64 KiB block, or such a block would cross an idle link in no time (seen with
- * 64kb: half of its 1.75 ms at 300 Mbit/s were missing); with 3kb the link stalls.
+ * How a link's token bucket cuts what it lets through.
+ *
+ * `fine`: 8 KiB may go at once after a pause, so that a 64 KiB block takes its wire time on an idle link too (with 64 KiB half of
+ * its 1.75 ms at 300 Mbit/s were missing). It costs: every packet goes through the kernel by itself, and three such links at full
+ * rate keep both cores of a small machine busy with nothing else.
+ * `coarse`: 128 KiB, so that the kernel's 64 KiB segments pass whole, as they do where a network card does the cutting. The same rate;
+ * for measuring throughput.
  */
-const burst = '8kb';
+export type Shaping = 'fine' | 'coarse';
+const bursts: Record<Shaping, string> = { fine: '8kb', coarse: '128kb' };
 /** Longest that a packet may queue before it is dropped: a switch's buffer, about 1 MB at 300 Mbit/s. */
 const queue = '30ms';
 
 /** One link for each rate, in Mbit/s; members are 10.77.1.2, 10.77.2.2, … */
-export function makeNetwork(megabits: readonly number[]): MemberLink[] {
+export function makeNetwork(megabits: readonly number[], shaping: Shaping): MemberLink[] {
   if (process.env['TETHERFS_SANDBOX'] === undefined) throw new Error('run it by scripts/bench, which makes a sandbox');
-  return megabits.map((rate, i) => makeLink(i + 1, rate));
+  return megabits.map((rate, i) => makeLink(i + 1, rate, bursts[shaping]));
 }
 
-function makeLink(number: number, megabits: number): MemberLink {
+function makeLink(number: number, megabits: number, burst: string): MemberLink {
   const namespace = `m${number}`;
   const [here, there] = [`to-${namespace}`, 'eth0'];
   const ourAddress = `10.77.${number}.1`;
