@@ -10,7 +10,7 @@ import { type Measured, printFigures } from './support/figures.ts';
 import { randomReadRate } from './support/fio.ts';
 import { withFreshMount } from './support/fresh-mount.ts';
 import { benchOptions } from './support/options.ts';
-import { haveReference, withReferenceMount } from './support/reference-mount.ts';
+import { buildReference, withReferenceMount } from './support/reference-mount.ts';
 import { readWhole } from './support/timed-command.ts';
 
 const secondsEach = 3;
@@ -20,8 +20,7 @@ using directory = makeTempDir('bench');
 const image = await makeBenchImage(directory.path, imageBytes);
 await using nginx = await Nginx.start({ address: '127.0.0.11', publicDir: image.publicDir });
 const options = ['--digest', image.digest, '--cache-size', String(2 * image.size)];
-const reference = haveReference();
-if (!reference) console.log('no yardstick: bench/reference/fuse-reference.c is not there');
+buildReference();
 
 for (const depth of [1, 16]) {
   const yardstick: Measured = { name: `yardstick, depth ${depth}`, unit: 'IOPS', values: [] };
@@ -32,8 +31,7 @@ for (const depth of [1, 16]) {
       return randomReadRate(file, depth, secondsEach);
     });
     mount.values.push(rate);
-    if (!reference) continue;
     yardstick.values.push(await withReferenceMount(image.size, (file) => randomReadRate(file, depth, secondsEach)));
   }
-  printFigures(reference ? [yardstick, mount] : [mount], reference ? yardstick.name : mount.name);
+  printFigures([yardstick, mount], yardstick.name);
 }

@@ -3,6 +3,7 @@
  * identified, its tree (where a digest is given) is verified, and the first bytes are in the arena. It ends when the mount is gone.
  */
 import { readFileSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
@@ -19,8 +20,8 @@ import { formatSize } from './size.ts';
 import type { Status } from './status.ts';
 
 const MiB = 1024 * 1024;
-/** Cached reads cost little and never wait, so more threads than this only fight over the lock. bench/cached-iops.ts. */
-const mostThreads = 8;
+/** Session threads never wait for a member, so more than there are cores only fight over the lock; and eight are enough. */
+const threads = Math.min(Math.max(2, availableParallelism()), 8);
 /** Reads that wait longer than this are reported, and then again after each such time. */
 const waitReportMs = 5000;
 
@@ -140,7 +141,7 @@ function mount(store: Store, image: OpenedImage, mountpoint: string, options: Mo
       mountpoint,
       fileName: image.fileName,
       source: `tetherfs:${options.urls[0] ?? ''}`,
-      threads: mostThreads,
+      threads,
       mtime: image.mtime,
     });
   } catch (cause) {
