@@ -11,7 +11,8 @@ import type { Collective, FetchPriority, SpanFetch } from '../members/contract.t
 import { type Store, StoreEvent } from '../native/binding.ts';
 import { EvictionOrder } from './eviction-order.ts';
 import { ReadAhead } from './read-ahead.ts';
-import { type SettlingSlots, SpanTarget, type SpanTargetParts } from './span-target.ts';
+import { Settling } from './settling.ts';
+import { SpanTarget, type SpanTargetParts } from './span-target.ts';
 import { coalesce, cut, type Span } from './spans.ts';
 
 const EIO = 5;
@@ -51,7 +52,7 @@ export class ChunkLoader {
   readonly #eviction: EvictionOrder;
   readonly #readAhead: ReadAhead;
   readonly #targetParts: SpanTargetParts;
-  readonly #settling: SettlingSlots = new Map();
+  readonly #settling = new Settling();
   /** Who brings a chunk that is in flight. */
   readonly #loading = new Map<ChunkIndex, Loading>();
   readonly #prefetchLimit = pLimit(1);
@@ -105,7 +106,7 @@ export class ChunkLoader {
             this.#published(chunk, b);
             break;
           case StoreEvent.surplus:
-            this.#settling.delete(b);
+            this.#settling.settled(chunk, b);
             break;
           case StoreEvent.rejected:
             this.#rejected(chunk, b);
@@ -188,17 +189,18 @@ export class ChunkLoader {
 
   #published(chunk: ChunkIndex, slot: number): void {
     this.#eviction.published(chunk);
-    const settled = this.#settling.get(slot);
-    this.#settling.delete(slot);
-    settled?.target.published(chunk);
-    this.#loading.get(chunk)?.fetch.progressed();
+    this.#settling.settled(chunk, slot);
+    const loading = this.#loading.get(chunk);
+    loading?.target.published(chunk);
+    loading?.fetch.progressed();
   }
 
+  /** A chunk that was failed or released meanwhile has nobody who loads it any more, or somebody else, whose slot this is not. */
   #rejected(chunk: ChunkIndex, slot: number): void {
-    const settled = this.#settling.get(slot);
-    this.#settling.delete(slot);
-    if (settled === undefined) this.#parts.store.drop(slot);
-    else settled.target.rejected(chunk, slot, settled.verdict);
+    const verdict = this.#settling.settled(chunk, slot);
+    const loading = this.#loading.get(chunk);
+    if (loading === undefined) this.#parts.store.drop(slot);
+    else loading.target.rejected(chunk, slot, verdict);
   }
 
   #accessed(access: Span): void {

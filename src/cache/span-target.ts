@@ -10,15 +10,13 @@ import { type ByteRange, describeRange, rangeEnd } from '../base/byte-range.ts';
 import { type ChunkIndex, chunkIndex, type ImageGeometry } from '../image/geometry.ts';
 import type { AttemptSink, AttemptVerdict, FetchTarget } from '../members/contract.ts';
 import type { Store } from '../native/binding.ts';
+import type { Settling } from './settling.ts';
 import { chunksOf, type Span } from './spans.ts';
-
-/** Slots handed to native that are not settled yet: whose they are, and whom to blame when their bytes are wrong. */
-export type SettlingSlots = Map<number, { target: SpanTarget; verdict: AttemptVerdict }>;
 
 export interface SpanTargetParts {
   store: Store;
   geometry: ImageGeometry;
-  settling: SettlingSlots;
+  settling: Settling;
   /** Makes room in the arena for a further attempt; called when there is no spare slot. */
   makeRoom: (count: number) => void;
 }
@@ -63,7 +61,7 @@ export class SpanTarget implements FetchTarget {
       slots: new Map(chunks.map((chunk, index) => [chunk, reserved[index] ?? never()])),
       filled: (chunk, slot) => {
         if (!this.#missing.has(chunk)) return this.#giveBack(slot);
-        settling.set(slot, { target: this, verdict });
+        settling.handedOver(chunk, slot, verdict);
         store.complete(chunk, slot);
       },
       ended: (unused) => this.#giveBack(...unused),
@@ -82,9 +80,9 @@ export class SpanTarget implements FetchTarget {
   }
 
   /** Native found the bytes in `slot` wrong and gave it back. */
-  rejected(chunk: ChunkIndex, slot: number, verdict: AttemptVerdict): void {
+  rejected(chunk: ChunkIndex, slot: number, verdict: AttemptVerdict | undefined): void {
     this.#giveBack(slot);
-    verdict.corrupt(this.#parts.geometry.rangeOf(chunk));
+    verdict?.corrupt(this.#parts.geometry.rangeOf(chunk));
   }
 
   #reserve(count: number): number[] | undefined {

@@ -4,6 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { Daemon } from '../support/daemon.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { pseudoRandomIntegers } from './pseudo-random.ts';
 
 export function fileIn(daemon: Daemon): string {
@@ -69,4 +70,12 @@ export async function expectWhole(
     if (!found.equals(truth.subarray(offset, offset + step))) expect.unreachable(`the MiB at ${offset} is wrong`);
   }
   expect((await file.stat()).size).toBe(truth.length);
+}
+
+/** When nothing is under way every slot of the arena is free or holds a chunk: none has been lost. */
+export async function expectNoSlotLost(daemon: Daemon): Promise<void> {
+  await waitUntil('every slot is free or holds a chunk', async () => {
+    const { cache } = await daemon.status();
+    return cache.chunksInFlight === 0 && cache.slotsFree + cache.chunksPresent === cache.slotsTotal;
+  });
 }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectRandomReads, expectWhole, fileIn } from './reading.ts';
+import { expectNoSlotLost, expectRandomReads, expectWhole, fileIn } from './reading.ts';
 import { Site } from './site.ts';
 
 let site: Site;
@@ -53,6 +53,7 @@ describe('random ranges', () => {
     await using daemon = await site.mount(['--digest', site.digest, '--cache-size', cacheSize]);
     await expectRandomReads(fileIn(daemon), site.served, { count: 3000, longest: 200_000, seed: 7, readers });
     await expectRandomReads(fileIn(daemon), site.served, { count: 300, longest: 3_000_000, seed: 8, readers });
+    await expectNoSlotLost(daemon);
   });
 
   it('are right decrypted, where the file shown is 4096 bytes off the image', async () => {

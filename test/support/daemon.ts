@@ -135,7 +135,9 @@ export function isMounted(mountpoint: string): boolean {
 
 /** scripts/test-sanitizers names a library to preload and an addon to load, for the daemon alone. */
 function daemonEnvironment(): NodeJS.ProcessEnv {
-  const { TETHERFS_TEST_PRELOAD: preload, TETHERFS_TEST_ADDON: addon } = process.env;
-  if (preload === undefined || addon === undefined) return process.env;
-  return { ...process.env, LD_PRELOAD: preload, TETHERFS_ADDON: addon };
+  // The tests' own: their many readers at once each need a thread.
+  const { UV_THREADPOOL_SIZE: _, ...environment } = process.env;
+  const { TETHERFS_TEST_PRELOAD: preload, TETHERFS_TEST_ADDON: addon } = environment;
+  if (preload === undefined || addon === undefined) return environment;
+  return { ...environment, LD_PRELOAD: preload, TETHERFS_ADDON: addon };
 }
