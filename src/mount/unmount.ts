@@ -1,20 +1,22 @@
 /**
  * Unmounting from outside the daemon: the kernel is asked, and the daemon ends by itself when its mount is gone.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import { loadBinding } from '../native/binding.ts';
+import { readStatus } from './control-client.ts';
 import { controlPathOf } from './control-path.ts';
 
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
 const goodbyeMs = 5000;
 
-/** @throws TetherfsError NOT_MOUNTED, MOUNT_IN_USE, or the daemon's failure to end. */
+/** @throws TetherfsError NOT_MOUNTED, MOUNT_IN_USE, NOT_ROOT, or DAEMON_SILENT when the daemon does not end. */
 export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<void> {
   const mountpoint = resolve(path);
   if (!isTetherfs(mountpoint)) throw new TetherfsError('NOT_MOUNTED', `${path} is not a mount of tetherfs`);
+  const pid = await daemonOf(mountpoint);
   try {
     await loadBinding().unmount(mountpoint, mode);
   } catch (cause) {
@@ -26,10 +28,31 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
     if (errorCode(cause) === 'EPERM') throw new TetherfsError('NOT_ROOT', 'only root can unmount it', { cause });
     throw cause;
   }
-  if (mode === 'lazy') return;
-  const control = controlPathOf(mountpoint);
+  if (mode === 'lazy' || pid === undefined) return;
   const patience = performance.now() + goodbyeMs;
-  while (existsSync(control) && performance.now() < patience) await sleep(10);
+  while (isAlive(pid)) {
+    if (performance.now() > patience) {
+      throw new TetherfsError('DAEMON_SILENT', `${path} is unmounted, but its daemon (pid ${pid}) does not end`);
+    }
+    await sleep(10);
+  }
+}
+
+/** Undefined when nobody answers at the mount's usual control socket: it is dead, or has another. */
+async function daemonOf(mountpoint: string): Promise<number | undefined> {
+  try {
+    return (await readStatus(controlPathOf(mountpoint))).pid;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
 }
 
 /** Looks into /proc/self/mountinfo, so that a mount that hangs is not touched. proc(5). */
