@@ -32,12 +32,17 @@ export class BusyRate {
     if (--this.#owing === 0) this.#busyMs += Math.max(0, now - this.#since);
   }
 
-  #sample(busyMs: number, now: number): number | undefined {
-    if (busyMs < sampleMs || (this.#bytes < sampleBytes && busyMs < longestSampleMs)) return undefined;
-    const rate = (this.#bytes / busyMs) * 1000;
+  /** What has come together for the next sample says nothing of what is to come. */
+  forget(now: number): void {
     this.#bytes = 0;
     this.#busyMs = 0;
     this.#since = Math.max(this.#since, now);
+  }
+
+  #sample(busyMs: number, now: number): number | undefined {
+    if (busyMs < sampleMs || (this.#bytes < sampleBytes && busyMs < longestSampleMs)) return undefined;
+    const rate = (this.#bytes / busyMs) * 1000;
+    this.forget(now);
     return rate;
   }
 }

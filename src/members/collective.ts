@@ -185,6 +185,7 @@ export class MemberCollective implements Collective, FetchWorld {
     }
     member.pin = observation.pin;
     member.corruptRange = undefined;
+    if (member.state !== 'up') member.speed.restart(this.time.now());
     this.#note(member, () => member.health.identified(this.time.now()));
     this.#wake();
   }

@@ -79,6 +79,16 @@ export class SpeedEstimate {
     this.#busy.ended(now);
   }
 
+  /**
+   * The member was out and is back: how slowly it delivered while it failed would keep it from its share for long. It counts as untried;
+   * its deadlines stay.
+   */
+  restart(now: number): void {
+    this.#throughput = undefined;
+    this.#latencyMs = undefined;
+    this.#busy.forget(now);
+  }
+
   /** Expected ms until `bytes` more have come when `queued` bytes are still due from the member. */
   expectedMs(bytes: number, queued: number, now: number): number {
     const estimate = this.latencyMs + ((queued + bytes) / this.throughput) * 1000;

@@ -69,3 +69,14 @@ test('waiting behind other answers counts for the deadlines, not for the expecte
   expect(speed.latencyMs).toBe(2);
   expect(speed.window.quantile(0.99)).toBe(80);
 });
+
+test('a member that is back counts as untried, however slow it was when it failed', () => {
+  const speed = new SpeedEstimate();
+  speed.recordLatency(500, 0, true);
+  speed.requestBegan(0);
+  speed.bytesReceived(1_000, 5_000);
+  speed.requestEnded(5_000);
+  expect(speed.expectedMs(65_536, 0, 5_000)).toBeGreaterThan(10_000);
+  speed.restart(6_000);
+  expect(speed.expectedMs(65_536, 0, 6_000)).toBe(new SpeedEstimate().expectedMs(65_536, 0, 6_000));
+});
