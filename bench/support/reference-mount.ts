@@ -1,6 +1,6 @@
 /** The yardstick: a file answered from memory by the least FUSE server that C can be (bench/reference/fuse-reference.c). */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,8 +25,9 @@ export async function withReferenceMount<T>(bytes: number, use: (file: string) =
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   try {
-    const name = await waitUntil('the reference has mounted', () => readdirSync(mountpoint)[0]);
-    return await use(join(mountpoint, name));
+    const file = join(mountpoint, 'data');
+    await waitUntil('the reference has mounted', () => existsSync(file));
+    return await use(file);
   } finally {
     execFileSync('umount', [mountpoint]);
     child.kill('SIGTERM');
