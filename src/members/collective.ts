@@ -28,7 +28,7 @@ export interface CollectiveOptions {
 }
 
 /** Prefetch: at least this many spans for each member that is up, at most that many; in between what fills its pipe. */
-const fewestSpans = 2;
+const fewestSpans = 4;
 const mostSpans = 12;
 const usualSpanBytes = 524_288;
 
