@@ -7,7 +7,7 @@ export default defineConfig({
     setupFiles: ['test/support/leftovers.ts'],
     pool: 'forks',
     fileParallelism: false,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });
