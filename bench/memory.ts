@@ -1,7 +1,8 @@
 /**
  * Memory of the daemon after the whole image was read with --cache-size 64MiB, and where it goes
  *
- * Proportional set size (Pss) from smaps, by what is mapped; the arena's memory is counted once by its file's blocks, mapped or not.
+ * Proportional set size (Pss) from smaps, by what is mapped; the arena's memory is counted once by its file's blocks, mapped or not. Beside
+ * it what the kernel charges a memory control group that the daemon is put into once it is ready, before the reading begins.
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { renderTable } from '../src/mount/text-table.ts';
@@ -10,11 +11,21 @@ import { makeTempDir } from '../test/support/temp-dir.ts';
 import { makeBenchImage } from './support/bench-image.ts';
 import { median } from './support/figures.ts';
 import { withFreshMount } from './support/fresh-mount.ts';
+import { makeMemoryCgroup } from './support/memory-cgroup.ts';
 import { benchOptions } from './support/options.ts';
 import { readWhole } from './support/timed-command.ts';
 
 const cacheSize = '64MiB';
-const kinds = ['arena', 'program', 'libraries', 'heap and JavaScript', 'stacks', 'total Pss', 'memfd blocks'] as const;
+const kinds = [
+  'arena',
+  'program',
+  'libraries',
+  'heap and JavaScript',
+  'stacks',
+  'total Pss',
+  'memfd blocks',
+  'cgroup',
+] as const;
 type Kind = (typeof kinds)[number];
 
 /** What a line of smaps is about: the name at the end of a mapping's first line. */
@@ -52,9 +63,11 @@ const options = ['--digest', image.digest, '--cache-size', cacheSize];
 
 const measured: Map<Kind, number>[] = [];
 for (let run = 0; run < runs; run++) {
+  await using group = makeMemoryCgroup();
   const memory = await withFreshMount([nginx.url(image.path)], options, async ({ daemon, file }) => {
+    group?.add(daemon.pid);
     await readWhole(file);
-    return memoryOf(daemon.pid);
+    return memoryOf(daemon.pid).set('cgroup', (group?.usage() ?? Number.NaN) / 1024 ** 2);
   });
   measured.push(memory);
 }
