@@ -101,6 +101,7 @@ export class Nginx implements AsyncDisposable {
     if (master === undefined) return;
     // A stopped master cannot replace its workers while they are counted.
     signal(master, 'SIGSTOP');
+    await waitUntil(`nginx's master on ${this.address} stands still`, () => isStopped(master) || !isRunning(master));
     const all = this.processes;
     for (const pid of all) signal(pid, 'SIGKILL');
     await waitUntil(`nginx on ${this.address} is dead`, () => !all.some(isRunning));

@@ -1,13 +1,9 @@
 /** A process and its children, as /proc tells them: enough to kill, stop and continue a server as a whole. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The direct children of a process. Empty when it has gone. */
+/** The direct children of a process. Asked of each process: /proc/PID/task/PID/children misses some while others end (proc(5)). */
 export function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
+  return allProcesses().filter((child) => parentOf(child) === pid);
 }
 
 /** False once the process has ended, reaped or not: its sockets and files are closed. */
