@@ -56,9 +56,6 @@ export function createLog({ level, format, sink, clock = () => new Date() }: Log
   };
 }
 
-/** A log that goes nowhere, for callers that have none. */
-export const silentLog: Log = { error() {}, warn() {}, info() {}, debug() {} };
-
 function quote(value: string): string {
   return /[\s"=]/.test(value) || value === '' ? JSON.stringify(value) : value;
 }

@@ -133,11 +133,6 @@ export class ChunkLoader {
     for (const { fetch } of new Set(this.#loading.values())) fetch.cancel();
   }
 
-  /** What is under way and what waits for its turn, in spans. */
-  get prefetchQueue(): number {
-    return this.#prefetchLimit.pendingCount;
-  }
-
   #take(): number {
     return this.#parts.store.takeEvents(this.#events);
   }
