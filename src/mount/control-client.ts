@@ -2,16 +2,19 @@
  * Asks a running daemon through its control socket. Never touches the mount.
  */
 import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import { type Status, statusSchema } from './status.ts';
 
 /** A daemon that does not answer within this is stuck or stopped; say so instead of waiting with it. */
 const answerMs = 5000;
 
-/** @throws TetherfsError NO_DAEMON when nobody listens, DAEMON_SILENT when no answer comes within 5 s. */
+const refusalSchema = z.object({ code: z.string(), message: z.string() });
+
+/** All of these throw TetherfsError: NO_DAEMON when nobody listens, DAEMON_SILENT when no answer comes within 5 s. */
 export async function readStatus(controlPath: string): Promise<Status> {
-  const body = await get(controlPath, '/status');
-  const parsed = statusSchema.safeParse(JSON.parse(body));
+  const parsed = statusSchema.safeParse(JSON.parse(await ask(controlPath, 'GET', '/status')));
   if (parsed.success) return parsed.data;
   throw new TetherfsError(
     'DAEMON_OTHER_VERSION',
@@ -20,16 +23,30 @@ export async function readStatus(controlPath: string): Promise<Status> {
   );
 }
 
-function get(socketPath: string, path: string): Promise<string> {
+/** The trace of first touches so far, as the text of a trace file. @throws TetherfsError NO_TRACE when none is recorded. */
+export function readTrace(controlPath: string): Promise<string> {
+  return ask(controlPath, 'GET', '/trace');
+}
+
+/** Begins to fill RAM behind the reads. @throws TetherfsError when it does not fit. */
+export async function untether(controlPath: string, how: { backgroundRate?: number | undefined }): Promise<void> {
+  await ask(controlPath, 'POST', '/untether', how);
+}
+
+/** Lets the RAM go again. @throws TetherfsError when readers pass through to it. */
+export async function retether(controlPath: string): Promise<void> {
+  await ask(controlPath, 'POST', '/retether');
+}
+
+function ask(socketPath: string, method: string, path: string, body?: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, timeout: answerMs }, (response) => {
-      response.setEncoding('utf8');
-      let body = '';
-      response.on('data', (text: string) => {
-        body += text;
-      });
-      response.on('end', () => resolve(body));
-      response.on('error', reject);
+    const sent = body === undefined ? '' : JSON.stringify(body);
+    const headers = { 'content-length': Buffer.byteLength(sent) };
+    const asked = request({ socketPath, path, method, headers, timeout: answerMs }, (response) => {
+      text(response).then((answer) => {
+        if (response.statusCode === 200) resolve(answer);
+        else reject(refusal(socketPath, answer));
+      }, reject);
     });
     asked.on('timeout', () => {
       asked.destroy(
@@ -37,8 +54,16 @@ function get(socketPath: string, path: string): Promise<string> {
       );
     });
     asked.on('error', (cause) => reject(explain(socketPath, cause)));
-    asked.end();
+    asked.end(sent);
   });
+}
+
+function refusal(socketPath: string, answer: string): TetherfsError {
+  const { code, message } = refusalSchema.parse(JSON.parse(answer));
+  if (code === 'NO_SUCH_REQUEST') {
+    return new TetherfsError('DAEMON_OTHER_VERSION', `the daemon at ${socketPath} is of a version that cannot do that`);
+  }
+  return new TetherfsError(code, message);
 }
 
 function explain(socketPath: string, cause: Error): TetherfsError {

@@ -1,21 +1,30 @@
 /**
  * The control socket: HTTP over a unix socket that only root can open. It reads the daemon's state and never the mount, so it
- * answers while reads wait. `GET /status` is the only request there is so far.
+ * answers while reads wait. What can be asked is a table of routes, which the daemon gives.
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { TetherfsError } from '../base/errors.ts';
+import { text } from 'node:stream/consumers';
+import { describeError, TetherfsError } from '../base/errors.ts';
 import { controlDirectory } from './control-path.ts';
-import type { Status } from './status.ts';
 
 export interface ControlServer {
   close(): void;
 }
 
+/**
+ * Answers by method and path, e.g. `GET /status`. A route takes the parsed JSON body (undefined when there is none) and returns what is
+ * sent as JSON, or a string, sent as it is. What it throws goes to the client: see control-client.ts.
+ */
+export type ControlRoutes = Readonly<Record<string, (body: unknown) => unknown>>;
+
+/** More than any request of ours. */
+const largestBodyBytes = 4096;
+
 /** @throws TetherfsError CONTROL_IN_USE when another daemon answers at `path`. */
-export async function startControlServer(path: string, status: () => Status): Promise<ControlServer> {
+export async function startControlServer(path: string, routes: ControlRoutes): Promise<ControlServer> {
   if (dirname(path) === controlDirectory) mkdirSync(controlDirectory, { recursive: true, mode: 0o700 });
   if (await answers(path)) {
     throw new TetherfsError(
@@ -24,11 +33,11 @@ export async function startControlServer(path: string, status: () => Status): Pr
     );
   }
   rmSync(path, { force: true });
-  const server = createServer((request, response) => {
-    const known = request.method === 'GET' && request.url === '/status';
-    const body = known ? JSON.stringify(status()) : JSON.stringify({ error: 'no such request' });
-    response.writeHead(known ? 200 : 404, { 'content-type': 'application/json', connection: 'close' });
-    response.end(`${body}\n`);
+  const server = createServer(async (request, response) => {
+    const { status, body } = await answer(request, routes);
+    const type = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
+    response.writeHead(status, { 'content-type': type, connection: 'close' });
+    response.end(typeof body === 'string' ? body : `${JSON.stringify(body)}\n`);
   });
   server.maxConnections = 64;
   await listen(server, path);
@@ -40,6 +49,19 @@ export async function startControlServer(path: string, status: () => Status): Pr
       rmSync(path, { force: true });
     },
   };
+}
+
+async function answer(request: IncomingMessage, routes: ControlRoutes): Promise<{ status: number; body: unknown }> {
+  const route = routes[`${request.method} ${request.url}`];
+  if (route === undefined) return { status: 404, body: { code: 'NO_SUCH_REQUEST', message: 'no such request' } };
+  try {
+    if (Number(request.headers['content-length'] ?? 0) > largestBodyBytes) throw new Error('the request is too long');
+    const sent = await text(request);
+    return { status: 200, body: (await route(sent === '' ? undefined : JSON.parse(sent))) ?? {} };
+  } catch (error) {
+    const code = error instanceof TetherfsError ? error.code : 'DEFECT';
+    return { status: 409, body: { code, message: describeError(error) } };
+  }
 }
 
 function listen(server: Server, path: string): Promise<void> {

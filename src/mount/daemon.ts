@@ -79,7 +79,7 @@ async function wire(
   const servers: (ControlServer | MetricsServer)[] = [];
   let session: MountedSession | undefined;
   closers.push(() => servers.forEach((server) => void server.close()));
-  servers.push(await startControlServer(options.control, status));
+  servers.push(await startControlServer(options.control, { 'GET /status': status }));
   if (options.metrics !== undefined) servers.push(await startMetricsServer(options.metrics, status));
 
   session = mount(store, image, mountpoint, options);
@@ -143,6 +143,8 @@ function mount(store: Store, image: OpenedImage, mountpoint: string, options: Mo
       source: `tetherfs:${options.urls[0] ?? ''}`,
       threads,
       mtime: image.mtime,
+      pageCache: 'keep',
+      passthrough: false,
     });
   } catch (cause) {
     const code = errorCode(cause);

@@ -28,6 +28,8 @@ export const StoreEvent = {
   touched: 7,
   /** The FUSE session is over (unmounted or aborted): a is 0, or the errno that ended it. */
   sessionEnded: 8,
+  /** Chunk a is verified, decrypted and readable; it lies in the RAM file, and slot b, in which it came, is free again. */
+  kept: 9,
 } as const;
 
 export interface StoreOptions {
@@ -46,6 +48,8 @@ export interface StoreOptions {
   xtsKey?: Uint8Array;
   /** fs-verity leaves: 32 bytes a block of `blockSize` bytes (a power of two <= chunkSize), `salt` 0 to 32 bytes. */
   verity?: { blockSize: number; leaves: Uint8Array; salt: Uint8Array };
+  /** How many chunks the trace of first touches holds at most; 0 records none. Default 0. */
+  traceLimit?: number;
   /** Called on the JavaScript thread when `takeEvents` has something to give. */
   onEvents: () => void;
 }
@@ -74,9 +78,13 @@ export interface StoreStats {
   /** Chunks published by a prefetch that nobody waited for, and how many of them were read before they were evicted. */
   chunksPrefetched: number;
   chunksPrefetchedRead: number;
+  /** Chunks in the RAM file; part of `chunksPresent`. */
+  chunksInRam: number;
+  /** Chunks in the trace so far. */
+  chunksTraced: number;
 }
 
-/** Result of `tryEvict`. */
+/** Result of `tryEvict`. A chunk in the RAM file counts as absent: it holds no slot. */
 export const Evicted = { yes: 0, pinned: 1, referenced: 2, absent: 3 } as const;
 
 export interface Store {
@@ -101,6 +109,32 @@ export interface Store {
   /** Evicts a present chunk if it is not pinned and was not read since it was published or last refused. */
   tryEvict(chunk: number): (typeof Evicted)[keyof typeof Evicted];
   stats(): StoreStats;
+  /** The chunks that readers have touched, in the order of their first touch, each once: a copy. */
+  trace(): Uint32Array;
+  /** Touches are not recorded any more; what was recorded stays. */
+  endTrace(): void;
+
+  /**
+   * The RAM file: a memfd of exactly the file's size that takes every chunk from now on, at its place in the file. Chunks are verified and
+   * decrypted on the way from their slot into it, so it never holds a byte that is not right; its memory grows as it fills.
+   * Chunks that are present in slots stay there until `moveToRam`. Throws when there is one already.
+   */
+  attachRamFile(): RamFile;
+  /** Moves a present chunk from its slot into the RAM file. False when a reader has it pinned at this moment: ask again later. */
+  moveToRam(chunk: number): boolean;
+  /**
+   * Reads chunks of the RAM file back, encrypts them again, and compares them with the digest's leaves: resolves with the first that is not what
+   * was served, or -1. All must be in the RAM file. Off the JavaScript thread.
+   */
+  auditRam(first: number, count: number): Promise<number>;
+  /**
+   * Lets the RAM file go: its chunks are absent again, and new ones stay in slots. Returns how many are still pinned by readers; call
+   * again until it is 0, and only then the memory is free (as far as no loop device or open file holds it).
+   */
+  detachRamFile(): number;
+  /** Gives the memory of all free slots back to the system; they cost page faults when they are used again. */
+  trim(): void;
+
   /**
    * Mounts a FUSE filesystem of one read-only file on `mountpoint` over raw /dev/fuse and starts its threads. Needs root.
    * Once for each store. @throws Error with code of the system call.
@@ -120,13 +154,35 @@ export interface MountOptions {
   threads: number;
   /** Modification time of the file, seconds since 1970. */
   mtime: number;
+  /**
+   * `keep`: what is read stays in the kernel's page cache of the file. `none`: buffered reads pass it by (FOPEN_DIRECT_IO).
+   */
+  pageCache: 'keep' | 'none';
+  /** Has the kernel read straight from the RAM file (FUSE passthrough), where it can. Only with a RAM file that is complete. */
+  passthrough: boolean;
+}
+
+/** How the RAM file is found again, e.g. behind a loop device (LOOP_GET_STATUS64). */
+export interface RamFile {
+  fd: number;
 }
 
 export interface MountedSession {
   /** Device number of the mount: names its /sys/class/bdi/MAJOR:MINOR and /sys/fs/fuse/connections/MINOR. */
   device: { major: number; minor: number };
   /** What INIT settled; zero until the kernel has asked (it asks before the first read). */
-  protocol(): { major: number; minor: number; maxReadBytes: number };
+  protocol(): { major: number; minor: number; maxReadBytes: number; passthrough: boolean };
+  /** Drops the file's pages from the kernel's page cache (FUSE_NOTIFY_INVAL_INODE). Off the JavaScript thread, because it waits for reads. */
+  dropPages(): Promise<void>;
+}
+
+export interface LoopStatus {
+  /** st_dev (major, minor) and st_ino of the file behind the device. */
+  major: number;
+  minor: number;
+  inode: number;
+  readOnly: boolean;
+  directIo: boolean;
 }
 
 export interface Binding {
@@ -135,6 +191,17 @@ export interface Binding {
   xts(data: Uint8Array, key: Uint8Array, firstSector: number, direction: 'encrypt' | 'decrypt'): void;
   /** umount2(2) off the JavaScript thread. */
   unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
+  /** LOOP_GET_STATUS64 of a loop device; undefined when nothing is attached to it. */
+  loopStatus(device: string): LoopStatus | undefined;
+  /**
+   * LOOP_CHANGE_FD: has a read-only loop device go on with another file of the same size, under its users. Off the JavaScript thread, because
+   * it waits for the reads under way.
+   */
+  loopChangeFile(device: string, fd: number): Promise<void>;
+  /**
+   * sd_notify(3): one datagram to $NOTIFY_SOCKET, never waiting. False when there is no such socket or it does not take it.
+   */
+  notifyServiceManager(state: string): boolean;
 }
 
 let loaded: Binding | undefined;
