@@ -1,19 +1,21 @@
 /**
- * Brings chunks into the arena. Native says which chunks readers wait for; the loader puts them together into spans, has the
- * members fetch them, and decides what to prefetch. Policy only: bytes pass through SpanTarget, order of eviction is
- * EvictionOrder's, guesses are ReadAhead's.
+ * Brings chunks to their readers. Native says which chunks readers wait for; the loader puts them together into spans, has the
+ * members fetch them, and reads ahead. Policy only: bytes pass through SpanTarget, order of eviction is EvictionOrder's, guesses
+ * are ReadAhead's; what else is got in advance (a trace, the whole image) asks through `prefetch`.
  */
 import pLimit from 'p-limit';
 import { errorCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { TimeSource } from '../base/time-source.ts';
 import { type ChunkIndex, chunkIndex, type ImageGeometry } from '../image/geometry.ts';
 import type { Collective, FetchPriority, SpanFetch } from '../members/contract.ts';
 import { type Store, StoreEvent } from '../native/binding.ts';
+import { ChunkSet } from './chunk-set.ts';
 import { EvictionOrder } from './eviction-order.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { Settling } from './settling.ts';
 import { SpanTarget, type SpanTargetParts } from './span-target.ts';
-import { coalesce, cut, type Span } from './spans.ts';
+import { chunksOf, coalesce, cut, type Span } from './spans.ts';
 
 const EIO = 5;
 const MiB = 1024 * 1024;
@@ -37,6 +39,7 @@ export interface ChunkLoaderParts {
   slots: number;
   collective: Collective;
   log: Log;
+  time: TimeSource;
   /** The FUSE session is over; `errno` 0 when it was unmounted. */
   onSessionEnded: (errno: number) => void;
 }
@@ -48,6 +51,10 @@ interface Loading {
 }
 
 export class ChunkLoader {
+  /** The chunks that are known to be in the RAM file. */
+  readonly inRam: ChunkSet;
+  /** Whether sequential readers are read ahead of. Off while a trace knows better. */
+  readsAhead = true;
   readonly #parts: ChunkLoaderParts;
   readonly #eviction: EvictionOrder;
   readonly #readAhead: ReadAhead;
@@ -61,11 +68,15 @@ export class ChunkLoader {
   readonly #prefetchSpan: number;
   /** Slots that the oldest waiting reader lacks. */
   #slotsWanted = 0;
+  /** Fetches under way that were begun because a reader waits. */
+  #demands = 0;
+  #lastDemandAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(parts: ChunkLoaderParts) {
     const { store, geometry, slots } = parts;
     this.#parts = parts;
+    this.inRam = new ChunkSet(geometry.chunkCount);
     this.#demandSpan = Math.max(1, demandSpanBytes / geometry.chunkSize);
     this.#prefetchSpan = Math.max(1, prefetchSpanBytes / geometry.chunkSize);
     this.#eviction = new EvictionOrder(store, slots);
@@ -97,13 +108,19 @@ export class ChunkLoader {
             break;
           case StoreEvent.promoted:
             this.#loading.get(chunk)?.fetch.promote();
+            this.#lastDemandAt = this.#parts.time.now();
             accesses.push({ first: chunk, count: 1 });
             break;
           case StoreEvent.touched:
             accesses.push({ first: chunk, count: this.#prefetchSpan });
             break;
           case StoreEvent.published:
-            this.#published(chunk, b);
+            this.#eviction.published(chunk);
+            this.#arrived(chunk, b);
+            break;
+          case StoreEvent.kept:
+            this.inRam.add(chunk);
+            this.#arrived(chunk, b);
             break;
           case StoreEvent.surplus:
             this.#settling.settled(chunk, b);
@@ -126,6 +143,34 @@ export class ChunkLoader {
     for (const access of accesses) this.#accessed(access);
   }
 
+  /** Whether a reader waits for something that nobody had asked for before. */
+  get demanding(): boolean {
+    return this.#demands > 0;
+  }
+
+  /** For how long, in ms, no reader has had to wait for the members; 0 while one has. */
+  get quietMs(): number {
+    return this.demanding ? 0 : this.#parts.time.now() - this.#lastDemandAt;
+  }
+
+  /**
+   * Gets the chunks of a span that are absent, as far as there is room. Resolves when they have come or have been given up; what is under
+   * way already is not waited for.
+   */
+  async prefetch(span: Span): Promise<void> {
+    if (this.#closed) return;
+    const { store } = this.#parts;
+    const slotOf = new Map<ChunkIndex, number>();
+    for (const chunk of chunksOf(span)) {
+      let slot = store.grant(chunk);
+      if (slot === -1 && this.#slotsWanted === 0 && this.#eviction.makeRoom(1) > 0) slot = store.grant(chunk);
+      if (slot === -1) break;
+      if (slot >= 0) slotOf.set(chunk, slot);
+    }
+    const spans = coalesce([...slotOf.keys()], span.count);
+    await Promise.all(spans.map((piece) => this.#start(piece, slotOf, 'prefetch')));
+  }
+
   /** Stops prefetching and forgets what is under way; native's readers are the caller's business. */
   close(): void {
     this.#closed = true;
@@ -141,7 +186,8 @@ export class ChunkLoader {
   #demand(demanded: readonly { chunk: ChunkIndex; slot: number }[]): Span[] {
     const slotOf = new Map(demanded.map(({ chunk, slot }) => [chunk, slot]));
     const chunks = [...slotOf.keys()];
-    for (const span of coalesce(chunks, this.#demandSpan)) this.#start(span, slotOf, 'demand');
+    if (chunks.length > 0) this.#lastDemandAt = this.#parts.time.now();
+    for (const span of coalesce(chunks, this.#demandSpan)) void this.#start(span, slotOf, 'demand');
     return coalesce(chunks, chunks.length);
   }
 
@@ -161,11 +207,13 @@ export class ChunkLoader {
     const chunks = target.missingChunks;
     const loading = { target, fetch: this.#parts.collective.fetch(range, priority, target) };
     for (const chunk of chunks) this.#loading.set(chunk, loading);
+    if (priority === 'demand') this.#demands++;
     try {
       await loading.fetch.done;
     } catch (error) {
       await this.#failed(target, priority, error);
     } finally {
+      if (priority === 'demand') this.#demands--;
       for (const chunk of chunks) if (this.#loading.get(chunk) === loading) this.#loading.delete(chunk);
     }
   }
@@ -182,8 +230,8 @@ export class ChunkLoader {
     else if (!this.#closed) await this.#fetch(target, 'demand');
   }
 
-  #published(chunk: ChunkIndex, slot: number): void {
-    this.#eviction.published(chunk);
+  /** The chunk is readable. */
+  #arrived(chunk: ChunkIndex, slot: number): void {
     this.#settling.settled(chunk, slot);
     const loading = this.#loading.get(chunk);
     loading?.target.published(chunk);
@@ -200,11 +248,18 @@ export class ChunkLoader {
 
   #accessed(access: Span): void {
     const window = this.#readAhead.accessed(access, this.#widestWindow());
-    if (window === undefined || this.#closed) return;
+    if (window === undefined || this.#closed || !this.readsAhead) return;
     this.#prefetchLimit.concurrency = Math.max(1, this.#parts.collective.suggestedPrefetchSpans);
     for (const piece of cut(window, this.#prefetchSpan)) {
-      void this.#prefetchLimit(() => this.#prefetch(piece));
+      void this.#prefetchLimit(() => this.#readAheadOf(piece));
     }
+  }
+
+  /** The first chunk of a piece tells when the reader has come this far, and so when to read further ahead. */
+  async #readAheadOf(piece: Span): Promise<void> {
+    const there = this.prefetch(piece);
+    this.#parts.store.mark(piece.first);
+    await there;
   }
 
   /** Two rounds of what the members can have in flight, and never so much that read-ahead evicts its own chunks unread. */
@@ -212,22 +267,5 @@ export class ChunkLoader {
     const { collective, geometry, slots } = this.#parts;
     const useful = 2 * collective.suggestedPrefetchSpans * this.#prefetchSpan;
     return Math.floor(Math.min(useful, widestWindowBytes / geometry.chunkSize, slots / 4));
-  }
-
-  /** Gets the chunks of a piece that are absent, as far as the arena has room. */
-  async #prefetch(piece: Span): Promise<void> {
-    if (this.#closed) return;
-    const { store } = this.#parts;
-    const slotOf = new Map<ChunkIndex, number>();
-    for (let chunk: number = piece.first; chunk < piece.first + piece.count; chunk++) {
-      let slot = store.grant(chunk);
-      if (slot === -1 && this.#slotsWanted === 0 && this.#eviction.makeRoom(1) > 0) slot = store.grant(chunk);
-      if (slot === -1) break;
-      if (slot >= 0) slotOf.set(chunkIndex(chunk), slot);
-    }
-    // The first chunk of a piece tells when the reader has come this far, and so when to read further ahead.
-    store.mark(piece.first);
-    const spans = coalesce([...slotOf.keys()], this.#prefetchSpan);
-    await Promise.all(spans.map((span) => this.#start(span, slotOf, 'prefetch')));
   }
 }

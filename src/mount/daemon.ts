@@ -72,7 +72,7 @@ async function wire(
   });
   image.xtsKey?.fill(0);
   closers.push(() => store.close());
-  const loader = new ChunkLoader({ store, geometry, slots, collective, log, onSessionEnded: end });
+  const loader = new ChunkLoader({ store, geometry, slots, collective, log, time: systemTime, onSessionEnded: end });
   closers.push(() => loader.close());
 
   const status = () => snapshot({ options, mountpoint, version, image, store, slots, session, started });
