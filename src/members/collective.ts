@@ -5,7 +5,17 @@
 import type { ByteRange } from '../base/byte-range.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
-import type { Collective, CollectiveStatus, FetchPriority, FetchTarget, MemberState, SpanFetch } from './contract.ts';
+import {
+  type Collective,
+  type CollectiveStatus,
+  type FetchPriority,
+  type FetchTarget,
+  type MemberState,
+  memberStates,
+  type Sidecar,
+  type SidecarResult,
+  type SpanFetch,
+} from './contract.ts';
 import type { MemberFault, OutageError } from './errors.ts';
 import { type FetchWorld, HedgedFetch } from './fetch.ts';
 import { HedgeBudget } from './hedge-budget.ts';
@@ -14,6 +24,7 @@ import type { Member } from './member.ts';
 import { Outage, type OutagePolicy } from './outage.ts';
 import { Prober } from './prober.ts';
 import { healthiest, select } from './selection.ts';
+import { fetchSidecar } from './sidecar.ts';
 
 export interface CollectiveOptions {
   members: readonly Member[];
@@ -32,6 +43,9 @@ const fewestSpans = 4;
 const mostSpans = 12;
 const usualSpanBytes = 524_288;
 
+/** `wearied`: rests as soon as the last fetch that a reader waits for is over. */
+type Activity = 'serving' | 'wearied' | 'resting' | 'closed';
+
 export class MemberCollective implements Collective, FetchWorld {
   readonly time: TimeSource;
   readonly budget = new HedgeBudget();
@@ -44,7 +58,9 @@ export class MemberCollective implements Collective, FetchWorld {
   #image: Observation | undefined;
   #bytesWasted = 0;
   #wakeScheduled = false;
-  #closed = false;
+  #activity: Activity = 'serving';
+  /** Aborted at the end of each stretch of serving. */
+  #session = new AbortController();
 
   constructor(options: CollectiveOptions) {
     const { members, verification, onOutage, log, time } = options;
@@ -93,9 +109,28 @@ export class MemberCollective implements Collective, FetchWorld {
     const fetch = new HedgedFetch(priority, target, this);
     this.#fetches.add(fetch);
     this.budget.deposit();
-    if (this.#closed) fetch.cancel();
+    this.#endRest();
+    if (this.#activity === 'closed') fetch.cancel();
     else fetch.advance();
     return fetch;
+  }
+
+  sidecar<T>(sidecar: Sidecar<T>): Promise<SidecarResult<T>> {
+    this.#endRest();
+    const healthFirst = this.#members.toSorted((a, b) => memberStates.indexOf(a.state) - memberStates.indexOf(b.state));
+    return fetchSidecar(healthFirst, sidecar, this.time, this.#session.signal);
+  }
+
+  rest(): void {
+    if (this.#activity !== 'serving') return;
+    this.#activity = 'wearied';
+    for (const fetch of this.#fetches) if (fetch.priority === 'prefetch') fetch.cancel();
+    this.#restIfIdle();
+  }
+
+  get busy(): boolean {
+    const now = this.time.now();
+    return healthiest(this.#members).every(({ speed }) => speed.slowness.present(now));
   }
 
   get suggestedPrefetchSpans(): number {
@@ -122,11 +157,9 @@ export class MemberCollective implements Collective, FetchWorld {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#prober.close();
-    this.#outage.cancel();
+    this.#activity = 'closed';
     for (const fetch of this.#fetches) fetch.cancel();
-    for (const member of this.#members) member.pool.close();
+    this.#leaveMembers();
   }
 
   /** Every member with why it is not up, on one line. */
@@ -167,6 +200,35 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#waiting.delete(fetch);
     this.#bytesWasted += wasted;
     this.#wake();
+    this.#restIfIdle();
+  }
+
+  // Rest.
+
+  #restIfIdle(): void {
+    if (this.#activity !== 'wearied' || this.#fetches.size > 0) return;
+    this.#activity = 'resting';
+    this.#leaveMembers();
+    this.#options.log.info('the members are not needed: connections are closed');
+  }
+
+  #leaveMembers(): void {
+    this.#session.abort();
+    this.#prober.stop();
+    this.#outage.cancel();
+    for (const member of this.#members) member.pool.close();
+  }
+
+  /** Members that were up are used at once, pinned as they were; what else has become of them meanwhile the probes tell. */
+  #endRest(): void {
+    if (this.#activity === 'closed') return;
+    const rested = this.#activity === 'resting';
+    this.#activity = 'serving';
+    if (!rested) return;
+    this.#session = new AbortController();
+    this.#options.log.info('the members are needed again');
+    this.#prober.start();
+    if (healthiest(this.#members).length === 0) this.#beginOutage();
   }
 
   // What the probes find.
@@ -204,7 +266,7 @@ export class MemberCollective implements Collective, FetchWorld {
     const { state, reason } = member.health;
     this.#report(member, was, state, reason);
     this.#prober.schedule(member);
-    if (this.#image === undefined) return;
+    if (this.#image === undefined || this.#session.signal.aborted) return;
     if (healthiest(this.#members).length > 0) this.#outage.end();
     else this.#beginOutage();
   }

@@ -81,9 +81,43 @@ export interface CollectiveStatus {
   prefetchInFlight: number;
 }
 
+/** A small file beside the image on every member. */
+export interface Sidecar<T> {
+  /** What is appended to the image's path. */
+  readonly suffix: string;
+  /** Longer files are refused. */
+  readonly maxBytes: number;
+  /** Makes of the file what it is good for. @throws when it is not valid. */
+  accept(bytes: Uint8Array): T;
+}
+
+export type SidecarResult<T> =
+  | { readonly accepted: T }
+  | {
+      /** Why each member's was not, by URL. */
+      readonly refusals: ReadonlyMap<string, string>;
+      /** Whether every member answered: asking again would not help. */
+      readonly final: boolean;
+    };
+
 export interface Collective {
   /** Starts getting `span`. Never throws; failures come through `done`. */
   fetch(span: ByteRange, priority: FetchPriority, target: FetchTarget): SpanFetch;
+  /**
+   * One pass over the members, the healthiest first, for a file beside the image. On connections of its own, without a trace in the
+   * members' health; ends without a file on `rest` and `close`.
+   */
+  sidecar<T>(sidecar: Sidecar<T>): Promise<SidecarResult<T>>;
+  /**
+   * Nothing is needed from the members any more: prefetches are cancelled, every connection is closed, nobody is probed. Where a reader
+   * waits, that is served first. The next `fetch` or `sidecar` ends the rest: every member is probed again, also those that were up.
+   */
+  rest(): void;
+  /**
+   * The members answer distinctly slower than they usually do, or none is usable: work that nobody waits for should pause. The rule is
+   * slowness.ts's. It hears only requests that were alone on their member, so several always under way at one member tell nothing.
+   */
+  readonly busy: boolean;
   /** Spans that it makes sense to have in flight at once as prefetch, from what the members deliver. At least 1. */
   readonly suggestedPrefetchSpans: number;
   status(): CollectiveStatus;

@@ -60,6 +60,13 @@ export class NoMemberError extends TetherfsError {
   }
 }
 
+/** A file that is no image could not be got from its one URL. */
+export class FetchFailedError extends TetherfsError {
+  constructor(url: string, what: string, options: ErrorOptions) {
+    super('FETCH_FAILED', `cannot get ${url}: ${what}`, options);
+  }
+}
+
 /** A digest is known, but no member serves a hash tree that belongs to it. */
 export class NoValidTreeError extends TetherfsError {
   constructor(reasons: string) {

@@ -1,8 +1,16 @@
 export type * from './contract.ts';
 export { memberStates } from './contract.ts';
-export { type FaultKind, FetchCancelled, faultKinds, NoMemberError, NoValidTreeError, OutageError } from './errors.ts';
+export {
+  type FaultKind,
+  FetchCancelled,
+  FetchFailedError,
+  faultKinds,
+  NoMemberError,
+  NoValidTreeError,
+  OutageError,
+} from './errors.ts';
 export type { Verification } from './identity.ts';
 export { type MemberUrl, parseMemberUrl } from './member-url.ts';
 export { type ImageIdentity, type OpenedCollective, type OpenOptions, openCollective } from './open.ts';
 export type { OutagePolicy } from './outage.ts';
-export type { Sidecar } from './sidecar.ts';
+export { fetchSmallFile, type SmallFileOptions } from './small-file.ts';

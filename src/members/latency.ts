@@ -3,6 +3,7 @@
  * its first body byte; throughput is what the member as a whole delivers, over all its connections.
  */
 import { BusyRate } from './busy-rate.ts';
+import { Slowness } from './slowness.ts';
 
 /** The last `capacity` samples of a time, for its percentiles. */
 export class LatencyWindow {
@@ -42,6 +43,7 @@ const leastTrust = 1 / 64;
 /** A member's running estimate of latency (ms) and throughput (bytes a second). */
 export class SpeedEstimate {
   readonly window = new LatencyWindow();
+  readonly slowness = new Slowness();
   readonly #busy = new BusyRate();
   #latencyMs: number | undefined;
   #throughput: number | undefined;
@@ -60,6 +62,7 @@ export class SpeedEstimate {
   recordLatency(ms: number, now: number, alone: boolean): void {
     this.window.record(ms);
     if (!alone) return;
+    this.slowness.record(ms, now);
     this.#latencyMs = mix(this.#latencyMs, ms);
     this.#sampledAt = now;
   }
@@ -86,6 +89,7 @@ export class SpeedEstimate {
   restart(now: number): void {
     this.#throughput = undefined;
     this.#latencyMs = undefined;
+    this.slowness.restart();
     this.#busy.forget(now);
   }
 

@@ -6,13 +6,13 @@ import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { jittered } from '../base/time-source.ts';
 import { MemberCollective } from './collective.ts';
-import type { Collective } from './contract.ts';
+import type { Collective, Sidecar } from './contract.ts';
 import { NoMemberError, NoValidTreeError } from './errors.ts';
 import { majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
 import { parseMemberUrl } from './member-url.ts';
 import type { OutagePolicy } from './outage.ts';
-import { fetchSidecar, type Sidecar } from './sidecar.ts';
+import { fetchSidecar } from './sidecar.ts';
 import { createTrust } from './trust.ts';
 
 export interface OpenOptions {

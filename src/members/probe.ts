@@ -17,13 +17,15 @@ const leastStallMs = 250;
 /** One of its requests must be over by then: who is slower is of no use. */
 const limitMs = 5_000;
 
-/** @throws MemberFault when it does not answer properly, or still serves what was corrupt. */
+/** Begins no connection once `signal` is aborted. @throws MemberFault when it does not answer properly, or still serves what was corrupt. */
 export async function probe(
   member: Member,
   time: TimeSource,
   verification: Verification | undefined,
+  signal: AbortSignal,
 ): Promise<Observation> {
   await member.addresses.resolved();
+  signal.throwIfAborted();
   const connection = member.pool.takeFresh();
   try {
     const observation = await observe(member, connection, time, verification);

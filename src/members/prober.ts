@@ -25,14 +25,17 @@ export class Prober {
   /** Cancellers of the probes to come. */
   readonly #scheduled = new Map<Member, () => void>();
   readonly #underWay = new Set<Member>();
-  #closed = false;
+  /** Aborted while nobody is to be probed; a probe listens to the one it began under. */
+  #session = new AbortController();
 
   constructor(options: ProberOptions) {
     this.#options = options;
   }
 
-  /** Asks every member now. */
+  /** Asks every member now. Also after `stop`. */
   start(): void {
+    this.stop();
+    this.#session = new AbortController();
     for (const member of this.#options.members) void this.#probe(member);
   }
 
@@ -40,7 +43,7 @@ export class Prober {
   schedule(member: Member): void {
     this.#scheduled.get(member)?.();
     this.#scheduled.delete(member);
-    if (this.#closed || member.state === 'up' || this.#underWay.has(member)) return;
+    if (this.#session.signal.aborted || member.state === 'up' || this.#underWay.has(member)) return;
     const { time, urgent } = this.#options;
     const delay = member.health.probeDelay(time.random(), urgent());
     this.#scheduled.set(
@@ -49,24 +52,29 @@ export class Prober {
     );
   }
 
-  close(): void {
-    this.#closed = true;
+  /** Asks nobody any more, and hears nothing of what is under way. Connections are not its own to close. */
+  stop(): void {
+    this.#session.abort();
     for (const cancel of this.#scheduled.values()) cancel();
     this.#scheduled.clear();
+    this.#underWay.clear();
   }
 
   async #probe(member: Member): Promise<void> {
     const { time, verification, onObserved, onFault } = this.#options;
+    const { signal } = this.#session;
     this.#scheduled.delete(member);
     this.#underWay.add(member);
     try {
-      const observation = await probe(member, time, verification);
-      if (!this.#closed) onObserved(member, observation);
+      const observation = await probe(member, time, verification, signal);
+      if (!signal.aborted) onObserved(member, observation);
     } catch (error) {
-      if (!this.#closed) onFault(member, asFault(member, error));
+      if (!signal.aborted) onFault(member, asFault(member, error));
     } finally {
-      this.#underWay.delete(member);
-      this.schedule(member);
+      if (!signal.aborted) {
+        this.#underWay.delete(member);
+        this.schedule(member);
+      }
     }
   }
 }

@@ -6,48 +6,38 @@
 
 import { describeError } from '../base/errors.ts';
 import type { TimeSource } from '../base/time-source.ts';
-import { collectBody } from './collect-body.ts';
+import type { Sidecar, SidecarResult } from './contract.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
-import { get } from './http-get.ts';
 import type { Member } from './member.ts';
-
-export interface Sidecar<T> {
-  /** What is appended to the image's path. */
-  readonly suffix: string;
-  /** Longer files are refused. */
-  readonly maxBytes: number;
-  /** Makes of the file what it is good for. @throws when it is not valid. */
-  accept(bytes: Uint8Array): T;
-}
+import { readWhole } from './whole-file.ts';
 
 /** How long a member has the field to itself. */
 const headStartMs = 250;
-/** Nothing at all for this long, and a member is given up. */
-const stallMs = 2_000;
-/** … and so is one that has not served the whole by then. */
-const limitMs = 60_000;
+/** Nothing at all for the first of these, or not the whole by the second, and a member is given up. */
+const deadlines = { stallMs: 2_000, limitMs: 60_000 };
 
-export type SidecarResult<T> =
-  | { readonly accepted: T }
-  | {
-      /** Why each member's was not, by URL. */
-      readonly refusals: ReadonlyMap<string, string>;
-      /** Whether every member answered: asking again would not help. */
-      readonly final: boolean;
-    };
-
-/** One pass over the members, in the list's order. */
+/** One pass over the members, in the list's order. It ends without a file when `signal` is aborted. */
 export function fetchSidecar<T>(
   members: readonly Member[],
   sidecar: Sidecar<T>,
   time: TimeSource,
+  signal?: AbortSignal,
 ): Promise<SidecarResult<T>> {
   const { promise, resolve } = Promise.withResolvers<SidecarResult<T>>();
   const refusals = new Map<string, string>();
   const waiting = [...members];
+  const over = new AbortController();
+  let failed = 0;
   let unreachable = 0;
   let cancel = () => {};
 
+  /** Whoever is still being asked is hung up on. */
+  const settle = (result: SidecarResult<T>) => {
+    cancel();
+    waiting.length = 0;
+    resolve(result);
+    over.abort();
+  };
   const next = () => {
     cancel();
     const member = waiting.shift();
@@ -57,58 +47,22 @@ export function fetchSidecar<T>(
   };
   const ask = async (member: Member) => {
     try {
-      const bytes = await readWhole(member, sidecar, time);
-      resolve({ accepted: sidecar.accept(bytes) });
-      cancel();
+      const accepted = sidecar.accept(await readWhole(member, { ...sidecar, deadlines }, time, over.signal));
+      settle({ accepted });
     } catch (error) {
       const fault = error instanceof MemberFault ? error : undefined;
       if (fault !== undefined && transient.has(fault.kind)) unreachable++;
       refusals.set(member.url.text, fault?.what ?? describeError(error));
-      if (refusals.size === members.length) resolve({ refusals, final: unreachable === 0 });
+      if (++failed === members.length) settle({ refusals, final: unreachable === 0 });
       else next();
     }
   };
+  const giveUp = () => settle({ refusals, final: false });
+  signal?.addEventListener('abort', giveUp, { once: true, signal: over.signal });
+  if (signal?.aborted) giveUp();
   next();
   return promise;
 }
 
 /** Faults that may be gone a moment later. */
 const transient: ReadonlySet<FaultKind> = new Set(['resolve', 'connect', 'tls', 'reset', 'timeout', 'short-body']);
-
-async function readWhole(member: Member, sidecar: Sidecar<unknown>, time: TimeSource): Promise<Uint8Array> {
-  const { url } = member;
-  const file = `${url.text}${sidecar.suffix}`;
-  const fault = (kind: FaultKind, what: string) => new MemberFault(kind, file, what);
-  await member.addresses.resolved();
-  const connection = member.pool.takeFresh();
-  let received = 0;
-  try {
-    const { bytes } = await collectBody(file, time, { stallMs, limitMs }, (events) =>
-      get(
-        connection,
-        { url, path: url.path + sidecar.suffix + url.query },
-        {
-          ...events,
-          onHead(status, headers) {
-            if (status !== 200) throw fault('status', `${file} answers with status ${status}`);
-            if ((headers['content-encoding'] ?? 'identity') !== 'identity')
-              throw fault('encoding', `${file} is encoded`);
-            events.onStep();
-          },
-          onData(piece) {
-            received += piece.length;
-            if (received > sidecar.maxBytes) {
-              throw fault('long-body', `${file} is longer than ${sidecar.maxBytes} bytes`);
-            }
-            events.onData(piece);
-          },
-        },
-      ),
-    );
-    member.pool.giveBack(connection);
-    return bytes;
-  } catch (error) {
-    member.pool.discard(connection);
-    throw error;
-  }
-}

@@ -35,8 +35,10 @@ export class MisbehavingServer implements AsyncDisposable {
   /** What a changed file's ETag is. */
   etag = '"first"';
   image: Uint8Array;
-  /** What every request without a range gets. */
-  sidecar: Uint8Array = Buffer.from('tree');
+  /** What every request without a range gets; undefined: 404. */
+  sidecar: Uint8Array | undefined = Buffer.from('tree');
+  /** ms before each answer. */
+  delayMs = 0;
   requests = 0;
   connections = 0;
   readonly #server: Server;
@@ -52,6 +54,11 @@ export class MisbehavingServer implements AsyncDisposable {
     const server = new MisbehavingServer(image, behaviour);
     await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
     return server;
+  }
+
+  /** Connections that are open now. */
+  get open(): number {
+    return this.#sockets.size;
   }
 
   get url(): string {
@@ -85,15 +92,24 @@ export class MisbehavingServer implements AsyncDisposable {
         const range = /range: bytes=(\d+)-(\d+)/i.exec(head);
         head = '';
         this.requests++;
-        if (range === null) this.#answerWhole(socket);
-        else if (this.behaviour === 'close-idle' && served > 0) socket.destroy();
-        else this.#answer(socket, Number(range[1]), Number(range[2]));
+        const closes = this.behaviour === 'close-idle' && served > 0;
+        const respond = () => {
+          if (range === null) this.#answerWhole(socket);
+          else if (closes) socket.destroy();
+          else this.#answer(socket, Number(range[1]), Number(range[2]));
+        };
         served++;
+        if (this.delayMs > 0) setTimeout(respond, this.delayMs);
+        else respond();
       });
   }
 
   /** Whatever lies beside the image. */
   #answerWhole(socket: Socket): void {
+    if (this.sidecar === undefined) {
+      socket.write('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
     socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${this.sidecar.length}\r\n\r\n`);
     socket.write(this.sidecar);
   }

@@ -1,0 +1,41 @@
+/** One small file from one URL, before there are any members: with their strictness, trust and deadlines. */
+import type { TimeSource } from '../base/time-source.ts';
+import { FetchFailedError, MemberFault } from './errors.ts';
+import { Member } from './member.ts';
+import { parseMemberUrl } from './member-url.ts';
+import { createTrust } from './trust.ts';
+import { readWhole } from './whole-file.ts';
+
+export interface SmallFileOptions {
+  /** PEM certificates of the CAs to believe instead of the system's. */
+  ca?: readonly string[] | undefined;
+  /** Longer files are refused. */
+  maxBytes: number;
+  time: TimeSource;
+}
+
+/** In ms: nothing at all for the first, or not the whole by the second. Longer than with members: there is no other to ask. */
+const deadlines = { stallMs: 5_000, limitMs: 30_000 };
+/** A name's next address has its turn when the one before does not connect. */
+const mostConnects = 3;
+
+/** @throws UsageError for a URL or CA that is none, FetchFailedError with what failed. */
+export async function fetchSmallFile(url: string, { ca, maxBytes, time }: SmallFileOptions): Promise<Uint8Array> {
+  const parsed = parseMemberUrl(url);
+  const member = new Member(parsed, time, parsed.secure ? createTrust(ca) : undefined);
+  const never = new AbortController().signal;
+  try {
+    for (let connects = 1; ; connects++) {
+      try {
+        return await readWhole(member, { suffix: '', maxBytes, deadlines }, time, never);
+      } catch (error) {
+        if (!(error instanceof MemberFault) || error.kind !== 'connect' || connects === mostConnects) throw error;
+      }
+    }
+  } catch (error) {
+    if (error instanceof MemberFault) throw new FetchFailedError(url, error.what, { cause: error });
+    throw error;
+  } finally {
+    member.pool.close();
+  }
+}

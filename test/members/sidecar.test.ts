@@ -1,0 +1,103 @@
+/** A small file beside the image, asked for while the members serve. */
+import { expect, test } from 'vitest';
+import type { Sidecar } from '../../src/members/index.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { MisbehavingServer } from './misbehaving-server.ts';
+import { chunkSize, makeImage, Site } from './site.ts';
+
+const image = makeImage(4 * chunkSize);
+
+const trace: Sidecar<string> = {
+  suffix: '.trace',
+  maxBytes: 1 << 20,
+  accept(bytes) {
+    const text = Buffer.from(bytes).toString();
+    if (text !== 'tree') throw new Error('this is no tree');
+    return text;
+  },
+};
+
+test('comes from whoever has a valid one, and leaves the members as they are', async () => {
+  await using none = await MisbehavingServer.start(image);
+  none.sidecar = undefined;
+  await using wrong = await MisbehavingServer.start(image);
+  wrong.sidecar = Buffer.from('weed');
+  await using right = await MisbehavingServer.start(image);
+  const servers = [none, wrong, right];
+  await using site = await Site.open(
+    image,
+    servers.map(({ url }) => url),
+  );
+  await waitUntil('all are up', () => site.collective.status().members.every(({ state }) => state === 'up'));
+  expect(await site.collective.sidecar(trace)).toEqual({ accepted: 'tree' });
+  expect(site.collective.status().members.map(({ state, errors }) => [state, errors])).toEqual(
+    servers.map(() => ['up', {}]),
+  );
+  await site.read({ offset: 0, length: image.length });
+});
+
+test('that nobody has: every member’s reason, for good', async () => {
+  await using one = await MisbehavingServer.start(image);
+  await using two = await MisbehavingServer.start(image);
+  one.sidecar = two.sidecar = undefined;
+  await using site = await Site.open(image, [one.url, two.url]);
+  const reason = 'rootimg.sfs.trace answers with status 404';
+  expect(await site.collective.sidecar(trace)).toEqual({
+    refusals: new Map([
+      [one.url, reason],
+      [two.url, reason],
+    ]),
+    final: true,
+  });
+});
+
+test('one member named twice answers for both', async () => {
+  await using server = await MisbehavingServer.start(image);
+  server.sidecar = undefined;
+  await using site = await Site.open(image, [server.url, server.url]);
+  expect(await site.collective.sidecar(trace)).toMatchObject({ final: true });
+});
+
+test('a member that is late is hung up on when another has it', async () => {
+  await using late = await MisbehavingServer.start(image);
+  await using quick = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [late.url, quick.url]);
+  await waitUntil('both are up', () => site.collective.status().members.every(({ state }) => state === 'up'));
+  const { connections, open } = late;
+  late.delayMs = 60_000;
+  expect(await site.collective.sidecar(trace)).toEqual({ accepted: 'tree' });
+  expect(late.connections).toBe(connections + 1);
+  await waitUntil('its connection is closed', () => late.open <= open);
+});
+
+test('is given up when the members are not needed any more', async () => {
+  await using server = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [server.url]);
+  server.delayMs = 60_000;
+  const found = site.collective.sidecar(trace);
+  await waitUntil('it was asked', () => server.open > 1);
+  site.collective.rest();
+  expect(await found).toMatchObject({ final: false });
+  await waitUntil('all is closed', () => server.open === 0);
+  server.delayMs = 0;
+  expect(await site.collective.sidecar(trace)).toEqual({ accepted: 'tree' });
+  await site.collective.close();
+  expect(await site.collective.sidecar(trace)).toMatchObject({ final: false });
+});
+
+test('the collective is busy while its members answer distinctly slower than usual', async () => {
+  await using server = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [server.url]);
+  const read = () => site.read({ offset: 0, length: chunkSize }, { priority: 'prefetch' });
+  for (let count = 0; count < 5; count++) await read();
+  expect(site.collective.busy).toBe(false);
+  // shorter than what counts as a stall
+  server.delayMs = 40;
+  await waitUntil('it is busy', async () => {
+    await read();
+    return site.collective.busy;
+  });
+  server.delayMs = 0;
+  await read();
+  expect(site.collective.busy).toBe(false);
+});
