@@ -31,6 +31,13 @@ export class SidecarError extends TetherfsError {
   }
 }
 
+/** A trace file is damaged, hostile, or of another image. `line` is counted from 1. */
+export class TraceError extends TetherfsError {
+  constructor(line: number, message: string) {
+    super('TRACE_INVALID', `trace, line ${line}: ${message}`);
+  }
+}
+
 /** An image or its sidecar is sound in itself but is not the one that the digest names. */
 export class DigestMismatchError extends TetherfsError {
   readonly wanted: string;
