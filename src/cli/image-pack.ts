@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { type Compression, compressions } from '../imgutil/mksquashfs.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption } from './image-options.ts';
-import { progressLine } from './progress-line.ts';
+import { progressBar } from './progress-bar.ts';
 
 interface PackFlags {
   privateDir?: string;
@@ -39,7 +39,7 @@ Examples:
       const { pack } = await import('../imgutil/pack.ts');
       const interrupt = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
-      const progress = progressLine('writing');
+      const progress = progressBar('writing rootimg.sfs');
       const packed = await pack({
         sourceDir,
         outDir,
@@ -47,7 +47,7 @@ Examples:
         compression: flags.compression,
         verityBlockSize: flags.blockSize,
         xts: flags.encrypt ? loadBinding().xts : undefined,
-        onProgress: progress.update,
+        onProgress: (bytes, totalBytes) => progress.update({ bytes, totalBytes }),
         showProgress: process.stderr.isTTY,
         signal: interrupt.signal,
       }).finally(progress.clear);

@@ -5,7 +5,7 @@ import { parseDigest } from '../image/digest.ts';
 import { WrongBlocksError } from '../imgutil/errors.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption, caFileOption } from './image-options.ts';
-import { progressLine } from './progress-line.ts';
+import { progressBar } from './progress-bar.ts';
 
 interface VerifyFlags {
   digest?: string;
@@ -37,7 +37,7 @@ Examples:
       const digest = flags.digest === undefined ? undefined : parseDigest(flags.digest);
       const key = flags.keyFile === undefined ? undefined : await readKeyFile(flags.keyFile);
       await using image = await openImage(location, { caFile: flags.caFile });
-      const progress = progressLine('checking');
+      const progress = progressBar('checking');
       const result = await verifyImage(image, {
         digest,
         blockSize: flags.blockSize,
@@ -47,7 +47,7 @@ Examples:
           progress.clear();
           process.stdout.write(`wrong block at ${describeRange(block)}\n`);
         },
-        onProgress: progress.update,
+        onProgress: (bytes, totalBytes) => progress.update({ bytes, totalBytes }),
       }).finally(progress.clear);
       if (result.wrongBlocks > 0) throw new WrongBlocksError(location, result.wrongBlocks);
       const trust = digest === undefined ? ' (believing the sidecar: no --digest was given)' : '';
