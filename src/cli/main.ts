@@ -10,6 +10,7 @@ import { daemonCommand } from './daemon.ts';
 import { imageCommand } from './image.ts';
 import { mountCommand, urlmountCommand } from './mount.ts';
 import { statusCommand } from './status.ts';
+import { traceCommand } from './trace.ts';
 import { unmountCommand } from './unmount.ts';
 
 const { version } = z
@@ -25,6 +26,7 @@ const program = new Command('tetherfs')
   .addCommand(statusCommand())
   .addCommand(unmountCommand())
   .addCommand(imageCommand())
+  .addCommand(traceCommand())
   .addCommand(urlmountCommand(), { hidden: true })
   .addCommand(daemonCommand(version), { hidden: true });
 exitByException(program);

@@ -1,0 +1,97 @@
+/** `tetherfs trace`: what a boot read, in order, so that the next one gets it in advance. */
+import { existsSync, statSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { errorCode } from '../base/errors.ts';
+import { parseTrace } from '../image/trace.ts';
+import { readTrace } from '../mount/control-client.ts';
+import { controlPathOf } from '../mount/control-path.ts';
+
+interface ControlFlag {
+  control?: string;
+}
+
+export function traceCommand(): Command {
+  return new Command('trace')
+    .description(
+      'what a boot read from an image, in order: show it, save it, lay it beside the image for the next boots',
+    )
+    .addCommand(showCommand())
+    .addCommand(saveCommand())
+    .addCommand(publishCommand())
+    .addHelpText(
+      'after',
+      `
+A mount with --digest records which chunks are read first, for ten minutes. Beside the image (rootimg.sfs.trace on every member) the
+trace is found by the nodes that boot next.
+
+Examples:
+  tetherfs trace save /mnt/remoteimg boot.trace                # on a node that has just booted
+  tetherfs trace publish boot.trace /var/lib/confluent/public/os/demo/rootimg.sfs    # on the server`,
+    );
+}
+
+function showCommand(): Command {
+  return new Command('show')
+    .description('summarize the trace of a mount or in a file')
+    .argument('<mountpoint-or-file>')
+    .option('--json', 'print JSON with all runs: sizes in bytes', false)
+    .addOption(new Option('--raw', 'print the file as it is').default(false).conflicts('json'))
+    .addOption(controlOption())
+    .action(async (source: string, flags: ControlFlag & { json: boolean; raw: boolean }) => {
+      const { formatTraceSummary, summarizeTrace } = await import('../imgutil/trace-report.ts');
+      const text = await readFrom(source, flags);
+      const summary = summarizeTrace(parseTrace(text));
+      if (flags.raw) process.stdout.write(text);
+      else if (flags.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+      else process.stdout.write(formatTraceSummary(source, summary));
+    });
+}
+
+function saveCommand(): Command {
+  return new Command('save')
+    .description('write the trace of a mount to a file')
+    .argument('<mountpoint>')
+    .argument('<file>')
+    .option('--force', 'replace the file if it exists', false)
+    .addOption(controlOption())
+    .action(async (mountpoint: string, file: string, flags: ControlFlag & { force: boolean }) => {
+      const { writeTraceFile } = await import('../imgutil/trace-file.ts');
+      const text = await readTrace(flags.control ?? controlPathOf(mountpoint));
+      parseTrace(text);
+      await writeTraceFile(file, text, { replace: flags.force });
+    });
+}
+
+function publishCommand(): Command {
+  return new Command('publish')
+    .description('lay a trace beside the image that it belongs to, in place of an older one')
+    .argument('<mountpoint-or-file>')
+    .argument('<image>', 'path of rootimg.sfs, its fs-verity sidecar beside it')
+    .addOption(controlOption())
+    .action(async (source: string, image: string, flags: ControlFlag) => {
+      const { publishTrace } = await import('../imgutil/trace-publish.ts');
+      process.stdout.write(`${await publishTrace(await readFrom(source, flags), image)}\n`);
+    });
+}
+
+function controlOption(): Option {
+  return new Option('--control <socket>', 'ask the daemon at this control socket');
+}
+
+/** The text of a trace, from a mount's daemon or out of a file. */
+async function readFrom(source: string, { control }: ControlFlag): Promise<string> {
+  if (control !== undefined || isMountpoint(source)) return readTrace(control ?? controlPathOf(source));
+  const { readTraceFile } = await import('../imgutil/trace-file.ts');
+  return readTraceFile(source);
+}
+
+/** A directory is one; where a daemon's socket says so, the mount is not touched: it may hang. */
+function isMountpoint(path: string): boolean {
+  if (existsSync(controlPathOf(path))) return true;
+  try {
+    return statSync(path).isDirectory();
+  } catch (error) {
+    // a dead mount
+    return errorCode(error) === 'ENOTCONN';
+  }
+}
