@@ -53,8 +53,8 @@ interface Loading {
 export class ChunkLoader {
   /** The chunks that are known to be in the RAM file. */
   readonly inRam: ChunkSet;
-  /** Whether sequential readers are read ahead of. Off while a trace knows better. */
-  readsAhead = true;
+  /** Whether sequential readers are read ahead of: not while somebody knows better what they will read. */
+  readsAhead: () => boolean = () => true;
   readonly #parts: ChunkLoaderParts;
   readonly #eviction: EvictionOrder;
   readonly #readAhead: ReadAhead;
@@ -248,7 +248,7 @@ export class ChunkLoader {
 
   #accessed(access: Span): void {
     const window = this.#readAhead.accessed(access, this.#widestWindow());
-    if (window === undefined || this.#closed || !this.readsAhead) return;
+    if (window === undefined || this.#closed || !this.readsAhead()) return;
     this.#prefetchLimit.concurrency = Math.max(1, this.#parts.collective.suggestedPrefetchSpans);
     for (const piece of cut(window, this.#prefetchSpan)) {
       void this.#prefetchLimit(() => this.#readAheadOf(piece));

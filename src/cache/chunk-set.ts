@@ -1,5 +1,5 @@
 /** A set of chunks, one bit each: an image may have millions. */
-import type { ChunkIndex } from '../image/geometry.ts';
+import { type ChunkIndex, chunkIndex } from '../image/geometry.ts';
 
 export class ChunkSet {
   readonly #bits: Uint8Array;
@@ -17,6 +17,11 @@ export class ChunkSet {
 
   has(chunk: ChunkIndex): boolean {
     return ((this.#bits[chunk >> 3] ?? 0) & (1 << (chunk & 7))) !== 0;
+  }
+
+  hasAll(first: number, count: number): boolean {
+    for (let chunk = first; chunk < first + count; chunk++) if (!this.has(chunkIndex(chunk))) return false;
+    return true;
   }
 
   add(chunk: ChunkIndex): void {

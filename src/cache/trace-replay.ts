@@ -36,6 +36,7 @@ export class TraceReplay {
   readonly #parts: TraceReplayParts;
   readonly #underWay = new Set<Promise<void>>();
   #asked = 0;
+  #running = false;
   #stopped = false;
 
   constructor(parts: TraceReplayParts) {
@@ -47,8 +48,24 @@ export class TraceReplay {
     return this.#asked;
   }
 
+  /** Whether it gets things now, or would as soon as the readers let it; not while it waits for them to read what has come. */
+  get active(): boolean {
+    return this.#running && this.#parts.unread() < this.#parts.window;
+  }
+
   /** Resolves when all of the trace has been asked for and has come, or after `stop`. */
   async run(): Promise<void> {
+    this.#running = true;
+    await this.#askForAll();
+    await Promise.all(this.#underWay);
+    this.#running = false;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #askForAll(): Promise<void> {
     const { chunks, loader, longestSpan } = this.#parts;
     for (let first = 0; first < chunks.length && !this.#stopped; first += batch) {
       for (const span of inOrder(chunks.subarray(first, first + batch), longestSpan)) {
@@ -61,11 +78,6 @@ export class TraceReplay {
         this.#underWay.add(got);
       }
     }
-    await Promise.all(this.#underWay);
-  }
-
-  stop(): void {
-    this.#stopped = true;
   }
 
   async #turn(): Promise<void> {

@@ -2,8 +2,11 @@
 import { Command } from 'commander';
 import { describeError, TetherfsError } from '../base/errors.ts';
 import { createLog, type LogSink } from '../base/log.ts';
+import { systemTime } from '../base/time-source.ts';
 import { awaitCaller, type Caller } from '../mount/background.ts';
+import type { MemoryProgress } from '../mount/image-memory.ts';
 import { kmsgSink } from '../mount/log-sink.ts';
+import { progressLog } from '../mount/progress-log.ts';
 
 export function daemonCommand(version: string): Command {
   return new Command('daemon').argument('<mountpoint>').action(async () => {
@@ -12,7 +15,13 @@ export function daemonCommand(version: string): Command {
     const log = createLog({ level: logLevel, format: logFormat, sink: startupSink(caller) });
     try {
       const { runDaemon } = await import('../mount/run.ts');
-      process.exitCode = await runDaemon(caller.options, version, log, () => caller.say({ kind: 'ready' }));
+      const logProgress = progressLog(log, systemTime);
+      const onProgress = (progress: MemoryProgress) => {
+        logProgress(progress);
+        caller.say({ kind: 'progress', ...progress });
+      };
+      const { options } = caller;
+      process.exitCode = await runDaemon({ options, version, log, onProgress }, () => caller.say({ kind: 'ready' }));
     } catch (error) {
       const { code, exitStatus } = error instanceof TetherfsError ? error : { code: 'DEFECT', exitStatus: 1 };
       caller.say({ kind: 'failed', code, message: describeError(error), exitStatus });

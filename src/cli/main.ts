@@ -12,6 +12,7 @@ import { mountCommand, urlmountCommand } from './mount.ts';
 import { statusCommand } from './status.ts';
 import { traceCommand } from './trace.ts';
 import { unmountCommand } from './unmount.ts';
+import { retetherCommand, untetherCommand } from './untether.ts';
 
 const { version } = z
   .object({ version: z.string() })
@@ -25,6 +26,8 @@ const program = new Command('tetherfs')
   .addCommand(mountCommand(version))
   .addCommand(statusCommand())
   .addCommand(unmountCommand())
+  .addCommand(untetherCommand())
+  .addCommand(retetherCommand())
   .addCommand(imageCommand())
   .addCommand(traceCommand())
   .addCommand(urlmountCommand(), { hidden: true })

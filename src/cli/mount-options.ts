@@ -3,7 +3,14 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { logFormats, logLevels } from '../base/log.ts';
 import { controlPathOf } from '../mount/control-path.ts';
-import { defaults, type MountOptions, mountOptionsSchema, outageModes } from '../mount/options.ts';
+import {
+  defaults,
+  imageMethods,
+  type MountOptions,
+  mountOptionsSchema,
+  outageModes,
+  pageCaches,
+} from '../mount/options.ts';
 import { parseSize } from '../mount/size.ts';
 
 export function addMountOptions(command: Command): Command {
@@ -12,6 +19,27 @@ export function addMountOptions(command: Command): Command {
     .option('--key-file <file>', 'key of the image: shows the decrypted squashfs instead of the encrypted file')
     .option('--digest <sha256:hex>', 'fs-verity digest of the image: every chunk is verified before anyone sees it')
     .option('--allow-unverified', 'allow http:// members without --digest', false)
+    .addOption(
+      new Option(
+        '--image-method <method>',
+        'tethered: fetch what is read; untethered: pull all of it into RAM first; progressive: tethered at once, untethered as soon as it can (default: what the profile says, or tethered)',
+      ).choices(imageMethods),
+    )
+    .option(
+      '--profile <url|file>',
+      'profile.yaml whose kernelargs say the image method (default: the kernel command line)',
+    )
+    .option('--background-rate <size>', 'progressive: bytes a second at most behind the reads, e.g. 20MiB')
+    .option('--trace <file>', 'get in advance what this trace of an earlier boot lists (default: what members offer)')
+    .option('--no-trace', 'get nothing in advance but what sequential readers will want')
+    .addOption(
+      new Option(
+        '--page-cache <mode>',
+        "the file's pages in the kernel: keep them, drop them after two seconds, or have none",
+      )
+        .choices(pageCaches)
+        .default(defaults.pageCache),
+    )
     .option('--cache-size <size>', 'hard size of the chunk cache, e.g. 64MiB', defaults.cacheSize)
     .addOption(
       new Option('--on-outage <mode>', 'reads while no member is usable: wait, or fail with EIO')
@@ -33,11 +61,18 @@ export function readMountOptions(urls: string[], mountpoint: string, flags: Reco
     ...flags,
     urls,
     mountpoint,
+    trace: flags['trace'] === true ? undefined : flags['trace'],
     cacheSize: parseSize(String(flags['cacheSize']), '--cache-size'),
+    backgroundRate: parseRate(flags['backgroundRate']),
   });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new UsageError(`${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+/** Bytes a second of `--background-rate`; undefined when it was not given. @throws UsageError */
+export function parseRate(given: unknown): number | undefined {
+  return given === undefined ? undefined : parseSize(String(given), '--background-rate');
 }
 
 function seconds(text: string): number {

@@ -1,13 +1,16 @@
 /** `tetherfs mount`, and `urlmount`, the same under the name and with the arguments of the program it replaces. */
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
-import { createLog, type Log } from '../base/log.ts';
+import { createLog } from '../base/log.ts';
+import { systemTime } from '../base/time-source.ts';
 import { startInBackground } from '../mount/background.ts';
 import { readFirstBytes } from '../mount/first-bytes.ts';
 import { imageFileName } from '../mount/image-file-name.ts';
 import { stderrSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
+import { progressLog } from '../mount/progress-log.ts';
 import { addMountOptions, readMountOptions } from './mount-options.ts';
+import { progressBar } from './progress-bar.ts';
 
 export function mountCommand(version: string): Command {
   return addMountOptions(new Command('mount'))
@@ -24,7 +27,9 @@ Examples:
   tetherfs mount --digest sha256:1f0c… http://10.0.0.1/confluent-public/os/demo/rootimg.sfs \\
       http://10.0.0.2/confluent-public/os/demo/rootimg.sfs /mnt/remoteimg
   tetherfs mount --ca-file ca.pem --key-file rootimg.key https://mgr/confluent-public/os/demo/rootimg.sfs /mnt/remoteimg
-  mount -o loop,ro /mnt/remoteimg/rootimg.sfs /mnt/root`,
+  mount -o loop,ro /mnt/remoteimg/rootimg.sfs /mnt/root
+  tetherfs mount --digest sha256:1f0c… --profile http://10.0.0.1/confluent-public/os/demo/profile.yaml \\
+      http://10.0.0.1/confluent-public/os/demo/rootimg.sfs /mnt/remoteimg`,
     )
     .action(async (words: string[], flags: Record<string, unknown>) => {
       const mountpoint = words.pop();
@@ -56,27 +61,38 @@ export function urlmountCommand(): Command {
           ...defaultFlags,
           allowUnverified: true,
           mountTimeout: urlmountTimeout,
+          // confluent's boot script calls it for tethered nodes alone, and copies the image itself for others.
+          imageMethod: 'tethered',
         }),
       );
     });
 }
 
 async function mountInBackground(options: MountOptions): Promise<void> {
-  await startInBackground({
-    script: process.argv[1] ?? '',
-    arguments: ['daemon', options.mountpoint],
-    options,
-    onLog: (line) => process.stderr.write(`${line}\n`),
-  });
+  const bar = progressBar(`pulling ${imageFileName(options.urls)}`);
+  try {
+    await startInBackground({
+      script: process.argv[1] ?? '',
+      arguments: ['daemon', options.mountpoint],
+      options,
+      onLog(line) {
+        bar.clear();
+        process.stderr.write(`${line}\n`);
+      },
+      onProgress: (progress) => bar.update(progress),
+    });
+  } finally {
+    bar.clear();
+  }
   await readFirstBytes(options.mountpoint, imageFileName(options.urls));
 }
 
 async function mountInForeground(options: MountOptions, version: string): Promise<number> {
   const { runDaemon } = await import('../mount/run.ts');
-  const log = foregroundLog(options);
-  return runDaemon(options, version, log, () => readFirstBytes(options.mountpoint, imageFileName(options.urls)));
-}
-
-function foregroundLog({ logLevel, logFormat }: MountOptions): Log {
-  return createLog({ level: logLevel, format: logFormat, sink: stderrSink() });
+  const { logLevel, logFormat } = options;
+  const log = createLog({ level: logLevel, format: logFormat, sink: stderrSink() });
+  const onProgress = progressLog(log, systemTime);
+  return runDaemon({ options, version, log, onProgress }, () =>
+    readFirstBytes(options.mountpoint, imageFileName(options.urls)),
+  );
 }

@@ -10,11 +10,13 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { z } from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
+import type { MemoryProgress } from './image-memory.ts';
 import { type MountOptions, mountOptionsSchema } from './options.ts';
 
 const daemonMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('hello') }),
   z.object({ kind: z.literal('log'), line: z.string() }),
+  z.object({ kind: z.literal('progress'), bytes: z.number(), totalBytes: z.number(), rate: z.number() }),
   z.object({ kind: z.literal('ready') }),
   z.object({ kind: z.literal('failed'), code: z.string(), message: z.string(), exitStatus: z.number() }),
 ]);
@@ -27,10 +29,13 @@ export interface BackgroundStart {
   options: MountOptions;
   /** Takes log lines of the starting daemon. */
   onLog: (line: string) => void;
+  /** Told twice a second while the image is pulled. */
+  onProgress: (progress: MemoryProgress) => void;
 }
 
 /** Resolves with the daemon's pid once it is ready. @throws TetherfsError as the daemon reported it, or DAEMON_DIED. */
-export function startInBackground({ script, arguments: extra, options, onLog }: BackgroundStart): Promise<number> {
+export function startInBackground(start: BackgroundStart): Promise<number> {
+  const { script, arguments: extra, options, onLog, onProgress } = start;
   const errors = openErrorOutput();
   const child = spawn(process.execPath, [script, ...extra], {
     argv0: '@tetherfs',
@@ -59,6 +64,9 @@ export function startInBackground({ script, arguments: extra, options, onLog }: 
           break;
         case 'log':
           onLog(message.line);
+          break;
+        case 'progress':
+          onProgress(message);
           break;
         case 'failed':
           child.removeAllListeners('exit');

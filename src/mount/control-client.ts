@@ -9,8 +9,15 @@ import { type Status, statusSchema } from './status.ts';
 
 /** A daemon that does not answer within this is stuck or stopped; say so instead of waiting with it. */
 const answerMs = 5000;
+/** What is under way from the members ends first, and reads that have memory pinned. */
+const retetherMs = 60_000;
 
 const refusalSchema = z.object({ code: z.string(), message: z.string() });
+
+export const untetherRequestSchema = z.object({
+  /** Bytes a second at most. */
+  backgroundRate: z.number().int().positive().optional(),
+});
 
 /** All of these throw TetherfsError: NO_DAEMON when nobody listens, DAEMON_SILENT when no answer comes within 5 s. */
 export async function readStatus(controlPath: string): Promise<Status> {
@@ -29,20 +36,20 @@ export function readTrace(controlPath: string): Promise<string> {
 }
 
 /** Begins to fill RAM behind the reads. @throws TetherfsError when it does not fit. */
-export async function untether(controlPath: string, how: { backgroundRate?: number | undefined }): Promise<void> {
+export async function untether(controlPath: string, how: z.infer<typeof untetherRequestSchema>): Promise<void> {
   await ask(controlPath, 'POST', '/untether', how);
 }
 
-/** Lets the RAM go again. @throws TetherfsError when readers pass through to it. */
+/** Lets the RAM go again; resolves when it is free. @throws TetherfsError when readers pass through to it. */
 export async function retether(controlPath: string): Promise<void> {
-  await ask(controlPath, 'POST', '/retether');
+  await ask(controlPath, 'POST', '/retether', {}, retetherMs);
 }
 
-function ask(socketPath: string, method: string, path: string, body?: unknown): Promise<string> {
+function ask(socketPath: string, method: string, path: string, body?: unknown, timeout = answerMs): Promise<string> {
   return new Promise((resolve, reject) => {
     const sent = body === undefined ? '' : JSON.stringify(body);
     const headers = { 'content-length': Buffer.byteLength(sent) };
-    const asked = request({ socketPath, path, method, headers, timeout: answerMs }, (response) => {
+    const asked = request({ socketPath, path, method, headers, timeout }, (response) => {
       text(response).then((answer) => {
         if (response.statusCode === 200) resolve(answer);
         else reject(refusal(socketPath, answer));
@@ -50,7 +57,7 @@ function ask(socketPath: string, method: string, path: string, body?: unknown): 
     });
     asked.on('timeout', () => {
       asked.destroy(
-        new TetherfsError('DAEMON_SILENT', `the daemon at ${socketPath} did not answer within ${answerMs / 1000} s`),
+        new TetherfsError('DAEMON_SILENT', `the daemon at ${socketPath} did not answer within ${timeout / 1000} s`),
       );
     });
     asked.on('error', (cause) => reject(explain(socketPath, cause)));

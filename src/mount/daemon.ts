@@ -1,22 +1,29 @@
 /**
  * The daemon: wires members, cache and the kernel's side into one mount, and looks after its life. It is ready when the image is
- * identified, its tree (where a digest is given) is verified, and the first bytes are in the arena. It ends when the mount is gone.
+ * identified, its tree (where a digest is given) is verified, and the first bytes (untethered: all) are in memory. It ends when the
+ * mount is gone.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { ChunkLoader } from '../cache/index.ts';
 import type { Collective } from '../members/contract.ts';
 import { loadBinding, type MountedSession, type Store } from '../native/binding.ts';
+import type { ImageMethod } from '../profile/index.ts';
+import { BootTrace, traceLimit } from './boot-trace.ts';
+import { untetherRequestSchema } from './control-client.ts';
 import { type ControlServer, startControlServer } from './control-server.ts';
-import { abortConnection, currentReadAheadKiB, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
+import { ImageMemory, type MemoryProgress } from './image-memory.ts';
+import { chooseImageMethod } from './image-method.ts';
+import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type MetricsServer, startMetricsServer } from './metrics.ts';
 import { type OpenedImage, openImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
 import { formatSize } from './size.ts';
+import { snapshot } from './snapshot.ts';
 import type { Status } from './status.ts';
 
 const MiB = 1024 * 1024;
@@ -24,6 +31,8 @@ const MiB = 1024 * 1024;
 const threads = Math.min(Math.max(2, availableParallelism()), 8);
 /** Reads that wait longer than this are reported, and then again after each such time. */
 const waitReportMs = 5000;
+/** How long pages stay with `--page-cache drop`, in ms. */
+const pageLifeMs = 2000;
 
 export interface Daemon {
   status(): Status;
@@ -35,14 +44,24 @@ export interface Daemon {
   readonly ended: Promise<number>;
 }
 
+export interface DaemonStart {
+  options: MountOptions;
+  version: string;
+  log: Log;
+  /** Told twice a second while the image is pulled before the mount. */
+  onProgress: (progress: MemoryProgress) => void;
+}
+
 /** @throws TetherfsError when the mount cannot be made; nothing is left behind then. */
-export async function startDaemon(options: MountOptions, version: string, log: Log): Promise<Daemon> {
+export async function startDaemon(start: DaemonStart): Promise<Daemon> {
+  const { options, log } = start;
   const mountpoint = checkMountpoint(options.mountpoint);
   protectFromOomKiller(log);
+  const method = await chooseImageMethod(options, log);
   const image = await openImage(options, log);
   const closers: (() => unknown)[] = [() => image.collective.close()];
   try {
-    return await wire(options, mountpoint, version, image, closers, log);
+    return await wire(start, mountpoint, method, image, closers);
   } catch (error) {
     for (const close of closers.reverse()) await close();
     throw error;
@@ -50,12 +69,11 @@ export async function startDaemon(options: MountOptions, version: string, log: L
 }
 
 async function wire(
-  options: MountOptions,
+  { options, version, log, onProgress }: DaemonStart,
   mountpoint: string,
-  version: string,
+  method: ImageMethod,
   image: OpenedImage,
   closers: (() => unknown)[],
-  log: Log,
 ): Promise<Daemon> {
   const { collective, geometry } = image;
   const started = systemTime.now();
@@ -68,32 +86,56 @@ async function wire(
     hiddenBytes: image.hiddenBytes,
     ...(image.xtsKey && { xtsKey: image.xtsKey }),
     ...(image.tree && { verity: image.tree }),
+    traceLimit: image.digest === undefined ? 0 : traceLimit,
     onEvents: () => loader.drain(),
   });
   image.xtsKey?.fill(0);
   closers.push(() => store.close());
-  const loader = new ChunkLoader({ store, geometry, slots, collective, log, time: systemTime, onSessionEnded: end });
+  const time = systemTime;
+  const loader = new ChunkLoader({ store, geometry, slots, collective, log, time, onSessionEnded: end });
   closers.push(() => loader.close());
+  const outageTimeoutMs = options.onOutage === 'eio' ? options.outageTimeout * 1000 : undefined;
+  const path = join(mountpoint, image.fileName);
+  const memory = new ImageMemory({ store, image, loader, outageTimeoutMs, path, log, time });
+  closers.push(() => memory.close());
+  const window = method === 'progressive' ? geometry.chunkCount : Math.floor(slots / 2);
+  const trace = new BootTrace({ store, image, loader, window, log, time });
+  closers.push(() => trace.close());
 
-  const status = () => snapshot({ options, mountpoint, version, image, store, slots, session, started });
-  const servers: (ControlServer | MetricsServer)[] = [];
   let session: MountedSession | undefined;
+  const status = () =>
+    snapshot({ options, mountpoint, version, image, method, memory, trace, store, slots, session, started });
+  const servers: (ControlServer | MetricsServer)[] = [];
   closers.push(() => servers.forEach((server) => void server.close()));
-  servers.push(await startControlServer(options.control, { 'GET /status': status }));
+  servers.push(
+    await startControlServer(options.control, {
+      'GET /status': status,
+      'GET /trace': () => trace.text(),
+      'POST /untether': (body) => memory.untether(untetherRequestSchema.parse(body).backgroundRate),
+      'POST /retether': () => memory.retether(),
+    }),
+  );
   if (options.metrics !== undefined) servers.push(await startMetricsServer(options.metrics, status));
 
-  session = mount(store, image, mountpoint, options);
+  if (method === 'untethered') await memory.pull(onProgress);
+  else if (options.trace !== false) trace.begin(options.trace);
+  session = mount(store, image, mountpoint, options, method);
+  memory.mounted(session);
   raiseReadAhead(session.device, log);
   log.info('mounted', {
     mountpoint,
     file: image.fileName,
     size: formatSize(image.fileSize),
     digest: image.digest ?? 'none: bytes are not verified',
-    cache: formatSize(slots * geometry.chunkSize),
+    method,
+    ...(method !== 'untethered' && { cache: formatSize(slots * geometry.chunkSize) }),
   });
+  if (method === 'progressive') fillIfItFits(memory, options, log);
   const stopWatching = watchWaits(store, collective, log);
+  const stopDropping = options.pageCache === 'drop' ? dropPagesRepeatedly(session) : () => {};
   const gone = ended.then(async (errno) => {
     stopWatching();
+    stopDropping();
     for (const close of closers.reverse()) await close();
     log.info('unmounted', { mountpoint, ...(errno !== 0 && { errno }) });
     return errno;
@@ -105,6 +147,22 @@ async function wire(
     abort: () => abortConnection(device),
     ended: gone,
   };
+}
+
+/** A boot goes on, tethered, where the image is too large to be kept. */
+function fillIfItFits(memory: ImageMemory, { backgroundRate }: MountOptions, log: Log): void {
+  try {
+    memory.untether(backgroundRate);
+  } catch (error) {
+    log.warn('the node stays tethered', { error: describeError(error) });
+  }
+}
+
+/** What squashfs has decompressed is in its own page cache: the file's pages have done their work a moment after they were read. */
+function dropPagesRepeatedly(session: MountedSession): () => void {
+  const timer = setInterval(() => void session.dropPages().catch(() => {}), pageLifeMs);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 /** @throws TetherfsError unless it is a directory that exists. Nothing below it may be served by ourselves already. */
@@ -135,7 +193,14 @@ function slotCount(cacheSize: number, { geometry }: OpenedImage): number {
   return Math.min(slots, chunkCount + largestRead);
 }
 
-function mount(store: Store, image: OpenedImage, mountpoint: string, options: MountOptions): MountedSession {
+function mount(
+  store: Store,
+  image: OpenedImage,
+  mountpoint: string,
+  options: MountOptions,
+  method: ImageMethod,
+): MountedSession {
+  const inRam = method === 'untethered';
   try {
     return store.mount({
       mountpoint,
@@ -143,8 +208,9 @@ function mount(store: Store, image: OpenedImage, mountpoint: string, options: Mo
       source: `tetherfs:${options.urls[0] ?? ''}`,
       threads,
       mtime: image.mtime,
-      pageCache: 'keep',
-      passthrough: false,
+      // Where the kernel cannot pass through, it would keep a second copy of what is in RAM already.
+      pageCache: inRam || options.pageCache === 'none' ? 'none' : 'keep',
+      passthrough: inRam,
     });
   } catch (cause) {
     const code = errorCode(cause);
@@ -191,79 +257,4 @@ function watchWaits(store: Store, collective: Collective, log: Log): () => void 
   }, waitReportMs);
   timer.unref();
   return () => clearInterval(timer);
-}
-
-interface SnapshotParts {
-  options: MountOptions;
-  mountpoint: string;
-  version: string;
-  image: OpenedImage;
-  store: Store;
-  slots: number;
-  session: MountedSession | undefined;
-  started: number;
-}
-
-function snapshot({ options, mountpoint, version, image, store, slots, session, started }: SnapshotParts): Status {
-  const { members, ...collective } = image.collective.status();
-  const stats = store.stats();
-  const protocol = session?.protocol();
-  const readAheadKiB = session && currentReadAheadKiB(session.device);
-  return {
-    version,
-    pid: process.pid,
-    mountpoint,
-    uptimeMs: systemTime.now() - started,
-    onOutage: options.onOutage,
-    image: {
-      file: image.fileName,
-      size: image.geometry.imageSize,
-      fileSize: image.fileSize,
-      ...(image.digest !== undefined && { digest: image.digest }),
-      ...(image.tree && { blockSize: image.tree.blockSize }),
-      encrypted: image.encrypted,
-      decrypting: image.hiddenBytes > 0,
-    },
-    members: members.map(({ latencyP50Ms, latencyP99Ms, ...member }) => ({
-      ...member,
-      ...(latencyP50Ms !== undefined && { latencyP50Ms }),
-      ...(latencyP99Ms !== undefined && { latencyP99Ms }),
-    })),
-    collective,
-    cache: {
-      size: slots * image.geometry.chunkSize,
-      chunkSize: image.geometry.chunkSize,
-      slotsTotal: stats.slotsTotal,
-      slotsFree: stats.slotsFree,
-      chunksPresent: stats.chunksPresent,
-      chunksInFlight: stats.chunksInFlight,
-      chunksPublished: stats.chunksPublished,
-      chunksRejected: stats.chunksRejected,
-      chunksEvicted: stats.chunksEvicted,
-      chunksPrefetched: stats.chunksPrefetched,
-      chunksPrefetchedRead: stats.chunksPrefetchedRead,
-    },
-    reads: {
-      cached: stats.readsCached,
-      waited: stats.readsWaited,
-      failed: stats.readsFailed,
-      interrupted: stats.readsInterrupted,
-      bytes: stats.bytesRead,
-      waiting: stats.readsWaiting,
-      oldestWaitMs: stats.oldestWaitMs,
-      longestWaitMs: stats.longestWaitMs,
-    },
-    fuse: {
-      protocol: protocol ? `${protocol.major}.${protocol.minor}` : '',
-      maxReadBytes: protocol?.maxReadBytes ?? 0,
-      ...(readAheadKiB !== undefined && { readAheadKiB }),
-    },
-    process: { residentBytes: residentBytes() },
-  };
-}
-
-/** VmRSS of /proc/self/status; process.memoryUsage() would count the V8 heap besides, at some cost. */
-function residentBytes(): number {
-  const [, kib = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-  return Number(kib) * 1024;
 }

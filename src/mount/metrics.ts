@@ -91,6 +91,12 @@ export const metrics: readonly Metric[] = [
     'The longest wait of any read so far',
     (s) => s.reads.longestWaitMs / 1000,
   ),
+  plain('tetherfs_memory_image_bytes', 'Bytes of the image that lie in the RAM file', (s) => s.memory.bytes),
+  plain('tetherfs_untethered', '1 when all of the image is in RAM and the members are not needed', (s) =>
+    Number(s.memory.state === 'untethered'),
+  ),
+  plain('tetherfs_trace_chunks', 'Chunks in the trace of first touches', (s) => s.trace.chunks),
+  plain('tetherfs_trace_replayed_chunks_total', "Chunks of an earlier boot's trace asked for", (s) => s.trace.replayed),
   plain('tetherfs_cache_size_bytes', 'Hard size of the arena', (s) => s.cache.size),
   plain('tetherfs_cache_used_bytes', 'Bytes of chunks in the arena', (s) => s.cache.chunksPresent * s.cache.chunkSize),
   plain('tetherfs_cache_chunks_published_total', 'Chunks brought into the arena', (s) => s.cache.chunksPublished),

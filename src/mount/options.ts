@@ -4,8 +4,12 @@
  */
 import { z } from 'zod';
 import { logFormats, logLevels } from '../base/log.ts';
+import type { ImageMethod } from '../profile/index.ts';
 
 export const outageModes = ['wait', 'eio'] as const;
+export const imageMethods = ['tethered', 'untethered', 'progressive'] as const satisfies readonly ImageMethod[];
+/** `keep`: in the kernel's page cache; `drop`: there, for a second or two; `none`: nowhere. */
+export const pageCaches = ['keep', 'drop', 'none'] as const;
 
 export const mountOptionsSchema = z.object({
   /** Members, each the URL of the image. */
@@ -19,6 +23,16 @@ export const mountOptionsSchema = z.object({
   digest: z.string().optional(),
   /** Allows http:// without a digest. */
   allowUnverified: z.boolean(),
+  /** How the image is held, whatever the profile says. */
+  imageMethod: z.enum(imageMethods).optional(),
+  /** profile.yaml that says how, a file or a URL; the kernel command line when absent. */
+  profile: z.string().optional(),
+  /** Bytes a second at most for filling RAM behind the reads. */
+  backgroundRate: z.number().int().positive().optional(),
+  /** Trace file of an earlier boot to get in advance; false: none; absent: what the members offer beside the image. */
+  trace: z.union([z.string(), z.literal(false)]).optional(),
+  /** Where else than in the arena bytes of the file stay. */
+  pageCache: z.enum(pageCaches),
   /** Hard size of the arena in bytes. */
   cacheSize: z.number().int().positive(),
   onOutage: z.enum(outageModes),
@@ -41,6 +55,7 @@ export const defaults = {
    * again, and what the page cache had to drop.
    */
   cacheSize: '256MiB',
+  pageCache: 'keep',
   outageTimeout: 60,
   mountTimeout: 60,
 } as const;

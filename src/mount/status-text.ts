@@ -4,10 +4,13 @@ import type { MemberLine, Status } from './status.ts';
 import { renderTable } from './text-table.ts';
 
 export function renderStatus(status: Status): string {
-  const { image, cache, reads, collective } = status;
+  const { image, memory, trace, cache, reads, collective } = status;
   const verified = image.digest === undefined ? 'not verified' : `verified against ${image.digest}`;
   const lines = [
     `${status.mountpoint}/${image.file}: ${formatSize(image.fileSize)}${image.decrypting ? ', decrypted here' : ''}, ${verified}`,
+    inMemory(memory),
+    trace.source !== undefined &&
+      `trace from ${trace.source}: ${trace.replayed} of ${trace.replayTotal} chunks asked for in advance`,
     `reads: ${reads.cached} cached, ${reads.waited} waited, ${reads.failed} failed, ${reads.interrupted} given up; longest wait ${seconds(reads.longestWaitMs)}`,
     reads.waiting > 0 && `WAITING: ${reads.waiting} reads, the oldest for ${seconds(reads.oldestWaitMs)}`,
     collective.outageMs > 0 && `OUTAGE: no member has been usable for ${seconds(collective.outageMs)}`,
@@ -15,6 +18,19 @@ export function renderStatus(status: Status): string {
   ];
   return `${lines.filter((line) => line !== false).join('\n')}\n${renderMembers(status.members)}\n`;
 }
+
+function inMemory({ state, bytes, totalBytes, rate, pause, passthrough, loopDevices }: Status['memory']): string {
+  if (state === 'tethered') return 'tethered: what is read is fetched';
+  if (state === 'filling') {
+    const resting = pause === undefined ? '' : `, resting: ${pauses[pause]}`;
+    return `filling RAM: ${formatSize(bytes)} of ${formatSize(totalBytes)}, ${formatSize(rate)}/s${resting}`;
+  }
+  const readers = [passthrough && 'the kernel reads from there', loopDevices.length > 0 && loopDevices.join(' ')];
+  const how = readers.filter((reader) => reader !== false).join(', ');
+  return `untethered: all ${formatSize(totalBytes)} in RAM${how && ` (${how})`}`;
+}
+
+const pauses = { demand: 'readers come first', members: 'the members are busy', rate: '--background-rate' };
 
 /** One line a member. */
 export function renderMembers(members: readonly MemberLine[]): string {

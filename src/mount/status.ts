@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { memberStates } from '../members/contract.ts';
+import { imageMethods } from './options.ts';
 
 const count = z.number().nonnegative();
 
@@ -49,6 +50,32 @@ export const statusSchema = z.object({
     bytesWasted: count,
     demandInFlight: count,
     prefetchInFlight: count,
+  }),
+  /** The image in RAM, beside the cache. */
+  memory: z.object({
+    /** What was asked for when it was mounted. */
+    method: z.enum(imageMethods),
+    /** What is true now. */
+    state: z.enum(['tethered', 'filling', 'untethered']),
+    bytes: count,
+    totalBytes: count,
+    /** Bytes a second lately, while filling. */
+    rate: count,
+    /** Why filling rests at this moment: readers wait, members are busy, the rate is used up. */
+    pause: z.enum(['demand', 'members', 'rate']).optional(),
+    /** The kernel reads straight from RAM. */
+    passthrough: z.boolean(),
+    /** Loop devices that were moved to RAM. */
+    loopDevices: z.array(z.string()),
+  }),
+  /** First touches, recorded for the next boot, and the replay of an earlier boot's. */
+  trace: z.object({
+    recording: z.boolean(),
+    chunks: count,
+    /** Where the replayed trace came from; absent when there is none. */
+    source: z.string().optional(),
+    replayTotal: count,
+    replayed: count,
   }),
   cache: z.object({
     size: count,

@@ -1,0 +1,100 @@
+/** The status of a mount at this moment, gathered from its parts. */
+import { readFileSync } from 'node:fs';
+import { systemTime } from '../base/time-source.ts';
+import type { MountedSession, Store } from '../native/binding.ts';
+import type { ImageMethod } from '../profile/index.ts';
+import type { BootTrace } from './boot-trace.ts';
+import type { ImageMemory } from './image-memory.ts';
+import { currentReadAheadKiB } from './kernel-tuning.ts';
+import type { OpenedImage } from './open-image.ts';
+import type { MountOptions } from './options.ts';
+import type { Status } from './status.ts';
+
+export interface SnapshotParts {
+  options: MountOptions;
+  mountpoint: string;
+  version: string;
+  image: OpenedImage;
+  method: ImageMethod;
+  memory: ImageMemory;
+  trace: BootTrace;
+  store: Store;
+  slots: number;
+  session: MountedSession | undefined;
+  started: number;
+}
+
+export function snapshot(parts: SnapshotParts): Status {
+  const { options, mountpoint, version, image, method, memory, trace, store, slots, session, started } = parts;
+  const { pause } = memory;
+  const { members, ...collective } = image.collective.status();
+  const stats = store.stats();
+  const protocol = session?.protocol();
+  const readAheadKiB = session && currentReadAheadKiB(session.device);
+  return {
+    version,
+    pid: process.pid,
+    mountpoint,
+    uptimeMs: systemTime.now() - started,
+    onOutage: options.onOutage,
+    image: {
+      file: image.fileName,
+      size: image.geometry.imageSize,
+      fileSize: image.fileSize,
+      ...(image.digest !== undefined && { digest: image.digest }),
+      ...(image.tree && { blockSize: image.tree.blockSize }),
+      encrypted: image.encrypted,
+      decrypting: image.hiddenBytes > 0,
+    },
+    members: members.map(({ latencyP50Ms, latencyP99Ms, ...member }) => ({
+      ...member,
+      ...(latencyP50Ms !== undefined && { latencyP50Ms }),
+      ...(latencyP99Ms !== undefined && { latencyP99Ms }),
+    })),
+    collective,
+    memory: {
+      method,
+      state: memory.state,
+      ...memory.progress,
+      ...(pause !== undefined && { pause }),
+      passthrough: protocol?.passthrough ?? false,
+      loopDevices: memory.loopDevices,
+    },
+    trace: trace.status(),
+    cache: {
+      size: slots * image.geometry.chunkSize,
+      chunkSize: image.geometry.chunkSize,
+      slotsTotal: stats.slotsTotal,
+      slotsFree: stats.slotsFree,
+      chunksPresent: stats.chunksPresent - stats.chunksInRam,
+      chunksInFlight: stats.chunksInFlight,
+      chunksPublished: stats.chunksPublished,
+      chunksRejected: stats.chunksRejected,
+      chunksEvicted: stats.chunksEvicted,
+      chunksPrefetched: stats.chunksPrefetched,
+      chunksPrefetchedRead: stats.chunksPrefetchedRead,
+    },
+    reads: {
+      cached: stats.readsCached,
+      waited: stats.readsWaited,
+      failed: stats.readsFailed,
+      interrupted: stats.readsInterrupted,
+      bytes: stats.bytesRead,
+      waiting: stats.readsWaiting,
+      oldestWaitMs: stats.oldestWaitMs,
+      longestWaitMs: stats.longestWaitMs,
+    },
+    fuse: {
+      protocol: protocol ? `${protocol.major}.${protocol.minor}` : '',
+      maxReadBytes: protocol?.maxReadBytes ?? 0,
+      ...(readAheadKiB !== undefined && { readAheadKiB }),
+    },
+    process: { residentBytes: residentBytes() },
+  };
+}
+
+/** VmRSS of /proc/self/status; process.memoryUsage() would count the V8 heap besides, at some cost. */
+function residentBytes(): number {
+  const [, kib = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return Number(kib) * 1024;
+}

@@ -1,0 +1,169 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { retether, untether } from '../../src/mount/control-client.ts';
+import { controlPathOf } from '../../src/mount/control-path.ts';
+import type { Daemon } from '../support/daemon.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { LoopDevice } from './loop-device.ts';
+import { expectNoSlotLost, expectRandomReads, expectWhole, fileIn } from './reading.ts';
+import { Site } from './site.ts';
+
+const progressive = ['--image-method', 'progressive'];
+
+let site: Site;
+beforeAll(async () => {
+  site = await Site.make({ mebibytes: 24 });
+});
+afterAll(() => site[Symbol.asyncDispose]());
+
+async function expectLoopReads(loop: LoopDevice): Promise<void> {
+  const whole = Math.floor(site.served.length / 512) * 512;
+  for (let offset = 0; offset < whole; offset += 1 << 20) {
+    const length = Math.min(1 << 20, whole - offset);
+    const found = await loop.read(offset, length);
+    if (!found.equals(site.served.subarray(offset, offset + length)))
+      expect.unreachable(`bytes at ${offset} are wrong`);
+  }
+}
+
+function untethered(daemon: Daemon): Promise<unknown> {
+  return waitUntil('it is untethered', async () => (await daemon.status()).memory.state === 'untethered');
+}
+
+describe('progressive', () => {
+  it('is ready at once, and becomes untethered under its readers: loop device moved, network dropped, daemon expendable', async () => {
+    const daemon = await site.mount(['--digest', site.digest, ...progressive, '--background-rate', '12MiB']);
+    expect((await daemon.status()).memory).toMatchObject({
+      method: 'progressive',
+      state: 'filling',
+      passthrough: false,
+    });
+    await using loop = await LoopDevice.attach(fileIn(daemon));
+    const reading = expectRandomReads(fileIn(daemon), site.served, {
+      count: 400,
+      longest: 150_000,
+      seed: 1,
+      readers: 3,
+    });
+    await expectLoopReads(loop);
+    await reading;
+    await untethered(daemon);
+    await waitUntil('the loop device is moved', async () =>
+      (await daemon.status()).memory.loopDevices.includes(loop.path),
+    );
+    expect(daemon.log).toContain('untethered: the whole image is in RAM');
+    await waitUntil('no connection is left', async () =>
+      (await daemon.status()).members.every(({ connections }) => connections === 0),
+    );
+    await expectNoSlotLost(daemon);
+
+    for (const member of site.members) await member.kill();
+    await expectWhole(fileIn(daemon), site.served);
+    const { bytes } = (await daemon.status()).reads;
+    await expectLoopReads(loop);
+    expect((await daemon.status()).reads.bytes).toBe(bytes);
+    daemon.signal('SIGKILL');
+    await daemon.ended;
+    await expectLoopReads(loop);
+    for (const member of site.members) await member.restart();
+    execFileSync('umount', ['--lazy', daemon.mountpoint]);
+  });
+
+  it('moves a loop device that comes late, too', async () => {
+    await using daemon = await site.mount(['--digest', site.digest, ...progressive]);
+    await untethered(daemon);
+    await using late = await LoopDevice.attach(fileIn(daemon));
+    await waitUntil('it is moved', async () => (await daemon.status()).memory.loopDevices.includes(late.path), {
+      timeoutMs: 20_000,
+    });
+    await expectLoopReads(late);
+  });
+
+  it('does not fill faster than --background-rate', async () => {
+    await using daemon = await site.mount(['--digest', site.digest, ...progressive, '--background-rate', '4MiB']);
+    const from = performance.now();
+    const { bytes: before } = (await daemon.status()).memory;
+    await waitUntil('half is there', async () => (await daemon.status()).memory.bytes > before + (10 << 20));
+    const { bytes } = (await daemon.status()).memory;
+    const seconds = (performance.now() - from) / 1000;
+    // A request may overdraw the rate, and some was saved up.
+    expect((bytes - before - (3 << 20)) / seconds).toBeLessThan(4 << 20);
+  });
+});
+
+describe('untether and retether', () => {
+  it('a tethered mount takes the whole image into RAM, and lets it go again, under its readers', async () => {
+    await using daemon = await site.mount(['--digest', site.digest, '--cache-size', '8MiB']);
+    await using loop = await LoopDevice.attach(fileIn(daemon));
+    const control = controlPathOf(daemon.mountpoint);
+    await expectRandomReads(fileIn(daemon), site.served, { count: 100, longest: 150_000, seed: 2 });
+    for (let round = 0; round < 2; round++) {
+      const reading = expectRandomReads(fileIn(daemon), site.served, {
+        count: 600,
+        longest: 150_000,
+        seed: 3,
+        readers: 3,
+      });
+      await untether(control, {});
+      await reading;
+      await untethered(daemon);
+      await waitUntil('the loop device is moved', async () =>
+        (await daemon.status()).memory.loopDevices.includes(loop.path),
+      );
+      await expectLoopReads(loop);
+
+      const more = expectRandomReads(fileIn(daemon), site.served, {
+        count: 600,
+        longest: 150_000,
+        seed: 4,
+        readers: 3,
+      });
+      await retether(control);
+      await more;
+      const { memory } = await daemon.status();
+      expect(memory).toMatchObject({ state: 'tethered', bytes: 0, loopDevices: [] });
+      expect(ramFileOf(daemon)).toBeUndefined();
+      await expectLoopReads(loop);
+      await expectNoSlotLost(daemon);
+    }
+  });
+
+  it('retether while it fills', async () => {
+    await using daemon = await site.mount(['--digest', site.digest]);
+    const control = controlPathOf(daemon.mountpoint);
+    await untether(control, { backgroundRate: 2 << 20 });
+    await waitUntil('some is there', async () => (await daemon.status()).memory.bytes > 1 << 20);
+    await retether(control);
+    expect((await daemon.status()).memory).toMatchObject({ state: 'tethered', bytes: 0 });
+    await expectWhole(fileIn(daemon), site.served);
+  });
+
+  it('memory that does not keep what was put into it is noticed, and not relied on', async () => {
+    await using daemon = await site.mount(['--digest', site.digest, '--key-file', site.keyFile]);
+    await untether(controlPathOf(daemon.mountpoint), { backgroundRate: 8 << 20 });
+    await waitUntil('half is there', async () => (await daemon.status()).memory.bytes > 12 << 20);
+    const ram = openSync(ramFileOf(daemon) ?? '', 'r+');
+    writeSync(ram, 'rot', 5_000_000);
+    closeSync(ram);
+    await waitUntil('it is let go', async () => (await daemon.status()).memory.state === 'tethered');
+    expect(daemon.log).toMatch(/chunk 76 of the image in RAM is not what was served/);
+    await expectWhole(fileIn(daemon), site.plain);
+  });
+});
+
+/** The daemon's RAM file, through /proc: root may write to it there, as a broken memory module would. */
+function ramFileOf({ pid }: Daemon): string | undefined {
+  const descriptors = `/proc/${pid}/fd`;
+  const found = readdirSync(descriptors).find((fd) => linkOf(join(descriptors, fd)).includes('memfd:tetherfs-image'));
+  return found && join(descriptors, found);
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
