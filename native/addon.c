@@ -1,25 +1,22 @@
 /*
  * The door between Node.js and the core: checks arguments, throws, calls. Its contract is src/native/binding.ts; what
- * the functions mean is said there and in store.h. Nothing else in native/ knows Node-API.
+ * the functions mean is said there and in store.h. Nothing else in native/ but addon_*.c
+ * knows Node-API.
  */
-#define NAPI_VERSION 8
+#include "addon_system.h"
+#include "addon_values.h"
+#include "addon_work.h"
+#include "drop_pages.h"
 #include "fuse_session.h"
 #include "mount.h"
 #include "store.h"
-#include "xts.h"
 
 #include <errno.h>
-#include <math.h>
-#include <node_api.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <uv.h>
-
-#define MAX_SAFE_INTEGER 9007199254740991.0
-#define MAX_PATH_BYTES 4096
+#include <unistd.h>
 
 /* One store and its session, as JavaScript holds them. */
 struct handle {
@@ -27,6 +24,9 @@ struct handle {
   struct session *session;
   struct session_protocol protocol; /* of the session that is no more */
   bool mounted, closed;
+  /* Of the mount, for dropPages. */
+  char mountpoint[MAX_PATH_BYTES], file_name[SESSION_MAX_NAME_BYTES + 1];
+  uint32_t device_major, device_minor;
   int references; /* the store object and its session object; JavaScript thread only */
   napi_ref keep;  /* keeps the store object until close(): a mount must not end by garbage collection */
 
@@ -36,115 +36,6 @@ struct handle {
 };
 
 static const napi_type_tag STORE_TAG = {0x9d5f3c1e7a60428bULL, 0x8b12d4e6f7093a5cULL};
-
-/* ---- Errors ---- */
-
-static void throw_errno(napi_env env, int error, const char *syscall) {
-  char message[256];
-  snprintf(message, sizeof message, "%s: %s, %s", uv_err_name(-error), uv_strerror(-error), syscall);
-  napi_value code, text, object, name;
-  napi_create_string_utf8(env, uv_err_name(-error), NAPI_AUTO_LENGTH, &code);
-  napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &text);
-  napi_create_error(env, code, text, &object);
-  napi_create_string_utf8(env, syscall, NAPI_AUTO_LENGTH, &name);
-  napi_set_named_property(env, object, "syscall", name);
-  napi_throw(env, object);
-}
-
-static void throw_range(napi_env env, const char *message) { napi_throw_range_error(env, "ERR_OUT_OF_RANGE", message); }
-
-static void throw_type(napi_env env, const char *message) {
-  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
-}
-
-/* ---- Arguments: false means that an exception is pending ---- */
-
-static bool get_integer(napi_env env, napi_value value, double max, const char *name, uint64_t *out) {
-  char message[128];
-  double number;
-  if (napi_get_value_double(env, value, &number) != napi_ok) {
-    snprintf(message, sizeof message, "%s must be a number", name);
-    throw_type(env, message);
-    return false;
-  }
-  if (!(number >= 0 && number <= max) || number != floor(number)) {
-    snprintf(message, sizeof message, "%s must be an integer from 0 to %.0f", name, max);
-    throw_range(env, message);
-    return false;
-  }
-  *out = (uint64_t)number;
-  return true;
-}
-
-static bool get_bytes(napi_env env, napi_value value, const char *name, uint8_t **data, size_t *bytes) {
-  bool is_typed = false;
-  napi_typedarray_type type;
-  void *start;
-  if (napi_is_typedarray(env, value, &is_typed) == napi_ok && is_typed &&
-      napi_get_typedarray_info(env, value, &type, bytes, &start, NULL, NULL) == napi_ok && type == napi_uint8_array) {
-    *data = start;
-    return true;
-  }
-  char message[128];
-  snprintf(message, sizeof message, "%s must be a Uint8Array", name);
-  throw_type(env, message);
-  return false;
-}
-
-/* `text` has `room` bytes, its final zero included. A zero inside would end the name early: refused. */
-static bool get_text(napi_env env, napi_value value, const char *name, char *text, size_t room) {
-  char message[128];
-  size_t bytes;
-  if (napi_get_value_string_utf8(env, value, NULL, 0, &bytes) != napi_ok) {
-    snprintf(message, sizeof message, "%s must be a string", name);
-    throw_type(env, message);
-    return false;
-  }
-  if (bytes >= room || bytes == 0) {
-    snprintf(message, sizeof message, "%s must be from 1 to %zu bytes", name, room - 1);
-    throw_range(env, message);
-    return false;
-  }
-  napi_get_value_string_utf8(env, value, text, room, &bytes);
-  if (strlen(text) != bytes) {
-    snprintf(message, sizeof message, "%s must not hold a zero byte", name);
-    throw_range(env, message);
-    return false;
-  }
-  return true;
-}
-
-/* The property, or NULL when it is undefined. */
-static napi_value property(napi_env env, napi_value object, const char *name) {
-  napi_value value;
-  napi_valuetype type;
-  if (napi_get_named_property(env, object, name, &value) != napi_ok) return NULL;
-  napi_typeof(env, value, &type);
-  return type == napi_undefined ? NULL : value;
-}
-
-static bool is_object(napi_env env, napi_value value) {
-  napi_valuetype type;
-  return napi_typeof(env, value, &type) == napi_ok && type == napi_object;
-}
-
-static bool get_property_integer(napi_env env, napi_value object, const char *name, double max, uint64_t *out) {
-  napi_value value = property(env, object, name);
-  if (value != NULL) return get_integer(env, value, max, name, out);
-  char message[128];
-  snprintf(message, sizeof message, "%s must be a number", name);
-  throw_type(env, message);
-  return false;
-}
-
-static bool get_property_text(napi_env env, napi_value object, const char *name, char *text, size_t room) {
-  napi_value value = property(env, object, name);
-  if (value != NULL) return get_text(env, value, name, text, room);
-  char message[128];
-  snprintf(message, sizeof message, "%s must be a string", name);
-  throw_type(env, message);
-  return false;
-}
 
 /* The store that a method was called on, and its arguments (missing ones are undefined). */
 static struct handle *unwrap(napi_env env, napi_callback_info info, size_t count, napi_value *arguments) {
@@ -175,18 +66,6 @@ static bool get_slot(napi_env env, napi_value value, uint32_t *slot) {
   if (!get_integer(env, value, INT32_MAX, "slot", &number)) return false;
   *slot = (uint32_t)number;
   return true;
-}
-
-static napi_value number(napi_env env, double value) {
-  napi_value result = NULL;
-  napi_create_double(env, value, &result);
-  return result;
-}
-
-static napi_value boolean(napi_env env, bool value) {
-  napi_value result = NULL;
-  napi_get_boolean(env, value, &result);
-  return result;
 }
 
 /* ---- The bell: from any thread to onEvents ---- */
@@ -395,11 +274,125 @@ static napi_value js_stats(napi_env env, napi_callback_info info) {
       {"chunksEvicted", (double)stats.chunks_evicted},
       {"chunksPrefetched", (double)stats.chunks_prefetched},
       {"chunksPrefetchedRead", (double)stats.chunks_prefetched_read},
+      {"chunksInRam", (double)stats.chunks_in_ram},
+      {"chunksTraced", (double)stats.chunks_traced},
   };
   napi_create_object(env, &result);
   for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
     napi_set_named_property(env, result, fields[i].name, number(env, fields[i].value));
   return result;
+}
+
+static napi_value js_trace(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  napi_value buffer, result = NULL;
+  void *data;
+  if (handle == NULL) return NULL;
+  size_t count = store_get_trace(handle->store, NULL, 0), room = count;
+  if (napi_create_arraybuffer(env, room * sizeof(uint32_t), &data, &buffer) != napi_ok) return NULL;
+  /* Readers may have touched more meanwhile: those come with the next copy. */
+  store_get_trace(handle->store, data, room);
+  napi_create_typedarray(env, napi_uint32_array, room, buffer, 0, &result);
+  return result;
+}
+
+static napi_value js_end_trace(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  if (handle != NULL) store_end_trace(handle->store);
+  return NULL;
+}
+
+/* ---- The RAM file ---- */
+
+static napi_value js_attach_ram_file(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  napi_value result;
+  int fd;
+  if (handle == NULL) return NULL;
+  int error = store_attach_ram(handle->store, &fd);
+  if (error != 0) {
+    throw_errno(env, error, "attachRamFile");
+    return NULL;
+  }
+  napi_create_object(env, &result);
+  napi_set_named_property(env, result, "fd", number(env, fd));
+  return result;
+}
+
+static napi_value js_move_to_ram(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  uint32_t chunk;
+  bool moved;
+  struct handle *handle = unwrap(env, info, 1, &argument);
+  if (handle == NULL || !get_chunk(env, handle, argument, &chunk)) return NULL;
+  int error = store_move_to_ram(handle->store, chunk, &moved);
+  if (error != 0) {
+    throw_errno(env, error, "moveToRam");
+    return NULL;
+  }
+  return boolean(env, moved);
+}
+
+static napi_value js_detach_ram_file(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  uint32_t holders;
+  if (handle == NULL) return NULL;
+  int error = store_detach_ram(handle->store, &holders);
+  if (error != 0) {
+    throw_errno(env, error, "detachRamFile");
+    return NULL;
+  }
+  return number(env, holders);
+}
+
+static napi_value js_trim(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  int error = handle == NULL ? 0 : store_trim(handle->store);
+  if (error != 0) throw_errno(env, error, "fallocate");
+  return NULL;
+}
+
+struct audit {
+  struct work work;
+  struct handle *handle;
+  uint32_t first, count;
+  int64_t wrong;
+};
+
+static void audit_run(struct work *work) {
+  struct audit *audit = (struct audit *)work;
+  work->syscall = "auditRam";
+  work->error = store_audit(audit->handle->store, audit->first, audit->count, &audit->wrong);
+}
+
+static napi_value audit_result(napi_env env, struct work *work) {
+  return number(env, (double)((struct audit *)work)->wrong);
+}
+
+static void audit_done(struct work *work) { unreference(((struct audit *)work)->handle); }
+
+static napi_value js_audit_ram(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  uint64_t first, count;
+  struct handle *handle = unwrap(env, info, 2, arguments);
+  if (handle == NULL || !get_integer(env, arguments[0], INT32_MAX, "first", &first) ||
+      !get_integer(env, arguments[1], INT32_MAX, "count", &count))
+    return NULL;
+  if (count > 0 && !store_has_chunk(handle->store, first + count - 1)) {
+    throw_range(env, "first + count is past the end of the image");
+    return NULL;
+  }
+  struct audit *audit = work_new(env, sizeof *audit);
+  if (audit == NULL) return NULL;
+  audit->handle = handle;
+  handle->references++;
+  audit->first = (uint32_t)first;
+  audit->count = (uint32_t)count;
+  audit->work.name = "tetherfs:auditRam";
+  audit->work.run = audit_run;
+  audit->work.result = audit_result;
+  audit->work.done = audit_done;
+  return work_start(env, &audit->work);
 }
 
 /* ---- Mount ---- */
@@ -414,7 +407,34 @@ static napi_value js_protocol(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "major", number(env, handle->protocol.major));
   napi_set_named_property(env, result, "minor", number(env, handle->protocol.minor));
   napi_set_named_property(env, result, "maxReadBytes", number(env, handle->protocol.max_read_bytes));
+  napi_set_named_property(env, result, "passthrough", boolean(env, handle->protocol.passthrough));
   return result;
+}
+
+struct page_drop {
+  struct work work;
+  struct handle *handle;
+};
+
+static void page_drop_run(struct work *work) {
+  const struct handle *handle = ((const struct page_drop *)work)->handle;
+  work->syscall = "fadvise";
+  work->error = drop_pages(handle->mountpoint, handle->file_name, handle->device_major, handle->device_minor);
+}
+
+static void page_drop_done(struct work *work) { unreference(((struct page_drop *)work)->handle); }
+
+static napi_value js_drop_pages(napi_env env, napi_callback_info info) {
+  void *data = NULL;
+  napi_get_cb_info(env, info, NULL, NULL, NULL, &data);
+  struct page_drop *drop = work_new(env, sizeof *drop);
+  if (drop == NULL) return NULL;
+  drop->handle = data;
+  drop->handle->references++;
+  drop->work.name = "tetherfs:dropPages";
+  drop->work.run = page_drop_run;
+  drop->work.done = page_drop_done;
+  return work_start(env, &drop->work);
 }
 
 /* Mounts, and starts a session of `threads` threads. 0 or an errno; nothing is left behind on failure. */
@@ -447,34 +467,54 @@ static int start_session(struct handle *handle, const char *mountpoint, const ch
   }
   handle->session = session;
   handle->mounted = true;
+  /* The kernel asks at once. Then what protocol() says is settled when mount() returns. */
+  session_wait_for_init(session);
   return 0;
 }
 
-static napi_value session_object(napi_env env, struct handle *handle, const char *mountpoint) {
-  uint32_t major = 0, minor = 0;
+/* A method of the session object. It holds the handle, so that it can be called when the store object is gone. */
+static void add_session_method(napi_env env, napi_value object, struct handle *handle, const char *name,
+                               napi_callback method) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, method, handle, &function);
+  handle->references++;
+  napi_add_finalizer(env, function, handle, on_collected, NULL, NULL);
+  napi_set_named_property(env, object, name, function);
+}
+
+static napi_value session_object(napi_env env, struct handle *handle) {
   const char *syscall;
-  napi_value result, device, protocol;
-  int error = fuse_device(mountpoint, &major, &minor, &syscall);
+  napi_value result, device;
+  int error = fuse_device(handle->mountpoint, &handle->device_major, &handle->device_minor, &syscall);
   if (error != 0) {
     throw_errno(env, error, syscall);
     return NULL;
   }
   napi_create_object(env, &result);
   napi_create_object(env, &device);
-  napi_set_named_property(env, device, "major", number(env, major));
-  napi_set_named_property(env, device, "minor", number(env, minor));
+  napi_set_named_property(env, device, "major", number(env, handle->device_major));
+  napi_set_named_property(env, device, "minor", number(env, handle->device_minor));
   napi_set_named_property(env, result, "device", device);
-  napi_create_function(env, "protocol", NAPI_AUTO_LENGTH, js_protocol, handle, &protocol);
-  handle->references++;
-  napi_add_finalizer(env, protocol, handle, on_collected, NULL, NULL);
-  napi_set_named_property(env, result, "protocol", protocol);
+  add_session_method(env, result, handle, "protocol", js_protocol);
+  add_session_method(env, result, handle, "dropPages", js_drop_pages);
   return result;
+}
+
+/* Whether the page cache is to be used, of the option's two words. */
+static bool get_page_cache(napi_env env, napi_value options, bool *none) {
+  char text[8];
+  if (!get_property_text(env, options, "pageCache", text, sizeof text)) return false;
+  *none = strcmp(text, "none") == 0;
+  if (*none || strcmp(text, "keep") == 0) return true;
+  throw_range(env, "pageCache must be 'keep' or 'none'");
+  return false;
 }
 
 static napi_value js_mount(napi_env env, napi_callback_info info) {
   napi_value options;
   char mountpoint[MAX_PATH_BYTES], source[MAX_PATH_BYTES], name[SESSION_MAX_NAME_BYTES + 1];
   uint64_t threads, mtime;
+  bool no_page_cache, passthrough;
   const char *syscall = "";
   struct handle *handle = unwrap(env, info, 1, &options);
   if (handle == NULL) return NULL;
@@ -486,7 +526,9 @@ static napi_value js_mount(napi_env env, napi_callback_info info) {
       !get_property_text(env, options, "source", source, sizeof source) ||
       !get_property_text(env, options, "fileName", name, sizeof name) ||
       !get_property_integer(env, options, "threads", SESSION_MAX_THREADS, &threads) ||
-      !get_property_integer(env, options, "mtime", MAX_SAFE_INTEGER, &mtime))
+      !get_property_integer(env, options, "mtime", MAX_SAFE_INTEGER, &mtime) ||
+      !get_page_cache(env, options, &no_page_cache) ||
+      !get_property_boolean(env, options, "passthrough", &passthrough))
     return NULL;
   if (threads == 0) {
     throw_range(env, "threads must be an integer from 1 to 16");
@@ -500,13 +542,27 @@ static napi_value js_mount(napi_env env, napi_callback_info info) {
     napi_throw_error(env, "ERR_INVALID_STATE", handle->closed ? "the store is closed" : "the store is mounted already");
     return NULL;
   }
-  struct session_options session = {.file_name = name, .mtime = (int64_t)mtime};
+  /* The kernel would read zeros where chunks are missing. */
+  if (passthrough && !store_is_in_ram(handle->store)) {
+    napi_throw_error(env, "ERR_INVALID_STATE", "passthrough needs the whole image in a RAM file");
+    return NULL;
+  }
+  struct session_options session = {.file_name = name,
+                                    .mtime = (int64_t)mtime,
+                                    .no_page_cache = no_page_cache,
+                                    .passthrough = passthrough};
+  if (mountpoint[0] != '/') {
+    throw_range(env, "mountpoint must be an absolute path");
+    return NULL;
+  }
+  memcpy(handle->mountpoint, mountpoint, sizeof mountpoint);
+  memcpy(handle->file_name, name, sizeof name);
   int error = start_session(handle, mountpoint, source, threads, &session, &syscall);
   if (error != 0) {
     throw_errno(env, error, syscall);
     return NULL;
   }
-  return session_object(env, handle, mountpoint);
+  return session_object(env, handle);
 }
 
 /* ---- Module functions ---- */
@@ -552,6 +608,10 @@ static bool get_store_options(napi_env env, napi_value object, struct store_opti
   options->chunk_bytes = (uint32_t)chunk;
   options->slots = (uint32_t)slots;
   options->hidden_bytes = hidden;
+  napi_value limit = property(env, object, "traceLimit");
+  uint64_t trace_limit = 0;
+  if (limit != NULL && !get_integer(env, limit, UINT32_MAX, "traceLimit", &trace_limit)) return false;
+  options->trace_limit = (uint32_t)trace_limit;
   napi_value key = property(env, object, "xtsKey"), verity = property(env, object, "verity");
   static const uint8_t nothing[1];
   uint8_t *bytes;
@@ -575,6 +635,13 @@ static napi_value wrap_store(napi_env env, struct handle *handle) {
       {"mark", NULL, js_mark, NULL, NULL, NULL, napi_enumerable, NULL},
       {"tryEvict", NULL, js_try_evict, NULL, NULL, NULL, napi_enumerable, NULL},
       {"stats", NULL, js_stats, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"trace", NULL, js_trace, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"endTrace", NULL, js_end_trace, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"attachRamFile", NULL, js_attach_ram_file, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"moveToRam", NULL, js_move_to_ram, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"auditRam", NULL, js_audit_ram, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"detachRamFile", NULL, js_detach_ram_file, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"trim", NULL, js_trim, NULL, NULL, NULL, napi_enumerable, NULL},
       {"mount", NULL, js_mount, NULL, NULL, NULL, napi_enumerable, NULL},
       {"close", NULL, js_close, NULL, NULL, NULL, napi_enumerable, NULL},
   };
@@ -626,98 +693,14 @@ static napi_value js_create_store(napi_env env, napi_callback_info info) {
   return wrap_store(env, handle);
 }
 
-static napi_value js_xts(napi_env env, napi_callback_info info) {
-  napi_value arguments[4];
-  size_t count = 4, bytes, key_bytes;
-  uint8_t *data, *key;
-  uint64_t sector;
-  char direction[16];
-  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  if (!get_bytes(env, arguments[0], "data", &data, &bytes) || !get_bytes(env, arguments[1], "key", &key, &key_bytes) ||
-      !get_integer(env, arguments[2], MAX_SAFE_INTEGER, "firstSector", &sector) ||
-      !get_text(env, arguments[3], "direction", direction, sizeof direction))
-    return NULL;
-  bool encrypt = strcmp(direction, "encrypt") == 0;
-  if (!encrypt && strcmp(direction, "decrypt") != 0) {
-    throw_range(env, "direction must be 'encrypt' or 'decrypt'");
-    return NULL;
-  }
-  if (bytes % XTS_SECTOR_BYTES != 0) {
-    throw_range(env, "data must be whole sectors of 512 bytes");
-    return NULL;
-  }
-  struct xts *xts = xts_create(key, key_bytes, encrypt);
-  if (xts == NULL)
-    throw_range(env, "key must be 32 or 64 bytes whose halves differ");
-  else if (!xts_run(xts, data, bytes, sector))
-    napi_throw_error(env, "ERR_CRYPTO", "the crypto library failed");
-  xts_destroy(xts);
-  return NULL;
-}
-
-struct unmount {
-  napi_async_work work;
-  napi_deferred deferred;
-  int flags, error;
-  char mountpoint[MAX_PATH_BYTES];
-};
-
-static void unmount_execute(napi_env env, void *data) {
-  struct unmount *unmount = data;
-  (void)env;
-  unmount->error = umount2(unmount->mountpoint, unmount->flags) == 0 ? 0 : errno;
-}
-
-static void unmount_complete(napi_env env, napi_status status, void *data) {
-  struct unmount *unmount = data;
-  napi_value value;
-  int error = status == napi_ok ? unmount->error : ECANCELED;
-  if (error == 0) {
-    napi_get_undefined(env, &value);
-    napi_resolve_deferred(env, unmount->deferred, value);
-  } else {
-    throw_errno(env, error, "umount2");
-    napi_get_and_clear_last_exception(env, &value);
-    napi_reject_deferred(env, unmount->deferred, value);
-  }
-  napi_delete_async_work(env, unmount->work);
-  free(unmount);
-}
-
-static napi_value js_unmount(napi_env env, napi_callback_info info) {
-  napi_value arguments[2], name, promise;
-  size_t count = 2;
-  char mode[16];
-  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  struct unmount *unmount = calloc(1, sizeof *unmount);
-  if (unmount == NULL) {
-    throw_errno(env, ENOMEM, "malloc");
-    return NULL;
-  }
-  if (!get_text(env, arguments[0], "mountpoint", unmount->mountpoint, sizeof unmount->mountpoint) ||
-      !get_text(env, arguments[1], "mode", mode, sizeof mode)) {
-    free(unmount);
-    return NULL;
-  }
-  bool lazy = strcmp(mode, "lazy") == 0;
-  if (!lazy && strcmp(mode, "normal") != 0) {
-    free(unmount);
-    throw_range(env, "mode must be 'normal' or 'lazy'");
-    return NULL;
-  }
-  unmount->flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
-  napi_create_promise(env, &unmount->deferred, &promise);
-  napi_create_string_utf8(env, "tetherfs:unmount", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work(env, NULL, name, unmount_execute, unmount_complete, unmount, &unmount->work);
-  napi_queue_async_work(env, unmount->work);
-  return promise;
-}
-
 NAPI_MODULE_INIT() {
   const napi_property_descriptor functions[] = {
       {"createStore", NULL, js_create_store, NULL, NULL, NULL, napi_enumerable, NULL},
       {"xts", NULL, js_xts, NULL, NULL, NULL, napi_enumerable, NULL},
       {"unmount", NULL, js_unmount, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"loopStatus", NULL, js_loop_status, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"loopChangeFile", NULL, js_loop_change_file, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"notifyServiceManager", NULL, js_notify_service_manager, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions);
   return exports;

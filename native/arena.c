@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -41,4 +42,31 @@ void arena_close(struct arena *arena) {
   if (arena->fd >= 0) close(arena->fd);
   free(arena->free_list);
   *arena = (struct arena){.fd = -1};
+}
+
+void arena_take_at(struct arena *arena, uint32_t at, uint32_t *slots, uint32_t count) {
+  uint32_t *place = arena->free_list + at;
+  memcpy(slots, place, count * sizeof *slots);
+  memmove(place, place + count, (arena->free_count - at - count) * sizeof *place);
+  arena->free_count -= count;
+}
+
+void arena_give_at(struct arena *arena, uint32_t at, const uint32_t *slots, uint32_t count) {
+  uint32_t *place = arena->free_list + at;
+  memmove(place + count, place, (arena->free_count - at) * sizeof *place);
+  memcpy(place, slots, count * sizeof *place);
+  arena->free_count += count;
+}
+
+int arena_discard(const struct arena *arena, const uint32_t *slots, uint32_t count) {
+  for (uint32_t i = 0; i < count;) {
+    uint32_t run = 1;
+    while (i + run < count && slots[i + run] == slots[i] - run) run++;
+    uint32_t lowest = slots[i] - (run - 1);
+    if (fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)((size_t)lowest * arena->slot_bytes),
+                  (off_t)((size_t)run * arena->slot_bytes)) != 0)
+      return errno;
+    i += run;
+  }
+  return 0;
 }

@@ -36,4 +36,11 @@ static inline void arena_give(struct arena *arena, uint32_t slot) {
   arena->free_list[arena->free_count++] = slot;
 }
 
+/* Takes `count` slots out of the middle of the free list, and puts them back there: `at` counts from its bottom. */
+void arena_take_at(struct arena *arena, uint32_t at, uint32_t *slots, uint32_t count);
+void arena_give_at(struct arena *arena, uint32_t at, const uint32_t *slots, uint32_t count);
+
+/* Gives the pages of slots back to the system, neighbours (in falling order) in one call. 0 or an errno. */
+int arena_discard(const struct arena *arena, const uint32_t *slots, uint32_t count);
+
 #endif

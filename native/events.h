@@ -20,6 +20,7 @@ enum event_kind {
   EVENT_SLOTS_WANTED = 6,
   EVENT_TOUCHED = 7,
   EVENT_SESSION_ENDED = 8,
+  EVENT_KEPT = 9,
 };
 
 struct event {

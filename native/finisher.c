@@ -1,7 +1,7 @@
 /*
  * The finisher: the thread through which every chunk passes between the network and the readers. It pads the image's
- * last chunk, compares each verity block with its leaf, decrypts in place, publishes, and answers the reads that became
- * whole. One thread, so no chunk is ever decrypted twice.
+ * last chunk, compares each verity block with its leaf, decrypts in place, copies to the RAM file if there is one,
+ * publishes, and answers the reads that became whole. One thread, so no chunk is ever decrypted twice.
  */
 #include "store_internal.h"
 
@@ -27,10 +27,10 @@ static bool finish(struct store *store, struct job job) {
   return true;
 }
 
-static void publish(struct store *store, struct job job) {
+/* `kept`: the RAM file has it. */
+static void publish(struct store *store, struct job job, bool kept) {
   struct chunk *chunk = &store->chunks[job.chunk];
-  store->slot_owner[job.slot] = SLOT_CHUNK;
-  chunk->slot = job.slot;
+  chunk->slot = kept ? IN_RAM : job.slot;
   chunk->state = CHUNK_PRESENT;
   if (!(chunk->flags & CHUNK_DEMANDED)) {
     chunk->flags |= CHUNK_PREFETCHED;
@@ -40,9 +40,18 @@ static void publish(struct store *store, struct job job) {
   store->stats.chunks_in_flight--;
   store->stats.chunks_present++;
   store->stats.chunks_published++;
-  events_post(&store->events, EVENT_PUBLISHED, job.chunk, job.slot);
   store_wake_waiters(store, chunk);
-  if (chunk->pins == 0) store_maybe_evictable(store);
+  if (kept) {
+    store->stats.chunks_in_ram++;
+    store_free_slot(store, job.slot);
+    /* Before the slot is given to anybody, so that the listener hears of it first. */
+    events_post(&store->events, EVENT_KEPT, job.chunk, job.slot);
+    store_admit(store);
+  } else {
+    store->slot_owner[job.slot] = SLOT_CHUNK;
+    events_post(&store->events, EVENT_PUBLISHED, job.chunk, job.slot);
+    if (chunk->pins == 0) store_maybe_evictable(store);
+  }
 }
 
 static void surplus(struct store *store, struct job job) {
@@ -63,13 +72,18 @@ static void do_job(struct store *store, struct job job) {
     surplus(store, job);
     return;
   }
+  bool keep = store->ram_attached;
+  if (keep) store->ram_workers++;
   store_unlock(store);
   bool good = finish(store, job);
+  /* Without memory for it the chunk stays in its slot, where it is just as good. */
+  bool kept = good && keep && store_copy_to_ram(store, job.chunk, job.slot) == 0;
   pthread_mutex_lock(&store->lock);
+  if (keep) store->ram_workers--;
   if (!good)
     reject(store, job);
   else if (chunk->state == CHUNK_IN_FLIGHT)
-    publish(store, job);
+    publish(store, job, kept && store->ram_attached); /* it may have begun to go, but no other can have come */
   else
     surplus(store, job); /* failed or released meanwhile */
 }

@@ -6,11 +6,12 @@
 
 /*
  * ASYNC_READ and ASYNC_DIO let read-ahead and a loop device's direct reads come many at once. ABORT_ERROR tells an abort
- * from an unmount when the session ends. Everything else that concerns writing, locks or caching of changes is of no use
+ * from an unmount when the session ends. DIRECT_IO_ALLOW_MMAP: a file opened past the page cache can still be mapped. Everything else that concerns writing, locks or caching of changes is of no use
  * to one immutable file.
  */
 static const uint64_t WANTED = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
-                               FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ABORT_ERROR;
+                               FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ABORT_ERROR |
+                               PROTOCOL_FLAG_DIRECT_IO_ALLOW_MMAP;
 
 /* How many background requests (read-ahead, asynchronous direct reads) the kernel keeps in flight; its default is 12. */
 #define MAX_BACKGROUND 256
@@ -39,6 +40,7 @@ void fuse_init_negotiate(const void *body, size_t bytes, const struct init_limit
   if (in.flags & FUSE_INIT_EXT) offered |= (uint64_t)in.flags2 << 32;
   uint64_t wanted = WANTED;
   if (in.flags & FUSE_INIT_EXT) wanted |= FUSE_INIT_EXT;
+  if (limits->passthrough) wanted |= PROTOCOL_FLAG_PASSTHROUGH;
   result->flags = offered & wanted;
   result->minor = in.minor < PROTOCOL_NEWEST_MINOR ? in.minor : PROTOCOL_NEWEST_MINOR;
 
@@ -60,4 +62,6 @@ void fuse_init_negotiate(const void *body, size_t bytes, const struct init_limit
   result->out.congestion_threshold = CONGESTION_THRESHOLD;
   result->out.max_write = MAX_WRITE_BYTES;
   result->out.time_gran = 1;
+  /* The RAM file is on tmpfs, which lies on nothing. */
+  if (result->flags & PROTOCOL_FLAG_PASSTHROUGH) PROTOCOL_MAX_STACK_DEPTH(result->out) = 1;
 }

@@ -6,12 +6,14 @@
 
 #include "fuse_protocol.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct init_limits {
   uint32_t page_bytes;
   uint32_t max_read_bytes;
+  bool passthrough; /* asked for */
 };
 
 struct init_result {

@@ -34,6 +34,8 @@ struct session {
   size_t name_bytes;
   uint64_t file_bytes;
   uint64_t mtime;
+  bool no_page_cache;
+  bool wants_passthrough;
   struct channel channels[SESSION_MAX_THREADS];
   int channel_count;
   int thread_count;
@@ -41,6 +43,8 @@ struct session {
   atomic_bool stop;
   atomic_int ended_by; /* the first errno that ended a thread */
   atomic_uint minor, max_read_bytes;
+  /* The kernel's number of the RAM file when opened files pass through to it, else 0. Settled before the first open. */
+  atomic_int backing;
 
   /* Guards `initialised`: the threads after the first begin when INIT is settled, so that a refusal ends one thread. */
   pthread_mutex_t lock;
@@ -128,12 +132,20 @@ static void do_getattr(const struct channel *channel, const struct fuse_in_heade
  * asynchronous, and lets a waiting reader go (fuse_direct_read_iter of fs/fuse/file.c). A loop device opens without
  * O_DIRECT and reads asynchronously: many at once, as it should.
  *
+ * Passing through, O_DIRECT is a matter between the kernel and the RAM file; the page cache of our file is not used, and
+ * the kernel refuses the flags that concern it. Once a file is open that way, it must be for all: hence never a mixture.
+ *
  * FOPEN_NOFLUSH: nothing is ever to be flushed, and a process that dies with the file open must not wait for us.
  */
 static void do_open(const struct channel *channel, const struct fuse_in_header *request,
                     const struct fuse_open_in *in) {
   struct fuse_open_out out = {.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH};
-  if (in->flags & O_DIRECT) out.open_flags |= FOPEN_DIRECT_IO;
+  int backing = atomic_load_explicit(&channel->session->backing, memory_order_relaxed);
+  if ((in->flags & O_DIRECT) || channel->session->no_page_cache) out.open_flags |= FOPEN_DIRECT_IO;
+  if (backing != 0) {
+    out.open_flags = PROTOCOL_OPEN_PASSTHROUGH | FOPEN_NOFLUSH;
+    PROTOCOL_BACKING_ID(out) = (uint32_t)backing;
+  }
   if (request->nodeid != NODE_FILE)
     reply_error(channel, request->unique, EISDIR);
   else if ((in->flags & O_ACCMODE) != O_RDONLY || (in->flags & O_TRUNC))
@@ -203,10 +215,22 @@ static void do_read(struct channel *channel, const struct fuse_in_header *reques
     reply_error(channel, request->unique, EISDIR);
 }
 
+/* INIT is answered and no file is open yet: only now can the kernel be told of the RAM file. */
+static void begin_passthrough(const struct channel *channel) {
+  struct session *session = channel->session;
+  struct protocol_backing_map map = {.fd = store_begin_passthrough(session->store)};
+  if (map.fd < 0) return;
+  int backing = ioctl(channel->fd, PROTOCOL_BACKING_OPEN, &map);
+  if (backing > 0)
+    atomic_store(&session->backing, backing);
+  else /* not taken: the reads come to us, as ever */
+    store_end_passthrough(session->store);
+}
+
 /* 0, or the errno that ends the session. */
 static int do_init(struct channel *channel, const struct fuse_in_header *request, const void *body, size_t bytes) {
   struct session *session = channel->session;
-  struct init_limits limits = {(uint32_t)sysconf(_SC_PAGESIZE), STORE_MAX_READ_BYTES};
+  struct init_limits limits = {(uint32_t)sysconf(_SC_PAGESIZE), STORE_MAX_READ_BYTES, session->wants_passthrough};
   struct init_result result;
   fuse_init_negotiate(body, bytes, &limits, &result);
   if (result.error != 0) {
@@ -218,6 +242,7 @@ static int do_init(struct channel *channel, const struct fuse_in_header *request
   atomic_store(&session->minor, result.minor);
   reply(channel, request->unique, &result.out, sizeof result.out);
   if (result.again) return 0;
+  if (result.flags & PROTOCOL_FLAG_PASSTHROUGH) begin_passthrough(channel);
   pthread_mutex_lock(&session->lock);
   session->initialised = true;
   pthread_cond_broadcast(&session->begin);
@@ -359,6 +384,8 @@ struct session *session_new(struct store *store, const struct session_options *o
   memcpy(session->name, options->file_name, session->name_bytes);
   session->file_bytes = store_file_bytes(store);
   session->mtime = (uint64_t)options->mtime;
+  session->no_page_cache = options->no_page_cache;
+  session->wants_passthrough = options->passthrough;
   pthread_mutex_init(&session->lock, NULL);
   pthread_cond_init(&session->begin, NULL);
   return session;
@@ -388,10 +415,21 @@ int session_run(struct session *session) {
   return error;
 }
 
+void session_wait_for_init(struct session *session) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec++;
+  pthread_mutex_lock(&session->lock);
+  while (!session->initialised && !atomic_load(&session->stop))
+    if (pthread_cond_timedwait(&session->begin, &session->lock, &until) != 0) break;
+  pthread_mutex_unlock(&session->lock);
+}
+
 struct session_protocol session_get_protocol(struct session *session) {
   uint32_t minor = atomic_load(&session->minor);
-  if (minor == 0) return (struct session_protocol){0, 0, 0};
-  return (struct session_protocol){PROTOCOL_MAJOR, minor, atomic_load(&session->max_read_bytes)};
+  if (minor == 0) return (struct session_protocol){0};
+  return (struct session_protocol){PROTOCOL_MAJOR, minor, atomic_load(&session->max_read_bytes),
+                                   atomic_load(&session->backing) != 0};
 }
 
 void session_stop(struct session *session) {

@@ -17,11 +17,14 @@ struct session;
 
 struct session_options {
   const char *file_name;
-  int64_t mtime; /* seconds since 1970 */
+  int64_t mtime;      /* seconds since 1970 */
+  bool no_page_cache; /* buffered reads pass the kernel's page cache by */
+  bool passthrough;   /* the kernel is to read from the RAM file by itself, if it can */
 };
 
 struct session_protocol {
   uint32_t major, minor, max_read_bytes;
+  bool passthrough;
 };
 
 /* A session without descriptors. Copies the options. NULL: no memory. */
@@ -32,6 +35,9 @@ void session_add(struct session *session, int fd);
 
 /* Starts the threads. 0, or an errno: then session_stop is all that may follow. */
 int session_run(struct session *session);
+
+/* Waits until the kernel's INIT is settled, or cannot be any more, or for a second. */
+void session_wait_for_init(struct session *session);
 
 /* What INIT settled; zero before. */
 struct session_protocol session_get_protocol(struct session *session);

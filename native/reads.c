@@ -1,5 +1,5 @@
 /*
- * The readers' side of the store. A read whose chunks are all present is answered on the spot, from the slots. Any other
+ * The readers' side of the store. A read whose chunks are all present is answered on the spot, from the slots or the RAM file. Any other
  * waits in a first-in-first-out queue *holding nothing* until all the slots it needs can be had at once; then it pins
  * what is present, joins what is in flight, and puts the rest in flight. A read that holds something thus needs nothing
  * more than chunks that are on their way, so the smallest arena cannot deadlock.
@@ -34,10 +34,15 @@ static void touch(struct store *store, uint32_t number) {
     chunk->flags &= (uint8_t)~CHUNK_PREFETCHED;
     store->stats.chunks_prefetched_read++;
   }
+  trace_touch(&store->trace, number);
 }
 
 static void unpin(struct store *store, struct chunk *chunk) {
-  if (--chunk->pins == 0) store_maybe_evictable(store);
+  if (--chunk->pins > 0) return;
+  if (chunk->slot != IN_RAM)
+    store_maybe_evictable(store);
+  else if (store->ram_leaving)
+    store_drop_from_ram(store, chunk);
 }
 
 void store_maybe_evictable(struct store *store) {
@@ -67,7 +72,7 @@ static int gather(const struct store *store, uint64_t offset, uint32_t bytes, st
   while (bytes > 0) {
     uint32_t piece = store->chunk_bytes - within;
     if (piece > bytes) piece = bytes;
-    iov[count].iov_base = arena_slot(&store->arena, store->chunks[number].slot) + within;
+    iov[count].iov_base = (void *)(uintptr_t)(store_chunk_bytes(store, number) + within);
     iov[count].iov_len = piece;
     count++;
     number++;

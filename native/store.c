@@ -61,6 +61,7 @@ int store_create(struct store **out, const struct store_options *options, const 
   TAILQ_INIT(&store->queue);
   TAILQ_INIT(&store->ready);
   store->arena.fd = -1;
+  store->ram.fd = -1;
   store->image_bytes = options->image_bytes;
   store->hidden_bytes = options->hidden_bytes;
   store->chunk_bytes = options->chunk_bytes;
@@ -79,6 +80,8 @@ int store_create(struct store **out, const struct store_options *options, const 
   if (error != 0) goto failed;
   error = arena_open(&store->arena, options->slots, options->chunk_bytes);
   if (error != 0) goto failed;
+  error = trace_init(&store->trace, store->chunk_count, options->trace_limit);
+  if (error != 0) goto failed;
   error = ENOMEM;
   if (options->leaves != NULL) {
     store->block_shift = (uint32_t)__builtin_ctz(options->block_bytes);
@@ -89,6 +92,8 @@ int store_create(struct store **out, const struct store_options *options, const 
   if (options->xts_key != NULL) {
     store->xts = xts_create(options->xts_key, options->xts_key_bytes, false);
     if (store->xts == NULL) goto failed;
+    /* May be missing: then an audit says so. */
+    store->encrypt = xts_create(options->xts_key, options->xts_key_bytes, true);
   }
   error = start_finisher(store);
   if (error != 0) goto failed;
@@ -111,12 +116,17 @@ void store_close(struct store *store) {
   if (!store->finisher_runs) return;
   pthread_join(store->finisher, NULL);
   store->finisher_runs = false;
+  /* Its memory is worth more than a cache's. An audit may hold it to the end. */
+  store_let_ram_go(store);
 }
 
 void store_destroy(struct store *store) {
   xts_destroy(store->xts);
+  xts_destroy(store->encrypt);
   verity_destroy(store->verity);
+  ram_file_close(&store->ram);
   arena_close(&store->arena);
+  trace_destroy(&store->trace);
   events_destroy(&store->events);
   free(store->chunks);
   free(store->slot_owner);
@@ -229,6 +239,42 @@ int store_drop(struct store *store, uint32_t slot) {
   return error;
 }
 
+/* How much is given back in one go: as long as that takes, the slots are missing. */
+#define TRIM_BYTES (4u << 20)
+
+/*
+ * From the list's bottom, whose slots are taken last; session threads take and give at its top meanwhile. Once sorted,
+ * the bottom holds neighbours. What has been given back goes below the rest again, `done` slots so far.
+ */
+int store_trim(struct store *store) {
+  struct arena *arena = &store->arena;
+  uint32_t most = TRIM_BYTES / store->chunk_bytes;
+  int error = 0;
+  uint32_t *batch = malloc(most * sizeof *batch);
+  if (batch == NULL) return ENOMEM;
+  pthread_mutex_lock(&store->lock);
+  uint32_t count = 0;
+  for (uint32_t slot = arena->slots; slot-- > 0;)
+    if (store->slot_owner[slot] == SLOT_FREE) arena->free_list[count++] = slot;
+  for (uint32_t done = 0; error == 0 && done < arena->free_count; done += count) {
+    count = arena->free_count - done < most ? arena->free_count - done : most;
+    arena_take_at(arena, done, batch, count);
+    for (uint32_t i = 0; i < count; i++) store->slot_owner[batch[i]] = SLOT_TRIMMED;
+    store_unlock(store);
+    error = arena_discard(arena, batch, count);
+    pthread_mutex_lock(&store->lock);
+    for (uint32_t i = 0; i < count; i++) store->slot_owner[batch[i]] = SLOT_FREE;
+    /* Those below may have been taken. */
+    if (done > arena->free_count) done = arena->free_count;
+    arena_give_at(arena, done, batch, count);
+    store_admit(store);
+    store_pass_answers(store);
+  }
+  store_unlock(store);
+  free(batch);
+  return error;
+}
+
 /* ---- Chunks ---- */
 
 int64_t store_grant(struct store *store, uint32_t number) {
@@ -283,7 +329,7 @@ enum evicted store_try_evict(struct store *store, uint32_t number) {
   struct chunk *chunk = &store->chunks[number];
   enum evicted result = EVICTED_YES;
   pthread_mutex_lock(&store->lock);
-  if (chunk->state != CHUNK_PRESENT) {
+  if (chunk->state != CHUNK_PRESENT || chunk->slot == IN_RAM) {
     result = EVICTED_ABSENT;
   } else if (chunk->pins > 0) {
     chunk->refused_in = store->shortage;
@@ -304,6 +350,23 @@ enum evicted store_try_evict(struct store *store, uint32_t number) {
   return result;
 }
 
+/* ---- Trace ---- */
+
+size_t store_get_trace(struct store *store, uint32_t *out, size_t room) {
+  pthread_mutex_lock(&store->lock);
+  size_t count = store->trace.count < room ? store->trace.count : room;
+  if (count > 0) memcpy(out, store->trace.chunks, count * sizeof *out);
+  count = store->trace.count;
+  store_unlock(store);
+  return count;
+}
+
+void store_end_trace(struct store *store) {
+  pthread_mutex_lock(&store->lock);
+  store->trace.ended = true;
+  store_unlock(store);
+}
+
 void store_get_stats(struct store *store, struct store_stats *out) {
   pthread_mutex_lock(&store->lock);
   const struct read *oldest = TAILQ_FIRST(&store->reads);
@@ -311,5 +374,6 @@ void store_get_stats(struct store *store, struct store_stats *out) {
   out->oldest_wait_ms = oldest == NULL ? 0 : (double)(store_now_ns() - oldest->since_ns) / 1e6;
   out->slots_total = store->arena.slots;
   out->slots_free = store->arena.free_count;
+  out->chunks_traced = store->trace.count;
   store_unlock(store);
 }

@@ -43,6 +43,7 @@ struct store_options {
   uint32_t block_bytes;
   const uint8_t *salt;
   size_t salt_bytes;
+  uint32_t trace_limit; /* how many chunks the trace holds at most */
   void (*ring)(void *listener); /* events can be taken; from any thread, without a lock */
   void *listener;
 };
@@ -69,6 +70,13 @@ void store_interrupt(struct store *store, uint64_t unique);
 /* Answers all waiting reads with `error`: the session is over. */
 void store_cancel_reads(struct store *store, int error);
 
+/*
+ * The RAM file's descriptor for the kernel to read from by itself, if the whole image is in it, else -1. It stays until
+ * the end of the store, or of passing through when the kernel did not take it.
+ */
+int store_begin_passthrough(struct store *store);
+void store_end_passthrough(struct store *store);
+
 /* An event that does not come from the store itself. */
 void store_post(struct store *store, enum event_kind kind, uint32_t a);
 
@@ -93,6 +101,22 @@ void store_fail(struct store *store, uint32_t chunk, int error);
 void store_mark(struct store *store, uint32_t chunk);
 enum evicted store_try_evict(struct store *store, uint32_t chunk);
 
+/* Gives the pages of free slots back to the system. 0 or an errno. */
+int store_trim(struct store *store);
+
+/* The trace, at most `room` chunks of it: how many it has. */
+size_t store_get_trace(struct store *store, uint32_t *out, size_t room);
+void store_end_trace(struct store *store);
+
+/* 0, and the RAM file's descriptor, which stays the store's; EEXIST, EBUSY while one is going; or another errno. */
+int store_attach_ram(struct store *store, int *fd);
+/* 0; ENXIO when there is no RAM file; or the errno with which it took no bytes. */
+int store_move_to_ram(struct store *store, uint32_t chunk, bool *moved);
+/* 0, and how many chunks and threads still hold the RAM file; EBUSY while the kernel reads from it by itself. */
+int store_detach_ram(struct store *store, uint32_t *holders);
+/* Whether all of the image is in the RAM file. */
+bool store_is_in_ram(struct store *store);
+
 struct store_stats {
   uint64_t reads_cached, reads_waited, reads_failed, reads_interrupted, bytes_read;
   uint64_t reads_waiting;
@@ -100,8 +124,17 @@ struct store_stats {
   uint64_t slots_total, slots_free;
   uint64_t chunks_present, chunks_in_flight, chunks_published, chunks_rejected, chunks_evicted;
   uint64_t chunks_prefetched, chunks_prefetched_read;
+  uint64_t chunks_in_ram, chunks_traced;
 };
 
 void store_get_stats(struct store *store, struct store_stats *out);
+
+/* ---- Any thread ---- */
+
+/*
+ * Compares chunks in the RAM file with their leaves: the first that is wrong or not there, or -1. 0, or the errno because
+ * of which it could not be told. The store must outlive it.
+ */
+int store_audit(struct store *store, uint32_t first, uint32_t count, int64_t *wrong);
 
 #endif

@@ -1,19 +1,22 @@
 /*
- * What the files of the store share: its tables and its one lock. store.c holds the controlling thread's side, reads.c
- * the readers' side, finisher.c what lies between.
+ * What the files of the store share: its tables and its one lock. store.c and ram.c hold the controlling thread's side,
+ * reads.c the readers' side, finisher.c what lies between, audit.c what looks at the RAM file afterwards.
  */
 #ifndef TETHERFS_STORE_INTERNAL_H
 #define TETHERFS_STORE_INTERNAL_H
 
 #include "arena.h"
+#include "ram_file.h"
 #include "store.h"
+#include "trace.h"
 #include "verity.h"
 #include "xts.h"
 
 #include <pthread.h>
 #include <sys/queue.h>
 
-#define NO_SLOT UINT32_MAX
+/* In place of a slot: the chunk lies in the RAM file. */
+#define IN_RAM UINT32_MAX
 
 /* Interrupts that came before their read: at most one read a session thread is on its way, the rest are stale. */
 #define EARLY_INTERRUPTS 256
@@ -27,7 +30,7 @@ enum chunk_flag {
   CHUNK_PREFETCHED = 8, /* published before any reader asked, and not read yet */
 };
 
-enum slot_owner { SLOT_FREE, SLOT_CONTROLLER, SLOT_FINISHER, SLOT_CHUNK };
+enum slot_owner { SLOT_FREE, SLOT_CONTROLLER, SLOT_FINISHER, SLOT_CHUNK, SLOT_TRIMMED };
 
 enum wait_kind { WAIT_NOTHING, WAIT_PINNED, WAIT_JOINED };
 
@@ -41,7 +44,7 @@ struct wait {
 
 struct chunk {
   LIST_HEAD(, wait) waiters; /* empty unless in flight */
-  uint32_t slot;             /* while present */
+  uint32_t slot;             /* while present: where it lies, maybe IN_RAM; changes only while nobody has it pinned */
   uint32_t pins;
   uint32_t refused_in; /* the shortage during which it could not be evicted for its pins, see reads.c */
   uint8_t state;
@@ -82,6 +85,7 @@ struct store {
   /* The finisher's own. */
   struct verity *verity;
   struct xts *xts;
+  struct xts *encrypt; /* a pattern to copy, for audits */
   pthread_t finisher;
   bool finisher_runs; /* the controlling thread's own */
 
@@ -95,6 +99,17 @@ struct store {
   struct arena arena;
   uint8_t *slot_owner; /* enum slot_owner */
   struct chunk *chunks;
+  struct trace trace;
+
+  /*
+   * The RAM file. Comes and goes on the controlling thread; it goes when no chunk in it is pinned and nobody is at work
+   * with its bytes, so that whoever has a pin, or counts as a worker, may use it without the lock.
+   */
+  struct ram_file ram;
+  bool ram_attached; /* it takes new chunks; false also while it waits to go */
+  bool ram_leaving;  /* it waits to go: a chunk in it is absent as soon as nobody has it pinned */
+  bool ram_passed;   /* the kernel reads from it by itself */
+  uint32_t ram_workers;
 
   struct read_list reads; /* all that wait, in order of arrival */
   struct read_list queue; /* those not admitted yet, in order of arrival */
@@ -126,6 +141,9 @@ void store_maybe_evictable(struct store *store);
 /* How many slots the queue's head lacks; 0 when it lacks none or there is none. */
 uint32_t store_slots_lacking(const struct store *store);
 
+/* Makes an unpinned chunk in the RAM file absent. */
+void store_drop_from_ram(struct store *store, struct chunk *chunk);
+
 /* Admits reads from the queue's head while their slots can be had. */
 void store_admit(struct store *store);
 
@@ -142,6 +160,27 @@ void store_write_answers(struct store *store);
 void store_pass_answers(struct store *store);
 
 int64_t store_now_ns(void);
+
+/* Without the lock. */
+
+/* Where the bytes of a present chunk lie, the part after hiddenBytes as readers see it. The caller has it pinned. */
+static inline const uint8_t *store_chunk_bytes(const struct store *store, uint32_t number) {
+  uint32_t slot = store->chunks[number].slot;
+  if (slot == IN_RAM) return ram_file_at(&store->ram, (uint64_t)number << store->chunk_shift);
+  return arena_slot(&store->arena, slot);
+}
+
+/* Bytes of the image in a chunk: fewer than a whole chunk in the last one. */
+static inline size_t store_chunk_length(const struct store *store, uint32_t number) {
+  uint64_t left = store->image_bytes - ((uint64_t)number << store->chunk_shift);
+  return left < store->chunk_bytes ? (size_t)left : store->chunk_bytes;
+}
+
+/* Copies a chunk, verified and decrypted, from a slot to its place in the RAM file. 0 or an errno. */
+int store_copy_to_ram(const struct store *store, uint32_t number, uint32_t slot);
+
+/* Lets the RAM file go as far as can be: how many chunks and workers still hold it. Controlling thread. */
+uint32_t store_let_ram_go(struct store *store);
 
 void *store_finisher_main(void *store);
 

@@ -10,7 +10,8 @@
 struct verity {
   EVP_MD *sha256;
   EVP_MD_CTX *context;
-  uint8_t *leaves;
+  const uint8_t *leaves;
+  uint8_t *own_leaves; /* NULL: another's */
   size_t leaf_count;
   uint32_t block_bytes;
   size_t prefix_bytes;
@@ -23,12 +24,13 @@ struct verity *verity_create(uint32_t block_bytes, const uint8_t *leaves, size_t
   if (verity == NULL) return NULL;
   verity->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
   verity->context = EVP_MD_CTX_new();
-  verity->leaves = malloc(leaf_count * VERITY_HASH_BYTES);
-  if (verity->sha256 == NULL || verity->context == NULL || verity->leaves == NULL) {
+  verity->own_leaves = malloc(leaf_count * VERITY_HASH_BYTES);
+  if (verity->sha256 == NULL || verity->context == NULL || verity->own_leaves == NULL) {
     verity_destroy(verity);
     return NULL;
   }
-  memcpy(verity->leaves, leaves, leaf_count * VERITY_HASH_BYTES);
+  memcpy(verity->own_leaves, leaves, leaf_count * VERITY_HASH_BYTES);
+  verity->leaves = verity->own_leaves;
   verity->leaf_count = leaf_count;
   verity->block_bytes = block_bytes;
   if (salt_bytes > 0) {
@@ -36,6 +38,21 @@ struct verity *verity_create(uint32_t block_bytes, const uint8_t *leaves, size_t
     verity->prefix_bytes = SHA256_INPUT_BLOCK;
   }
   return verity;
+}
+
+struct verity *verity_share(const struct verity *verity) {
+  struct verity *shared = malloc(sizeof *shared);
+  if (shared == NULL) return NULL;
+  *shared = *verity;
+  shared->own_leaves = NULL;
+  shared->context = EVP_MD_CTX_new();
+  /* Cannot fail; each holds a reference of its own. */
+  EVP_MD_up_ref(shared->sha256);
+  if (shared->context == NULL) {
+    verity_destroy(shared);
+    return NULL;
+  }
+  return shared;
 }
 
 static bool block_is_good(struct verity *verity, const uint8_t *block, const uint8_t *leaf) {
@@ -57,6 +74,6 @@ void verity_destroy(struct verity *verity) {
   if (verity == NULL) return;
   EVP_MD_CTX_free(verity->context);
   EVP_MD_free(verity->sha256);
-  free(verity->leaves);
+  free(verity->own_leaves);
   free(verity);
 }

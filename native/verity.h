@@ -19,6 +19,9 @@ struct verity;
 struct verity *verity_create(uint32_t block_bytes, const uint8_t *leaves, size_t leaf_count, const uint8_t *salt,
                              size_t salt_bytes);
 
+/* For another thread: the same leaves, which are shared, so that the original must outlive it. NULL: no memory. */
+struct verity *verity_share(const struct verity *verity);
+
 /*
  * Whether each block of `data`, which begins at block number `first_block` and is a whole number of blocks (the caller
  * has zero-padded it), has the hash of its leaf. Blocks past the last leaf are not looked at. One thread at a time.

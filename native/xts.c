@@ -27,16 +27,31 @@ struct xts *xts_create(const uint8_t *key, size_t key_bytes, bool encrypt) {
   return xts;
 }
 
-bool xts_run(struct xts *xts, uint8_t *data, size_t bytes, uint64_t first_sector) {
+struct xts *xts_copy(const struct xts *xts) {
+  struct xts *copy = calloc(1, sizeof *copy);
+  if (copy == NULL) return NULL;
+  copy->context = EVP_CIPHER_CTX_new();
+  if (copy->context == NULL || EVP_CIPHER_CTX_copy(copy->context, xts->context) != 1) {
+    xts_destroy(copy);
+    return NULL;
+  }
+  return copy;
+}
+
+bool xts_run_into(struct xts *xts, uint8_t *to, const uint8_t *from, size_t bytes, uint64_t first_sector) {
   uint64_t tweak[2] = {0, 0};
   for (size_t at = 0; at < bytes; at += XTS_SECTOR_BYTES) {
     int written;
     tweak[0] = htole64(first_sector++);
     if (EVP_CipherInit_ex2(xts->context, NULL, NULL, (const unsigned char *)tweak, -1, NULL) != 1) return false;
-    if (EVP_CipherUpdate(xts->context, data + at, &written, data + at, XTS_SECTOR_BYTES) != 1) return false;
+    if (EVP_CipherUpdate(xts->context, to + at, &written, from + at, XTS_SECTOR_BYTES) != 1) return false;
     if (written != XTS_SECTOR_BYTES) return false;
   }
   return true;
+}
+
+bool xts_run(struct xts *xts, uint8_t *data, size_t bytes, uint64_t first_sector) {
+  return xts_run_into(xts, data, data, bytes, first_sector);
 }
 
 void xts_destroy(struct xts *xts) {

@@ -13,12 +13,17 @@
 #define FLAGS_7_28 0x00ffffffu /* and MAX_PAGES, CACHE_SYMLINKS */
 #define FLAGS_7_38 0x73ffffffu /* and INIT_EXT */
 
-static struct init_result negotiate(uint32_t major, uint32_t minor, uint32_t flags, size_t bytes, uint32_t page) {
+static struct init_result negotiate_for(bool passthrough, uint32_t major, uint32_t minor, uint32_t flags, size_t bytes,
+                                        uint32_t page) {
   struct fuse_init_in in = {.major = major, .minor = minor, .max_readahead = 131072, .flags = flags, .flags2 = 0xff};
-  struct init_limits limits = {page, STORE_MAX_READ_BYTES};
+  struct init_limits limits = {page, STORE_MAX_READ_BYTES, passthrough};
   struct init_result result;
   fuse_init_negotiate(&in, bytes, &limits, &result);
   return result;
+}
+
+static struct init_result negotiate(uint32_t major, uint32_t minor, uint32_t flags, size_t bytes, uint32_t page) {
+  return negotiate_for(false, major, minor, flags, bytes, page);
 }
 
 static void refuses_old(void) {
@@ -48,9 +53,19 @@ static void takes_each(void) {
     CHECK(result.out.flags & FUSE_ASYNC_READ);
     CHECK(!(result.out.flags & (FUSE_WRITEBACK_CACHE | FUSE_POSIX_LOCKS | FUSE_BIG_WRITES)));
     CHECK(!!(result.out.flags & FUSE_INIT_EXT) == (cases[i].minor >= 38));
-    CHECK(result.out.flags2 == 0);
+    CHECK(result.out.flags2 == (cases[i].minor >= 38 ? PROTOCOL_FLAG_DIRECT_IO_ALLOW_MMAP >> 32 : 0));
+    CHECK(PROTOCOL_MAX_STACK_DEPTH(result.out) == 0);
     CHECK(result.out.max_write >= 4096 && result.out.max_background == 256 && result.out.congestion_threshold == 192);
   }
+}
+
+static void passthrough_if_asked(void) {
+  struct init_result result = negotiate_for(true, 7, 45, FLAGS_7_38, 64, 4096);
+  CHECK((result.flags & PROTOCOL_FLAG_PASSTHROUGH) && (result.out.flags2 & PROTOCOL_FLAG_PASSTHROUGH >> 32));
+  CHECK(PROTOCOL_MAX_STACK_DEPTH(result.out) == 1);
+  result = negotiate_for(true, 7, 31, FLAGS_7_28, 16, 4096); /* a kernel that does not know it */
+  CHECK(!(result.flags & PROTOCOL_FLAG_PASSTHROUGH) && result.out.flags2 == 0);
+  CHECK(PROTOCOL_MAX_STACK_DEPTH(result.out) == 0);
 }
 
 static void large_pages(void) {
@@ -212,6 +227,7 @@ static void session_speaks(void) {
 int main(void) {
   TEST(refuses_old, "7.26 and older is refused with EPROTO; a newer major version is asked to come back");
   TEST(takes_each, "7.27 to 7.45: what is offered and of use is taken, nothing else");
+  TEST(passthrough_if_asked, "passthrough is taken when it was asked for and offered");
   TEST(large_pages, "with 64 KiB pages no read is greater than 1 MiB either");
   TEST(session_ends_refused, "a refused INIT ends the session with EPROTO");
   TEST(session_speaks, "every request of a read-only file system gets its answer");

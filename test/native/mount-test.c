@@ -1,75 +1,16 @@
 /* The whole core under a real kernel mount: random reads from several processes, compared; interrupts; abort; unmount. */
 #include "check.h"
-#include "fuse_session.h"
-#include "loader.h"
-#include "mount.h"
-#include "served.h"
+#include "mounted.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { CHUNK = 65536, THREADS = 3 };
-#define IMAGE (20u * 1024 * 1024 + 512)
-#define HIDDEN 4096u
-
-static struct served served;
-static struct loader loader;
-static struct store *store;
-static struct session *session;
-static char mountpoint[] = "/tmp/tetherfs-mount-test-XXXXXX";
-static char path[sizeof mountpoint + 16];
-
-static void start(uint32_t slots, struct loader_options options) {
-  struct store_options store_options;
-  struct session_options named = {.file_name = "rootimg.sfs", .mtime = 1700000000};
-  const char *why = "", *syscall = "";
-  int fd, clone;
-  options.chunks = served.chunks;
-  options.chunk_bytes = CHUNK;
-  options.slots = slots;
-  options.fetch = served_fetch;
-  options.context = &served;
-  loader_init(&loader, &options);
-  served_options(&served, slots, &store_options);
-  store_options.ring = loader_ring;
-  store_options.listener = &loader;
-  CHECK(store_create(&store, &store_options, &why) == 0);
-  CHECK(fuse_mount(mountpoint, "tetherfs", STORE_MAX_READ_BYTES, &fd, &syscall) == 0);
-  session = session_new(store, &named);
-  session_add(session, fd);
-  for (int i = 1; i < THREADS; i++) {
-    CHECK(fuse_clone(fd, &clone, &syscall) == 0);
-    session_add(session, clone);
-  }
-  CHECK(session_run(session) == 0);
-}
-
-static void finish(void) {
-  session_stop(session);
-  loader_stop(&loader);
-  store_close(store);
-  session_free(session);
-  store_destroy(store);
-  loader_destroy(&loader);
-}
-
-static bool session_ended(void) {
-  for (int i = 0; i < 5000 && loader.ended == 0; i++) usleep(1000);
-  return loader.ended == 1;
-}
-
-/* In a child: a session that outlives its server in a reader's descriptor would leave that reader stuck for ever. */
-static void drop_inherited(void) {
-  for (int fd = 3; fd < 64; fd++) close(fd);
-}
 
 /* In a child: 0 when all reads were right. */
 static int read_around(unsigned seed, int flags, int reads) {
@@ -193,15 +134,12 @@ static void close_under_a_live_mount(void) {
 }
 
 int main(void) {
-  served_make(&served, IMAGE, HIDDEN, CHUNK, CHUNK);
-  if (mkdtemp(mountpoint) == NULL) return 1;
-  snprintf(path, sizeof path, "%s/rootimg.sfs", mountpoint);
+  if (!mounted_init()) return 1;
   TEST(reads_are_right, "random direct and buffered reads of six processes are right in every byte");
   TEST(smallest_arena, "sixteen processes read through the smallest arena");
   TEST(looks_like_a_directory, "the mount shows one read-only file");
   TEST(kill_frees_a_reader, "kill -9 ends a reader whose chunk does not come");
   TEST(close_under_a_live_mount, "closing under a live mount fails its reader and ends the threads");
-  rmdir(mountpoint);
-  served_free(&served);
+  mounted_end();
   DONE();
 }

@@ -1,0 +1,144 @@
+/* See addon_system.h. */
+#include "addon_system.h"
+
+#include "addon_work.h"
+#include "loop.h"
+#include "notify.h"
+#include "xts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+
+napi_value js_xts(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  size_t count = 4, bytes, key_bytes;
+  uint8_t *data, *key;
+  uint64_t sector;
+  char direction[16];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  if (!get_bytes(env, arguments[0], "data", &data, &bytes) || !get_bytes(env, arguments[1], "key", &key, &key_bytes) ||
+      !get_integer(env, arguments[2], MAX_SAFE_INTEGER, "firstSector", &sector) ||
+      !get_text(env, arguments[3], "direction", direction, sizeof direction))
+    return NULL;
+  bool encrypt = strcmp(direction, "encrypt") == 0;
+  if (!encrypt && strcmp(direction, "decrypt") != 0) {
+    throw_range(env, "direction must be 'encrypt' or 'decrypt'");
+    return NULL;
+  }
+  if (bytes % XTS_SECTOR_BYTES != 0) {
+    throw_range(env, "data must be whole sectors of 512 bytes");
+    return NULL;
+  }
+  struct xts *xts = xts_create(key, key_bytes, encrypt);
+  if (xts == NULL)
+    throw_range(env, "key must be 32 or 64 bytes whose halves differ");
+  else if (!xts_run(xts, data, bytes, sector))
+    napi_throw_error(env, "ERR_CRYPTO", "the crypto library failed");
+  xts_destroy(xts);
+  return NULL;
+}
+
+/* ---- Unmount ---- */
+
+struct unmount {
+  struct work work;
+  int flags;
+  char mountpoint[MAX_PATH_BYTES];
+};
+
+static void unmount_run(struct work *work) {
+  const struct unmount *unmount = (const struct unmount *)work;
+  work->syscall = "umount2";
+  work->error = umount2(unmount->mountpoint, unmount->flags) == 0 ? 0 : errno;
+}
+
+napi_value js_unmount(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  size_t count = 2;
+  char mode[16];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct unmount *unmount = work_new(env, sizeof *unmount);
+  if (unmount == NULL) return NULL;
+  if (!get_text(env, arguments[0], "mountpoint", unmount->mountpoint, sizeof unmount->mountpoint) ||
+      !get_text(env, arguments[1], "mode", mode, sizeof mode)) {
+    free(unmount);
+    return NULL;
+  }
+  bool lazy = strcmp(mode, "lazy") == 0;
+  if (!lazy && strcmp(mode, "normal") != 0) {
+    free(unmount);
+    throw_range(env, "mode must be 'normal' or 'lazy'");
+    return NULL;
+  }
+  unmount->flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
+  unmount->work.name = "tetherfs:unmount";
+  unmount->work.run = unmount_run;
+  return work_start(env, &unmount->work);
+}
+
+/* ---- Loop devices ---- */
+
+napi_value js_loop_status(napi_env env, napi_callback_info info) {
+  napi_value argument, result;
+  size_t count = 1;
+  char device[MAX_PATH_BYTES];
+  const char *syscall;
+  struct loop_status status;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  if (!get_text(env, argument, "device", device, sizeof device)) return NULL;
+  int error = loop_get_status(device, &status, &syscall);
+  if (error == ENXIO) return NULL; /* undefined */
+  if (error != 0) {
+    throw_errno(env, error, syscall);
+    return NULL;
+  }
+  napi_create_object(env, &result);
+  napi_set_named_property(env, result, "major", number(env, status.major));
+  napi_set_named_property(env, result, "minor", number(env, status.minor));
+  napi_set_named_property(env, result, "inode", number(env, (double)status.inode));
+  napi_set_named_property(env, result, "readOnly", boolean(env, status.read_only));
+  napi_set_named_property(env, result, "directIo", boolean(env, status.direct_io));
+  return result;
+}
+
+struct loop_change {
+  struct work work;
+  int fd;
+  char device[MAX_PATH_BYTES];
+};
+
+static void loop_change_run(struct work *work) {
+  const struct loop_change *change = (const struct loop_change *)work;
+  work->error = loop_change_file(change->device, change->fd, &work->syscall);
+}
+
+napi_value js_loop_change_file(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  size_t count = 2;
+  uint64_t fd;
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct loop_change *change = work_new(env, sizeof *change);
+  if (change == NULL) return NULL;
+  if (!get_text(env, arguments[0], "device", change->device, sizeof change->device) ||
+      !get_integer(env, arguments[1], INT32_MAX, "fd", &fd)) {
+    free(change);
+    return NULL;
+  }
+  change->fd = (int)fd;
+  change->work.name = "tetherfs:loopChangeFile";
+  change->work.run = loop_change_run;
+  return work_start(env, &change->work);
+}
+
+/* ---- Service manager ---- */
+
+napi_value js_notify_service_manager(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  char state[4096];
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  if (!get_text(env, argument, "state", state, sizeof state)) return NULL;
+  return boolean(env, notify_service_manager(state));
+}

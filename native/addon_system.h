@@ -1,0 +1,13 @@
+/* The addon's functions that need no store. Their contract is Binding in src/native/binding.ts. */
+#ifndef TETHERFS_ADDON_SYSTEM_H
+#define TETHERFS_ADDON_SYSTEM_H
+
+#include "addon_values.h"
+
+napi_value js_xts(napi_env env, napi_callback_info info);
+napi_value js_unmount(napi_env env, napi_callback_info info);
+napi_value js_loop_status(napi_env env, napi_callback_info info);
+napi_value js_loop_change_file(napi_env env, napi_callback_info info);
+napi_value js_notify_service_manager(napi_env env, napi_callback_info info);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * What a loop device stands on, and having it stand on something else while it is in use. See loop(4).
+ * All return 0 or an errno, and name the system call that failed in *syscall.
+ */
+#ifndef TETHERFS_LOOP_H
+#define TETHERFS_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop_status {
+  uint32_t major, minor; /* st_dev of the file behind it */
+  uint64_t inode;
+  bool read_only, direct_io;
+};
+
+/* ENXIO: nothing is behind it. */
+int loop_get_status(const char *device, struct loop_status *status, const char **syscall);
+
+/* The device must be read-only, and the file of the same size. Waits for the reads under way. */
+int loop_change_file(const char *device, int fd, const char **syscall);
+
+#endif
