@@ -25,7 +25,7 @@ export function fullPace(collective: Pick<Collective, 'suggestedPrefetchSpans'>)
 }
 
 export interface BackgroundPaceParts {
-  collective: Pick<Collective, 'busy'>;
+  collective: Pick<Collective, 'busy' | 'usableMembers'>;
   /** For how long, in ms, no reader has had to wait. */
   quietMs: () => number;
   /** Bytes a second at most; undefined: no cap. */
@@ -43,7 +43,7 @@ const longestPauseMs = 2_000;
 /** What the rate may have saved up, in ms. */
 const burstMs = 250;
 
-/** Behind the reads: small requests, few at once, none while a reader waits or the members are busy, within a rate. */
+/** Behind the reads: small requests, about one at each member, none while a reader waits or the members are busy, within a rate. */
 export class BackgroundPace implements Pace {
   readonly spanBytes = 512 * KiB;
   readonly #parts: BackgroundPaceParts;
@@ -63,7 +63,7 @@ export class BackgroundPace implements Pace {
     const starving = time.now() - this.#askedAt >= longestPauseMs;
     if (starving) return 1;
     if (quietMs() < quietAfterMs) return 'demand';
-    return collective.busy ? 'members' : 3;
+    return collective.busy ? 'members' : Math.max(1, collective.usableMembers);
   }
 
   asked(bytes: number): void {

@@ -133,6 +133,10 @@ export class MemberCollective implements Collective, FetchWorld {
     return healthiest(this.#members).every(({ speed }) => speed.slowness.present(now));
   }
 
+  get usableMembers(): number {
+    return healthiest(this.#members).length;
+  }
+
   get suggestedPrefetchSpans(): number {
     const serving = healthiest(this.#members);
     const spans = serving.map(({ speed }) => {

@@ -37,7 +37,7 @@ export interface BackgroundStart {
 export function startInBackground(start: BackgroundStart): Promise<number> {
   const { script, arguments: extra, options, onLog, onProgress } = start;
   const errors = openErrorOutput();
-  const child = spawn(process.execPath, [script, ...extra], {
+  const child = spawn(process.execPath, [...process.execArgv, script, ...extra], {
     argv0: '@tetherfs',
     cwd: '/',
     detached: true,

@@ -7,6 +7,7 @@ function world(rate?: number) {
   const state = { now: 1000, quietMs: Number.POSITIVE_INFINITY, busy: false };
   const pace = new BackgroundPace({
     collective: {
+      usableMembers: 2,
       get busy() {
         return state.busy;
       },

@@ -1,11 +1,11 @@
 /** A loop device on a file, as squashfs would have it. It goes away when its last user does, however that ends. */
-import { execFileSync } from 'node:child_process';
-import { constants } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
 import { type FileHandle, open } from 'node:fs/promises';
-import { readAt } from './reading.ts';
+import { promisify } from 'node:util';
 
 export class LoopDevice implements AsyncDisposable {
   readonly path: string;
+  /** Open for nothing but that it is. */
   readonly #file: FileHandle;
 
   private constructor(path: string, file: FileHandle) {
@@ -16,16 +16,18 @@ export class LoopDevice implements AsyncDisposable {
   static async attach(file: string, { readOnly = true } = {}): Promise<LoopDevice> {
     const words = ['--find', '--show', ...(readOnly ? ['--read-only'] : []), file];
     const path = execFileSync('losetup', words, { encoding: 'utf8' }).trim();
-    // O_DIRECT: every read reaches what is behind the device, not its page cache.
-    const opened = await open(path, constants.O_RDONLY | constants.O_DIRECT);
+    const opened = await open(path);
     // It is in use, so this only says that its end is ours.
     execFileSync('losetup', ['--detach', path]);
     return new LoopDevice(path, opened);
   }
 
-  /** Offset and length are multiples of 512, the device's sectors. */
-  read(offset: number, length: number): Promise<Buffer> {
-    return readAt(this.#file, offset, length);
+  /** Whole sectors of 512 bytes. O_DIRECT: every read reaches what is behind the device, not its page cache. */
+  async read(offset: number, length: number): Promise<Buffer> {
+    const flags = 'iflag=direct,skip_bytes,count_bytes';
+    const words = [`if=${this.path}`, flags, 'bs=1M', `skip=${offset}`, `count=${length}`, 'status=none'];
+    const { stdout } = await promisify(execFile)('dd', words, { encoding: 'buffer', maxBuffer: 2 * length });
+    return stdout;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

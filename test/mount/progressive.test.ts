@@ -18,14 +18,11 @@ beforeAll(async () => {
 });
 afterAll(() => site[Symbol.asyncDispose]());
 
+/** All of it but what is no whole sector. */
 async function expectLoopReads(loop: LoopDevice): Promise<void> {
   const whole = Math.floor(site.served.length / 512) * 512;
-  for (let offset = 0; offset < whole; offset += 1 << 20) {
-    const length = Math.min(1 << 20, whole - offset);
-    const found = await loop.read(offset, length);
-    if (!found.equals(site.served.subarray(offset, offset + length)))
-      expect.unreachable(`bytes at ${offset} are wrong`);
-  }
+  const found = await loop.read(0, whole);
+  expect(found.equals(site.served.subarray(0, whole))).toBe(true);
 }
 
 function untethered(daemon: Daemon): Promise<unknown> {
