@@ -1,6 +1,7 @@
 /*
  * A loader thread that plays TypeScript: fetches what is granted (late, out of order, sometimes twice, sometimes
- * corrupt, sometimes not at all), prefetches at random, keeps an LRU order and evicts what is asked for.
+ * corrupt, sometimes not at all), prefetches at random, keeps an LRU order and evicts what is asked for. It can also have
+ * the RAM file come and go, move chunks there, and trim.
  */
 #ifndef TETHERFS_LOADER_H
 #define TETHERFS_LOADER_H
@@ -18,7 +19,7 @@ struct loader_options {
   /* Bytes of a chunk as a member serves them (the buffer holds a whole chunk). */
   void (*fetch)(void *context, uint32_t chunk, uint8_t *data);
   void *context;
-  unsigned corrupt, hedge, fail, prefetch, shuffle; /* of 1000 */
+  unsigned corrupt, hedge, fail, prefetch, shuffle, ram; /* of 1000 */
 };
 
 struct loader_task {
@@ -42,6 +43,8 @@ struct loader {
   uint32_t *order; /* present chunks, oldest first */
   size_t order_count;
   uint8_t *buffer;
+  enum { RAM_NONE, RAM_ATTACHED, RAM_LEAVING } ram_state;
+  unsigned attached, detached, moved, kept;
   atomic_uint failed, ended;
   atomic_int ended_by;
 };
@@ -92,6 +95,7 @@ static inline void loader_event(struct loader *loader, struct event event) {
       break;
     case EVENT_REJECTED: loader_add(loader, a, b, true); break;
     case EVENT_PUBLISHED: loader->order[loader->order_count++] = a; break;
+    case EVENT_KEPT: loader->kept++; break;
     case EVENT_SLOTS_WANTED: loader_evict(loader, a); break;
     case EVENT_SESSION_ENDED:
       loader->ended_by = event.a;
@@ -129,6 +133,33 @@ static inline void loader_prefetch(struct loader *loader) {
     loader_add(loader, chunk, (uint32_t)slot, false);
 }
 
+/* One that lies in a slot, most of the time. */
+static inline void loader_move(struct loader *loader) {
+  bool moved = false;
+  if (loader->order_count == 0) return;
+  size_t which = next_random(&loader->random) % loader->order_count;
+  if (store_move_to_ram(loader->store, loader->order[which], &moved) != 0 || !moved) return;
+  memmove(loader->order + which, loader->order + which + 1, (--loader->order_count - which) * sizeof *loader->order);
+  loader->moved++;
+}
+
+static inline void loader_ram(struct loader *loader) {
+  uint32_t holders;
+  int fd;
+  if (loader_chance(loader, 100)) store_trim(loader->store);
+  if (loader->ram_state == RAM_NONE && store_attach_ram(loader->store, &fd) == 0) {
+    loader->attached++;
+    loader->ram_state = RAM_ATTACHED;
+  } else if (loader->ram_state == RAM_ATTACHED) {
+    loader_move(loader);
+    if (loader_chance(loader, 80)) loader->ram_state = RAM_LEAVING;
+  }
+  if (loader->ram_state == RAM_LEAVING && store_detach_ram(loader->store, &holders) == 0 && holders == 0) {
+    loader->detached++;
+    loader->ram_state = RAM_NONE;
+  }
+}
+
 static inline void *loader_main(void *argument) {
   struct loader *loader = argument;
   struct event events[16];
@@ -137,6 +168,7 @@ static inline void *loader_main(void *argument) {
     while ((count = store_take_events(loader->store, events, 16)) > 0)
       for (size_t i = 0; i < count; i++) loader_event(loader, events[i]);
     if (loader_chance(loader, loader->options.prefetch)) loader_prefetch(loader);
+    if (loader_chance(loader, loader->options.ram)) loader_ram(loader);
     if (loader->task_count > 0) {
       loader_do_task(loader);
       continue;

@@ -41,11 +41,37 @@ static void *reader_main(void *argument) {
   return NULL;
 }
 
+static atomic_bool auditing;
+
+/* What is not there counts as wrong, so little can be said of the result; but it must not disturb anything. */
+static void *auditor_main(void *argument) {
+  uint32_t chunks = *(const uint32_t *)argument;
+  int64_t found;
+  for (uint32_t first = 0; auditing; first = (first + 1) % chunks)
+    if (store_audit(store, first, chunks - first, &found) != 0 || found < -1 || found >= chunks) wrong++;
+  return NULL;
+}
+
+/* Nobody reads any more: the RAM file goes, and nothing is counted that is not there. */
+static void comes_to_rest(struct loader *loader) {
+  struct store_stats stats;
+  uint32_t holders = 1;
+  for (int i = 0; i < 10000 && holders > 0; i++) {
+    CHECK(store_detach_ram(store, &holders) == 0);
+    if (holders > 0) usleep(1000);
+  }
+  CHECK(holders == 0);
+  for (size_t i = loader->order_count * 2; i-- > 0;) store_try_evict(store, loader->order[i % loader->order_count]);
+  store_get_stats(store, &stats);
+  CHECK(stats.chunks_in_ram == 0);
+  CHECK(stats.chunks_present + stats.slots_free <= stats.slots_total);
+}
+
 static void stress(uint32_t slots, struct loader_options options, unsigned reads) {
   struct served served;
   struct loader loader;
   struct store_options store_options;
-  pthread_t readers[READERS];
+  pthread_t readers[READERS], auditor;
   const char *why;
   served_make(&served, IMAGE, HIDDEN, CHUNK, 4096);
   options.chunks = served.chunks;
@@ -67,10 +93,14 @@ static void stress(uint32_t slots, struct loader_options options, unsigned reads
   file_bytes = store_file_bytes(store);
   loader_start(&loader, store);
   for (uintptr_t i = 0; i < READERS; i++) pthread_create(&readers[i], NULL, reader_main, (void *)i);
+  auditing = options.ram > 0;
+  if (options.ram > 0) pthread_create(&auditor, NULL, auditor_main, &served.chunks);
   for (int i = 0; i < READERS; i++) pthread_join(readers[i], NULL);
   struct store_stats stats;
   store_get_stats(store, &stats);
   loader_stop(&loader);
+  auditing = false;
+  if (options.ram > 0) pthread_join(auditor, NULL);
   CHECK(wrong == 0);
   CHECK(recorder->twice == 0);
   CHECK(stats.reads_waiting == 0);
@@ -78,6 +108,8 @@ static void stress(uint32_t slots, struct loader_options options, unsigned reads
   CHECK(stats.reads_interrupted == interrupted && stats.reads_failed == failed);
   if (options.corrupt > 0) CHECK(stats.chunks_rejected > 0);
   if (options.fail > 0) CHECK(loader.failed > 0);
+  if (options.ram > 0) CHECK(loader.attached > 1 && loader.detached > 0 && loader.moved > 0 && loader.kept > 0);
+  if (options.ram > 0) comes_to_rest(&loader);
   store_close(store);
   store_destroy(store);
   recorder_destroy(recorder);
@@ -106,6 +138,14 @@ static void whole_image(void) {
   stress(IMAGE / CHUNK + 1, (struct loader_options){.corrupt = 20, .prefetch = 300, .shuffle = 300}, reads);
 }
 
+static void ram_comes_and_goes(void) {
+  stress(SMALLEST,
+         (struct loader_options){.corrupt = 50, .hedge = 100, .prefetch = 300, .shuffle = 300, .ram = 500}, reads);
+  stress(IMAGE / CHUNK / 2,
+         (struct loader_options){.corrupt = 50, .hedge = 100, .fail = 10, .prefetch = 300, .shuffle = 300, .ram = 500},
+         reads);
+}
+
 /* All but one reader live on cached chunks, so that pins overlap for ever; the greatest reads must still get through. */
 static atomic_bool hammering;
 static struct recorder *hammered;
@@ -130,7 +170,7 @@ static void hot_chunks_do_not_starve(void) {
   pthread_t hammers[8];
   const char *why;
   served_make(&served, IMAGE, 0, CHUNK, 4096);
-  struct loader_options options = {served.chunks, CHUNK, SMALLEST, served_fetch, &served, 0, 0, 0, 0, 0};
+  struct loader_options options = {served.chunks, CHUNK, SMALLEST, served_fetch, &served, 0, 0, 0, 0, 0, 0};
   loader_init(&loader, &options);
   served_options(&served, SMALLEST, &store_options);
   store_options.ring = loader_ring;
@@ -174,6 +214,7 @@ int main(void) {
   TEST(smallest_arena_everything, "the same with corrupt, second, failed, released and interrupted fetches");
   TEST(half_the_image, "an arena of half the image, hedges and prefetches");
   TEST(whole_image, "an arena of the whole image");
+  TEST(ram_comes_and_goes, "the RAM file comes and goes, chunks move, audits and trims run: every byte right");
   TEST(hot_chunks_do_not_starve, "readers of hot chunks do not starve the greatest read in the smallest arena");
   DONE();
 }
