@@ -10,7 +10,8 @@
 /*
  * Runs `task` there and waits for it: what it returned (0 or an errno), or the errno because of which it did not run.
  * Descriptors 0 to 2 and `keep` (-1: none) are open there. The task shares our memory while we wait: it may make system
- * calls, and must not allocate, lock, or leave anything changed. Not for the JavaScript thread.
+ * calls, and must not allocate, lock, or leave anything changed. Not for a thread
+ * that others wait for.
  */
 int errand_run(int (*task)(const void *argument), const void *argument, int keep);
 

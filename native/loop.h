@@ -14,7 +14,12 @@ struct loop_status {
   bool read_only, direct_io;
 };
 
-/* ENXIO: nothing is behind it. */
+/*
+ * ENXIO: nothing is behind it. ETIMEDOUT: the kernel did not say within LOOP_PATIENCE_MS, because whoever holds the
+ * device's lock waits for a read of it: a scan for partitions, a change under way. Such a read may be one that only the
+ * calling thread can have answered, so that to wait for it would be to wait for ever.
+ */
+#define LOOP_PATIENCE_MS 250
 int loop_get_status(const char *device, struct loop_status *status, const char **syscall);
 
 /* The device must be read-only, and the file of the same size. Waits for the reads under way. */

@@ -117,19 +117,25 @@ export interface Store {
   /**
    * The RAM file: a memfd of exactly the file's size that takes every chunk from now on, at its place in the file. Chunks are verified and
    * decrypted on the way from their slot into it, so it never holds a byte that is not right; its memory grows as it fills.
-   * Chunks that are present in slots stay there until `moveToRam`. Throws when there is one already.
+   * Chunks that are present in slots stay there until `moveToRam`, and so does what arrives just now, or finds no memory: `published`
+   * tells. @throws Error EEXIST when there is one already, EBUSY when it is still being detached.
    */
   attachRamFile(): RamFile;
-  /** Moves a present chunk from its slot into the RAM file. False when a reader has it pinned at this moment: ask again later. */
+  /**
+   * Moves a present chunk from its slot into the RAM file. False when a reader has it pinned at this moment: ask again later; also for a chunk
+   * that is not present. True when it is there already. @throws Error ENXIO when there is no RAM file, ENOMEM or ENOSPC when it gets no memory.
+   */
   moveToRam(chunk: number): boolean;
   /**
    * Reads chunks of the RAM file back, encrypts them again, and compares them with the digest's leaves: resolves with the first that is not what
-   * was served, or -1. All must be in the RAM file. Off the JavaScript thread.
+   * was served, or -1. All must be in the RAM file: one that is not counts as wrong; without a digest that is all that is looked at. Off the
+   * JavaScript thread. Rejects with ECANCELED when the store is closed meanwhile.
    */
   auditRam(first: number, count: number): Promise<number>;
   /**
-   * Lets the RAM file go: its chunks are absent again, and new ones stay in slots. Returns how many are still pinned by readers; call
-   * again until it is 0, and only then the memory is free (as far as no loop device or open file holds it).
+   * Lets the RAM file go: its chunks are absent again, and new ones stay in slots. Returns how many are still pinned by readers, an audit and
+   * the finisher at work counted as one each; call again until it is 0, and only then the memory is free (as far as no loop device or open file
+   * holds it). 0 when there is none. @throws Error EBUSY when the session passes through.
    */
   detachRamFile(): number;
   /** Gives the memory of all free slots back to the system; they cost page faults when they are used again. */
@@ -145,6 +151,7 @@ export interface Store {
 }
 
 export interface MountOptions {
+  /** An absolute path. */
   mountpoint: string;
   /** Name of the one file, at most 255 bytes, no slash. */
   fileName: string;
@@ -155,24 +162,33 @@ export interface MountOptions {
   /** Modification time of the file, seconds since 1970. */
   mtime: number;
   /**
-   * `keep`: what is read stays in the kernel's page cache of the file. `none`: buffered reads pass it by (FOPEN_DIRECT_IO).
+   * `keep`: what is read stays in the kernel's page cache of the file. `none`: buffered reads pass it by (FOPEN_DIRECT_IO); before Linux 6.6
+   * the file can then not be mapped as shared memory.
    */
   pageCache: 'keep' | 'none';
-  /** Has the kernel read straight from the RAM file (FUSE passthrough), where it can. Only with a RAM file that is complete. */
+  /**
+   * Has the kernel read straight from the RAM file (FUSE passthrough, Linux 6.9), where it can; such reads are not counted or traced.
+   * Only with a RAM file that is complete: otherwise mount() throws ERR_INVALID_STATE.
+   */
   passthrough: boolean;
 }
 
 /** How the RAM file is found again, e.g. behind a loop device (LOOP_GET_STATUS64). */
 export interface RamFile {
+  /** Native's own: not to be closed. */
   fd: number;
 }
 
 export interface MountedSession {
   /** Device number of the mount: names its /sys/class/bdi/MAJOR:MINOR and /sys/fs/fuse/connections/MINOR. */
   device: { major: number; minor: number };
-  /** What INIT settled; zero until the kernel has asked (it asks before the first read). */
+  /** What INIT settled: known when mount() returns, unless the kernel took more than a second to ask; zero until then. */
   protocol(): { major: number; minor: number; maxReadBytes: number; passthrough: boolean };
-  /** Drops the file's pages from the kernel's page cache (FUSE_NOTIFY_INVAL_INODE). Off the JavaScript thread, because it waits for reads. */
+  /**
+   * Drops the file's pages from the kernel's page cache; those that are being read or mapped stay. Done by a short-lived process, because
+   * whoever opens a file of our own mount, or waits for its pages (FUSE_NOTIFY_INVAL_INODE), must not have /dev/fuse open: killed while it
+   * waits, it could not end. Rejects with ENOENT when the mount is found neither at its mountpoint nor there in the root of process 1.
+   */
   dropPages(): Promise<void>;
 }
 
@@ -191,11 +207,17 @@ export interface Binding {
   xts(data: Uint8Array, key: Uint8Array, firstSector: number, direction: 'encrypt' | 'decrypt'): void;
   /** umount2(2) off the JavaScript thread. */
   unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
-  /** LOOP_GET_STATUS64 of a loop device; undefined when nothing is attached to it. */
+  /**
+   * LOOP_GET_STATUS64 of a loop device; undefined when nothing is attached to it. @throws Error ETIMEDOUT when the device is locked for more
+   * than 250 ms, by whoever waits for its reads: these may be waiting for us.
+   */
   loopStatus(device: string): LoopStatus | undefined;
   /**
    * LOOP_CHANGE_FD: has a read-only loop device go on with another file of the same size, under its users. Off the JavaScript thread, because
    * it waits for the reads under way.
+   *
+   * A recent kernel (6.18) tells a file system that is mounted on the device that its medium is gone. squashfs takes no notice; ext4
+   * shuts down, and every read of it fails from then on; so will other file systems that can shut down (xfs).
    */
   loopChangeFile(device: string, fd: number): Promise<void>;
   /**
