@@ -1,5 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -102,8 +111,12 @@ describe('peak memory', () => {
     const status = readFileSync(`/proc/${daemon.pid}/status`, 'utf8');
     const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
     const image = site.served.length / 1024;
-    // Shared memory is the RAM file and what is left of the arena.
-    expect(kib('RssShmem')).toBeLessThan(image + 8 * 1024);
+    // The RAM file, and what is left of the arena.
+    const files = readdirSync(`/proc/${daemon.pid}/fd`).map((name) => `/proc/${daemon.pid}/fd/${name}`);
+    const memory = files
+      .filter((file) => readlinkSync(file).startsWith('/memfd:'))
+      .map((file) => statSync(file).blocks / 2);
+    expect(memory.reduce((sum, blocks) => sum + blocks, 0)).toBeLessThan(image + 8 * 1024);
     expect(kib('VmHWM')).toBeLessThan(image + 200 * 1024);
   });
 });

@@ -1,0 +1,122 @@
+/**
+ * A recorded boot replayed over links of several round trips: tethered, with a trace, progressive, untethered
+ *
+ * The files that a real boot opened (bench/boot/files.txt), in its order, through squashfs on a loop device, everything cold, from three
+ * members. `--megabits N` sets each member's link (1000), `--rtt A,B,…` the round trips in ms (0.2,1,20,50), `--runs N`.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { readTrace } from '../src/mount/control-client.ts';
+import { controlPathOf } from '../src/mount/control-path.ts';
+import { renderTable } from '../src/mount/text-table.ts';
+import { makeTempDir } from '../test/support/temp-dir.ts';
+import { bootImage } from './boot/image.ts';
+import { anonymousMemory, memoryUse, replayBoot } from './boot/replay.ts';
+import { startLinkedMembers } from './network/linked-members.ts';
+import { median } from './support/figures.ts';
+import { withFreshMount } from './support/fresh-mount.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '3' },
+    megabits: { type: 'string', default: '1000' },
+    rtt: { type: 'string', default: '0.2,1,20,50' },
+  },
+});
+const runs = Number(flags.runs);
+const roundTrips = flags.rtt.split(',').map(Number);
+
+/** One replay, in seconds, counts and MB. */
+interface Boot {
+  /** Until the mount is ready: an untethered one has pulled everything by then. */
+  ready: number;
+  /** The read part. */
+  read: number;
+  requests: number;
+  received: number;
+  touched: number;
+  arena: number;
+  pageCache: number;
+  daemon: number;
+}
+
+const image = bootImage();
+using directory = makeTempDir('bench');
+const trace = join(directory.path, 'boot.trace');
+const modes: Record<string, readonly string[]> = {
+  tethered: ['--no-trace'],
+  'with trace': ['--trace', trace],
+  progressive: ['--image-method', 'progressive', '--no-trace'],
+  'progressive, trace': ['--image-method', 'progressive', '--trace', trace],
+  untethered: ['--image-method', 'untethered'],
+};
+
+const link = { megabits: Number(flags.megabits), rttMs: roundTrips[0] ?? 1 };
+await using members = await startLinkedMembers(image, [link, link, link]);
+
+async function boot(options: readonly string[]): Promise<Boot> {
+  const all = ['--digest', image.digest, '--key-file', image.keyFile, ...options];
+  const before = memoryUse();
+  return withFreshMount(members.urls, all, async ({ daemon, file, readyMs }) => {
+    let after = before;
+    const read = await replayBoot(file, {
+      onRead() {
+        after = memoryUse();
+      },
+    });
+    const status = await daemon.status();
+    if (options.includes('--no-trace')) writeFileSync(trace, await readTrace(controlPathOf(daemon.mountpoint)));
+    const sum = (value: (member: (typeof status.members)[number]) => number) =>
+      status.members.reduce((total, member) => total + value(member), 0);
+    return {
+      ready: readyMs / 1000,
+      read,
+      requests: sum(({ requests }) => requests),
+      received: sum(({ bytes }) => bytes) / 1e6,
+      touched: (status.trace.chunks * status.cache.chunkSize) / 1e6,
+      arena: (after.shared - before.shared) / 1e6,
+      pageCache: (after.pageCache - before.pageCache) / 1e6,
+      daemon: anonymousMemory(daemon.pid) / 1e6,
+    };
+  });
+}
+
+const found = new Map<string, Boot[]>();
+for (let run = 0; run < runs; run++) {
+  for (const rttMs of roundTrips) {
+    for (const link of members.links) await link.change({ rttMs });
+    for (const [mode, options] of Object.entries(modes)) {
+      const key = `${rttMs} ${mode}`;
+      found.set(key, [...(found.get(key) ?? []), await boot(options)]);
+    }
+  }
+}
+const local: number[] = [];
+for (let run = 0; run < runs; run++) local.push(await replayBoot(image.plainFile));
+
+console.log(
+  `three members, ${flags.megabits} Mbit/s each, http, image of ${image.size} bytes; medians of ${runs} runs`,
+);
+console.log(`from a local file: ${median(local).toFixed(2)} s`);
+const rows = roundTrips.flatMap((rttMs) =>
+  Object.keys(modes).map((mode) => {
+    const boots = found.get(`${rttMs} ${mode}`) ?? [];
+    const of = (value: (boot: Boot) => number, digits: number) => median(boots.map(value)).toFixed(digits);
+    return [
+      `${rttMs} ms`,
+      mode,
+      of(({ ready }) => ready, 2),
+      of(({ read }) => read, 2),
+      of(({ requests }) => requests, 0),
+      of(({ received }) => received, 1),
+      of(({ touched }) => touched, 1),
+      of(({ arena }) => arena, 0),
+      of(({ pageCache }) => pageCache, 0),
+      of(({ daemon }) => daemon, 0),
+      of(({ arena, pageCache, daemon }) => arena + pageCache + daemon, 0),
+    ];
+  }),
+);
+const columns = ['rtt', 'mode', 'ready s', 'read s', 'requests', 'MB received', 'MB touched'];
+console.log(renderTable([...columns, 'RAM file, arena MB', 'page cache MB', 'heap MB', 'together'], rows));

@@ -1,0 +1,104 @@
+/**
+ * Where the bytes of a tethered boot lie in memory: loop device buffered or direct, arena small or large, page cache or none
+ *
+ * The same bytes can sit in the arena, in the FUSE file's page cache, and decompressed in squashfs' page cache. Each arrangement replays the
+ * recorded boot over three links (`--megabits N`, 1000; `--rtt MS`, 1) and shows time and memory after it.
+ */
+import { parseArgs } from 'node:util';
+import { renderTable } from '../src/mount/text-table.ts';
+import { bootImage } from './boot/image.ts';
+import { anonymousMemory, memoryUse, replayBoot } from './boot/replay.ts';
+import { startLinkedMembers, threeLinks } from './network/linked-members.ts';
+import { median } from './support/figures.ts';
+import { withFreshMount } from './support/fresh-mount.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '3' },
+    megabits: { type: 'string', default: '1000' },
+    rtt: { type: 'string', default: '1' },
+  },
+});
+const runs = Number(flags.runs);
+
+interface Arrangement {
+  loop: 'buffered' | 'direct';
+  cacheSize: string;
+  pageCache: 'keep' | 'drop' | 'none';
+}
+
+/** The first is what upstream has: a buffered loop device on a FUSE file that the page cache keeps. */
+const arrangements: readonly Arrangement[] = [
+  { loop: 'buffered', cacheSize: '256MiB', pageCache: 'keep' },
+  { loop: 'buffered', cacheSize: '32MiB', pageCache: 'keep' },
+  { loop: 'buffered', cacheSize: '256MiB', pageCache: 'drop' },
+  { loop: 'buffered', cacheSize: '32MiB', pageCache: 'drop' },
+  { loop: 'buffered', cacheSize: '256MiB', pageCache: 'none' },
+  { loop: 'buffered', cacheSize: '64MiB', pageCache: 'none' },
+  { loop: 'buffered', cacheSize: '32MiB', pageCache: 'none' },
+  { loop: 'direct', cacheSize: '256MiB', pageCache: 'keep' },
+  { loop: 'direct', cacheSize: '32MiB', pageCache: 'keep' },
+];
+
+interface Outcome {
+  seconds: number;
+  received: number;
+  arena: number;
+  pageCache: number;
+  heap: number;
+}
+
+const image = bootImage();
+await using members = await startLinkedMembers(
+  image,
+  threeLinks({ megabits: Number(flags.megabits), rttMs: Number(flags.rtt) }),
+);
+
+async function measure({ loop, cacheSize, pageCache }: Arrangement): Promise<Outcome> {
+  const options = ['--cache-size', cacheSize, '--page-cache', pageCache, '--no-trace'];
+  const all = ['--digest', image.digest, '--key-file', image.keyFile, ...options];
+  const before = memoryUse();
+  return withFreshMount(members.urls, all, async ({ daemon, file }) => {
+    let after = before;
+    const seconds = await replayBoot(file, {
+      directIo: loop === 'direct',
+      async onRead() {
+        // What is dropped goes within two seconds.
+        await new Promise((resolve) => setTimeout(resolve, 2500));
+        after = memoryUse();
+      },
+    });
+    const status = await daemon.status();
+    return {
+      seconds,
+      received: status.members.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6,
+      arena: (after.shared - before.shared) / 1e6,
+      pageCache: (after.pageCache - before.pageCache) / 1e6,
+      heap: anonymousMemory(daemon.pid) / 1e6,
+    };
+  });
+}
+
+const outcomes = arrangements.map((): Outcome[] => []);
+for (let run = 0; run < runs; run++) {
+  for (const [index, arrangement] of arrangements.entries()) outcomes[index]?.push(await measure(arrangement));
+}
+
+console.log(`three members, ${flags.megabits} Mbit/s, ${flags.rtt} ms; medians of ${runs} runs; MB`);
+const rows = arrangements.map(({ loop, cacheSize, pageCache }, index) => {
+  const of = (value: (outcome: Outcome) => number, digits = 0) =>
+    median((outcomes[index] ?? []).map(value)).toFixed(digits);
+  return [
+    loop,
+    cacheSize,
+    pageCache,
+    of(({ seconds }) => seconds, 2),
+    of(({ received }) => received),
+    of(({ arena }) => arena),
+    of((outcome) => outcome.pageCache),
+    of(({ heap }) => heap),
+    of((outcome) => outcome.arena + outcome.pageCache + outcome.heap),
+  ];
+});
+const columns = ['loop', 'cache size', 'page cache', 'seconds', 'received', 'arena', 'pages', 'heap', 'together'];
+console.log(renderTable(columns, rows));
