@@ -7,13 +7,14 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { connect } from 'node:net';
 import { makeTempDir } from '../test/support/temp-dir.ts';
-import { startLinkedMembers } from './network/linked-members.ts';
+import { startLinkedMembers, threeLinks } from './network/linked-members.ts';
 import { makeBenchImage } from './support/bench-image.ts';
 import { median, printFigures, quantile } from './support/figures.ts';
 import { withFreshMount } from './support/fresh-mount.ts';
 import { benchOptions } from './support/options.ts';
 
 const linkMegabits = 300;
+const linkRttMs = 0.2;
 const chunkBytes = 64 * 1024;
 const readBytes = 4096;
 const readsPerRun = 300;
@@ -22,7 +23,7 @@ const allowanceMs = 0.3;
 const { runs, imageBytes } = benchOptions({ runs: 3, imageMiB: 192 });
 using directory = makeTempDir('bench');
 const image = await makeBenchImage(directory.path, imageBytes);
-await using members = await startLinkedMembers(image, [linkMegabits, linkMegabits, linkMegabits], 'fine');
+await using members = await startLinkedMembers(image, threeLinks({ megabits: linkMegabits, rttMs: linkRttMs }));
 
 /** ms from SYN to SYN-ACK, as a program sees it. */
 function roundTrip(host: string): Promise<number> {

@@ -5,7 +5,7 @@
  * in the same run. Claim: at least 0.85 of the sum.
  */
 import { makeTempDir } from '../test/support/temp-dir.ts';
-import { startLinkedMembers } from './network/linked-members.ts';
+import { startLinkedMembers, threeLinks } from './network/linked-members.ts';
 import { makeBenchImage } from './support/bench-image.ts';
 import { type Measured, printFigures } from './support/figures.ts';
 import { withFreshMount } from './support/fresh-mount.ts';
@@ -13,11 +13,12 @@ import { benchOptions } from './support/options.ts';
 import { curlWhole, readWhole } from './support/timed-command.ts';
 
 const linkMegabits = 300;
+const linkRttMs = 0.2;
 
 const { runs, imageBytes } = benchOptions({ runs: 3, imageMiB: 192 });
 using directory = makeTempDir('bench');
 const image = await makeBenchImage(directory.path, imageBytes);
-await using members = await startLinkedMembers(image, [linkMegabits, linkMegabits, linkMegabits], 'coarse');
+await using members = await startLinkedMembers(image, threeLinks({ megabits: linkMegabits, rttMs: linkRttMs }));
 const { urls } = members;
 
 const three: Measured = { name: 'three curls', unit: 'Mbit/s', values: [] };

@@ -1,27 +1,36 @@
 /** Members behind links of their own, each serving the image: what most benches begin with. */
 import { Nginx } from '../../test/support/nginx.ts';
-import type { PackedImage } from '../../test/support/packed-image.ts';
-import { type MemberLink, makeNetwork, type Shaping } from './network.ts';
+import { type LinkSettings, type MemberLink, makeNetwork } from './network.ts';
 
 export interface LinkedMembers extends AsyncDisposable {
   readonly links: MemberLink[];
+  /** In the order of the links. */
+  readonly servers: Nginx[];
   /** The image's http:// URL on each. */
   readonly urls: string[];
 }
 
-/** @param megabits rate of each member's link, Mbit/s. */
+/** Each member serves `publicDir`; `path` is the image's below it. */
 export async function startLinkedMembers(
-  image: PackedImage,
-  megabits: readonly number[],
-  shaping: Shaping,
+  { publicDir, path }: { publicDir: string; path: string },
+  settings: readonly LinkSettings[],
 ): Promise<LinkedMembers> {
   await using started = new AsyncDisposableStack();
-  const links = makeNetwork(megabits, shaping);
-  const urls: string[] = [];
+  const { links } = started.use(await makeNetwork(settings));
+  const servers: Nginx[] = [];
   for (const { address, launcher } of links) {
-    const nginx = started.use(await Nginx.start({ address, launcher, publicDir: image.publicDir }));
-    urls.push(nginx.url(image.path));
+    servers.push(started.use(await Nginx.start({ address, launcher, publicDir })));
   }
   const members = started.move();
-  return { links, urls, [Symbol.asyncDispose]: () => members.disposeAsync() };
+  return {
+    links,
+    servers,
+    urls: servers.map((server) => server.url(path)),
+    [Symbol.asyncDispose]: () => members.disposeAsync(),
+  };
+}
+
+/** Three links alike. */
+export function threeLinks(settings: LinkSettings): LinkSettings[] {
+  return [settings, settings, settings];
 }
