@@ -45,6 +45,7 @@ struct loader {
   uint8_t *buffer;
   enum { RAM_NONE, RAM_ATTACHED, RAM_LEAVING } ram_state;
   unsigned attached, detached, moved, kept;
+  atomic_bool tried_ram; /* each of these has happened, attaching more than once */
   atomic_uint failed, ended;
   atomic_int ended_by;
 };
@@ -158,6 +159,7 @@ static inline void loader_ram(struct loader *loader) {
     loader->detached++;
     loader->ram_state = RAM_NONE;
   }
+  if (loader->attached > 1 && loader->moved > 0 && loader->kept > 0) loader->tried_ram = true;
 }
 
 static inline void *loader_main(void *argument) {
