@@ -11,11 +11,13 @@ import { readTrace } from '../src/mount/control-client.ts';
 import { controlPathOf } from '../src/mount/control-path.ts';
 import { renderTable } from '../src/mount/text-table.ts';
 import { makeTempDir } from '../test/support/temp-dir.ts';
+import { cachedPages, charged } from './boot/charged.ts';
 import { bootImage } from './boot/image.ts';
-import { anonymousMemory, memoryUse, replayBoot } from './boot/replay.ts';
+import { replayBoot } from './boot/replay.ts';
 import { startLinkedMembers } from './network/linked-members.ts';
 import { median } from './support/figures.ts';
 import { withFreshMount } from './support/fresh-mount.ts';
+import type { MemoryCharges } from './support/memory-cgroup.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -36,9 +38,10 @@ interface Boot {
   requests: number;
   received: number;
   touched: number;
-  arena: number;
-  pageCache: number;
-  daemon: number;
+  /** After it, in MB. */
+  memory: MemoryCharges;
+  /** Pages of the FUSE file, in MB. */
+  filePages: number;
 }
 
 const image = bootImage();
@@ -57,12 +60,17 @@ await using members = await startLinkedMembers(image, [link, link, link]);
 
 async function boot(options: readonly string[]): Promise<Boot> {
   const all = ['--digest', image.digest, '--key-file', image.keyFile, ...options];
-  const before = memoryUse();
-  return withFreshMount(members.urls, all, async ({ daemon, file, readyMs }) => {
-    let after = before;
+  return charged((charges) => bootOnce(all, charges));
+}
+
+async function bootOnce(options: readonly string[], charges: () => MemoryCharges): Promise<Boot> {
+  return withFreshMount(members.urls, options, async ({ daemon, file, readyMs }) => {
+    let memory = charges();
+    let filePages = 0;
     const read = await replayBoot(file, {
       onRead() {
-        after = memoryUse();
+        memory = charges();
+        filePages = cachedPages(file);
       },
     });
     const status = await daemon.status();
@@ -75,9 +83,8 @@ async function boot(options: readonly string[]): Promise<Boot> {
       requests: sum(({ requests }) => requests),
       received: sum(({ bytes }) => bytes) / 1e6,
       touched: (status.trace.chunks * status.cache.chunkSize) / 1e6,
-      arena: (after.shared - before.shared) / 1e6,
-      pageCache: (after.pageCache - before.pageCache) / 1e6,
-      daemon: anonymousMemory(daemon.pid) / 1e6,
+      memory,
+      filePages,
     };
   });
 }
@@ -111,12 +118,15 @@ const rows = roundTrips.flatMap((rttMs) =>
       of(({ requests }) => requests, 0),
       of(({ received }) => received, 1),
       of(({ touched }) => touched, 1),
-      of(({ arena }) => arena, 0),
-      of(({ pageCache }) => pageCache, 0),
-      of(({ daemon }) => daemon, 0),
-      of(({ arena, pageCache, daemon }) => arena + pageCache + daemon, 0),
+      of(({ memory }) => memory.shared, 0),
+      of(({ memory }) => memory.pageCache, 0),
+      of(({ memory }) => memory.anonymous, 0),
+      of(({ filePages }) => filePages, 0),
+      of(({ memory, filePages }) => memory.total + filePages, 0),
     ];
   }),
 );
 const columns = ['rtt', 'mode', 'ready s', 'read s', 'requests', 'MB received', 'MB touched'];
-console.log(renderTable([...columns, 'RAM file, arena MB', 'page cache MB', 'heap MB', 'together'], rows));
+console.log(
+  renderTable([...columns, 'RAM file, arena MB', 'squashfs pages MB', 'heap MB', 'FUSE pages MB', 'total MB'], rows),
+);

@@ -6,11 +6,13 @@
  */
 import { parseArgs } from 'node:util';
 import { renderTable } from '../src/mount/text-table.ts';
+import { cachedPages, charged } from './boot/charged.ts';
 import { bootImage } from './boot/image.ts';
-import { anonymousMemory, memoryUse, replayBoot } from './boot/replay.ts';
+import { replayBoot } from './boot/replay.ts';
 import { startLinkedMembers, threeLinks } from './network/linked-members.ts';
 import { median } from './support/figures.ts';
 import { withFreshMount } from './support/fresh-mount.ts';
+import type { MemoryCharges } from './support/memory-cgroup.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -42,10 +44,11 @@ const arrangements: readonly Arrangement[] = [
 
 interface Outcome {
   seconds: number;
+  /** MB. */
   received: number;
-  arena: number;
-  pageCache: number;
-  heap: number;
+  memory: MemoryCharges;
+  /** Pages of the FUSE file. */
+  filePages: number;
 }
 
 const image = bootImage();
@@ -57,26 +60,23 @@ await using members = await startLinkedMembers(
 async function measure({ loop, cacheSize, pageCache }: Arrangement): Promise<Outcome> {
   const options = ['--cache-size', cacheSize, '--page-cache', pageCache, '--no-trace'];
   const all = ['--digest', image.digest, '--key-file', image.keyFile, ...options];
-  const before = memoryUse();
-  return withFreshMount(members.urls, all, async ({ daemon, file }) => {
-    let after = before;
-    const seconds = await replayBoot(file, {
-      directIo: loop === 'direct',
-      async onRead() {
-        // What is dropped goes within two seconds.
-        await new Promise((resolve) => setTimeout(resolve, 2500));
-        after = memoryUse();
-      },
-    });
-    const status = await daemon.status();
-    return {
-      seconds,
-      received: status.members.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6,
-      arena: (after.shared - before.shared) / 1e6,
-      pageCache: (after.pageCache - before.pageCache) / 1e6,
-      heap: anonymousMemory(daemon.pid) / 1e6,
-    };
-  });
+  return charged((charges) =>
+    withFreshMount(members.urls, all, async ({ daemon, file }) => {
+      let memory = charges();
+      let filePages = 0;
+      const seconds = await replayBoot(file, {
+        directIo: loop === 'direct',
+        async onRead() {
+          // What is dropped goes within two seconds.
+          await new Promise((resolve) => setTimeout(resolve, 2500));
+          memory = charges();
+          filePages = cachedPages(file);
+        },
+      });
+      const status = await daemon.status();
+      return { seconds, received: status.members.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6, memory, filePages };
+    }),
+  );
 }
 
 const outcomes = arrangements.map((): Outcome[] => []);
@@ -94,11 +94,23 @@ const rows = arrangements.map(({ loop, cacheSize, pageCache }, index) => {
     pageCache,
     of(({ seconds }) => seconds, 2),
     of(({ received }) => received),
-    of(({ arena }) => arena),
-    of((outcome) => outcome.pageCache),
-    of(({ heap }) => heap),
-    of((outcome) => outcome.arena + outcome.pageCache + outcome.heap),
+    of(({ memory }) => memory.shared),
+    of(({ memory }) => memory.pageCache),
+    of(({ memory }) => memory.anonymous),
+    of(({ filePages }) => filePages),
+    of(({ memory, filePages }) => memory.total + filePages),
   ];
 });
-const columns = ['loop', 'cache size', 'page cache', 'seconds', 'received', 'arena', 'pages', 'heap', 'together'];
+const columns = [
+  'loop',
+  'cache size',
+  'page cache',
+  'seconds',
+  'received',
+  'arena',
+  'squashfs pages',
+  'heap',
+  'FUSE pages',
+  'total',
+];
 console.log(renderTable(columns, rows));

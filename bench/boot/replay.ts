@@ -1,6 +1,6 @@
 /** One boot, replayed: the squashfs of a file on a loop device, mounted cold, its files read in boot order by a process of its own. */
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -42,24 +42,4 @@ export async function replayBoot(image: string, { directIo = false, onRead }: Bo
 
 async function readFiles(root: string): Promise<void> {
   await promisify(execFile)(process.execPath, [reader, root, files]);
-}
-
-/** What the machine's memory is used for now, in bytes, as far as a boot changes it. proc(5), meminfo. */
-export interface MemoryUse {
-  /** Pages of files in the page cache, that of block devices included: the FUSE file's, the squashfs' and its device's. */
-  pageCache: number;
-  /** tmpfs and memfd: the arena and the RAM file. */
-  shared: number;
-}
-
-export function memoryUse(): MemoryUse {
-  const meminfo = readFileSync('/proc/meminfo', 'utf8');
-  const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(meminfo)?.[1]) * 1024;
-  const shared = bytes('Shmem');
-  return { pageCache: bytes('Cached') + bytes('Buffers') - shared, shared };
-}
-
-/** Heap and stacks of a process, in bytes. */
-export function anonymousMemory(pid: number): number {
-  return Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 }

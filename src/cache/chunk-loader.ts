@@ -171,6 +171,11 @@ export class ChunkLoader {
     await Promise.all(spans.map((piece) => this.#start(piece, slotOf, 'prefetch')));
   }
 
+  /** Leaves no more than `count` chunks in slots. */
+  shrink(count: number): void {
+    this.#eviction.shrinkTo(count);
+  }
+
   /** Stops prefetching and forgets what is under way; native's readers are the caller's business. */
   close(): void {
     this.#closed = true;

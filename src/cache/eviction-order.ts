@@ -22,6 +22,11 @@ export class EvictionOrder {
     this.#order.set(chunk, true);
   }
 
+  /** Evicts until no more than `count` chunks are left, or none that is not pinned. */
+  shrinkTo(count: number): void {
+    this.makeRoom(Math.max(0, this.#order.size - count));
+  }
+
   /** Frees up to `count` slots; returns how many. Fewer only when every other chunk is pinned. */
   makeRoom(count: number): number {
     let freed = 0;

@@ -35,12 +35,13 @@ export function addMountOptions(command: Command): Command {
     .addOption(
       new Option(
         '--page-cache <mode>',
-        "the file's pages in the kernel: keep them, drop them after two seconds, or have none",
+        "the file's pages in the kernel: keep them, drop them when the readers rest, or have none",
       )
         .choices(pageCaches)
         .default(defaults.pageCache),
     )
     .option('--cache-size <size>', 'hard size of the chunk cache, e.g. 64MiB', defaults.cacheSize)
+    .option('--idle-cache-size <size>', 'what is left of it when the readers rest', defaults.idleCacheSize)
     .addOption(
       new Option('--on-outage <mode>', 'reads while no member is usable: wait, or fail with EIO')
         .choices(outageModes)
@@ -63,6 +64,7 @@ export function readMountOptions(urls: string[], mountpoint: string, flags: Reco
     mountpoint,
     trace: flags['trace'] === true ? undefined : flags['trace'],
     cacheSize: parseSize(String(flags['cacheSize']), '--cache-size'),
+    idleCacheSize: parseSize(String(flags['idleCacheSize']), '--idle-cache-size'),
     backgroundRate: parseRate(flags['backgroundRate']),
   });
   if (parsed.success) return parsed.data;

@@ -16,6 +16,7 @@ import type { ImageMethod } from '../profile/index.ts';
 import { BootTrace, traceLimit } from './boot-trace.ts';
 import { untetherRequestSchema } from './control-client.ts';
 import { type ControlServer, startControlServer } from './control-server.ts';
+import { releaseWhenIdle } from './idle-release.ts';
 import { ImageMemory, type MemoryProgress } from './image-memory.ts';
 import { chooseImageMethod } from './image-method.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
@@ -31,8 +32,6 @@ const MiB = 1024 * 1024;
 const threads = Math.min(Math.max(2, availableParallelism()), 8);
 /** Reads that wait longer than this are reported, and then again after each such time. */
 const waitReportMs = 5000;
-/** How long pages stay with `--page-cache drop`, in ms. */
-const pageLifeMs = 2000;
 
 export interface Daemon {
   status(): Status;
@@ -132,10 +131,11 @@ async function wire(
   });
   if (method === 'progressive') fillIfItFits(memory, options, log);
   const stopWatching = watchWaits(store, collective, log);
-  const stopDropping = options.pageCache === 'drop' ? dropPagesRepeatedly(session) : () => {};
+  const keep = Math.floor(options.idleCacheSize / geometry.chunkSize);
+  const stopReleasing = releaseWhenIdle({ store, session, loader, keep, dropPages: options.pageCache === 'drop' });
   const gone = ended.then(async (errno) => {
     stopWatching();
-    stopDropping();
+    stopReleasing();
     for (const close of closers.reverse()) await close();
     log.info('unmounted', { mountpoint, ...(errno !== 0 && { errno }) });
     return errno;
@@ -156,13 +156,6 @@ function fillIfItFits(memory: ImageMemory, { backgroundRate }: MountOptions, log
   } catch (error) {
     log.warn('the node stays tethered', { error: describeError(error) });
   }
-}
-
-/** What squashfs has decompressed is in its own page cache: the file's pages have done their work a moment after they were read. */
-function dropPagesRepeatedly(session: MountedSession): () => void {
-  const timer = setInterval(() => void session.dropPages().catch(() => {}), pageLifeMs);
-  timer.unref();
-  return () => clearInterval(timer);
 }
 
 /** @throws TetherfsError unless it is a directory that exists. Nothing below it may be served by ourselves already. */

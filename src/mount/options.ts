@@ -8,7 +8,7 @@ import type { ImageMethod } from '../profile/index.ts';
 
 export const outageModes = ['wait', 'eio'] as const;
 export const imageMethods = ['tethered', 'untethered', 'progressive'] as const satisfies readonly ImageMethod[];
-/** `keep`: in the kernel's page cache; `drop`: there, for a second or two; `none`: nowhere. */
+/** `keep`: in the kernel's page cache; `drop`: there, until the readers rest; `none`: nowhere. */
 export const pageCaches = ['keep', 'drop', 'none'] as const;
 
 export const mountOptionsSchema = z.object({
@@ -35,6 +35,8 @@ export const mountOptionsSchema = z.object({
   pageCache: z.enum(pageCaches),
   /** Hard size of the arena in bytes. */
   cacheSize: z.number().int().positive(),
+  /** What is left of it when the readers rest, in bytes. */
+  idleCacheSize: z.number().int().nonnegative(),
   onOutage: z.enum(outageModes),
   /** Seconds without any usable member after which reads fail, with `onOutage: eio`. */
   outageTimeout: z.number().positive(),
@@ -51,11 +53,12 @@ export type MountOptions = z.infer<typeof mountOptionsSchema>;
 
 export const defaults = {
   /**
-   * The kernel's page cache keeps what is read often; the arena carries read-ahead, metadata that squashfs asks for again and
-   * again, and what the page cache had to drop.
+   * While a node boots: what was got in advance and metadata that squashfs asks for again and again. When it rests, squashfs' own page
+   * cache has what it needs. bench/memory-arrangements.ts.
    */
   cacheSize: '256MiB',
-  pageCache: 'keep',
+  idleCacheSize: '16MiB',
+  pageCache: 'drop',
   outageTimeout: 60,
   mountTimeout: 60,
 } as const;

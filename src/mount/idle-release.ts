@@ -1,0 +1,41 @@
+/**
+ * Memory that a boot needed and a running node does not. While a node boots, the same bytes lie in the arena, in the file's page cache
+ * and, decompressed, in squashfs' own; each makes it faster (bench/memory-arrangements.ts). When its readers rest, the last is all that is
+ * of use: the others are let go, and grow again when they are needed.
+ */
+import type { ChunkLoader } from '../cache/index.ts';
+import type { MountedSession, Store } from '../native/binding.ts';
+
+export interface IdleReleaseParts {
+  store: Pick<Store, 'stats' | 'trim'>;
+  session: Pick<MountedSession, 'dropPages'>;
+  loader: Pick<ChunkLoader, 'shrink'>;
+  /** Chunks that stay in the arena. */
+  keep: number;
+  /** Whether the file's pages are let go, too. */
+  dropPages: boolean;
+}
+
+/** Readers rest when they have read less than this in so many ms. */
+const idleMs = 10_000;
+const idleBytes = 1024 * 1024;
+
+/** @returns what ends it. */
+export function releaseWhenIdle({ store, session, loader, keep, dropPages }: IdleReleaseParts): () => void {
+  let bytesBefore = 0;
+  let bytesReleasedAt = 0;
+  const timer = setInterval(() => {
+    const { bytesRead } = store.stats();
+    const idle = bytesRead - bytesBefore < idleBytes;
+    bytesBefore = bytesRead;
+    if (!idle || bytesRead - bytesReleasedAt < idleBytes) return;
+    bytesReleasedAt = bytesRead;
+    loader.shrink(keep);
+    store.trim();
+    // It fails when the mount is just going, and then it does not matter.
+    if (dropPages) void session.dropPages().catch(() => {});
+    globalThis.gc?.();
+  }, idleMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
