@@ -93,7 +93,8 @@ async function bootOnce(options: readonly string[], charges: () => MemoryCharges
       wire: ((await wireBytes()) - wireBefore) / 1e6,
       touched: (status.trace.chunks * status.cache.chunkSize) / 1e6,
       memory,
-      filePages,
+      // Passed through, the file's pages are the RAM file's.
+      filePages: status.memory.passthrough ? 0 : filePages,
     };
   });
 }
