@@ -1,6 +1,7 @@
 /**
- * The command line: tetherfs COMMAND. What only one command needs is loaded by that command, so that the others start quickly. Exit status: 0 done, 1 failed, 2 wrong usage; a failure is one line on standard error
- * (docs/errors.md), with its causes below it when TETHERFS_DEBUG is set.
+ * The command line: tetherfs COMMAND. What only one command needs is loaded by that command, so that the others start
+ * quickly. Exit status: 0 done, 1 failed, 2 wrong usage; a failure is one line on standard error (docs/errors.md), with
+ * its causes below it when TETHERFS_DEBUG is set.
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';

@@ -1,6 +1,6 @@
 /** `tetherfs status`. */
 import { Command } from 'commander';
-import { TetherfsError } from '../base/errors.ts';
+import { describeError, TetherfsError } from '../base/errors.ts';
 import { readStatus } from '../mount/control-client.ts';
 import { controlPathOf, controlPaths } from '../mount/control-path.ts';
 import { renderStatus } from '../mount/status-text.ts';
@@ -25,8 +25,15 @@ Exit status: 0 all asked daemons answered, 1 one did not or there is none.`,
       const paths = named === undefined ? controlPaths() : [named];
       if (paths.length === 0) throw new TetherfsError('NO_DAEMON', 'no tetherfs mount on this machine');
       for (const path of paths) {
-        const status = await readStatus(path);
-        process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : renderStatus(status));
+        try {
+          const status = await readStatus(path);
+          process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : renderStatus(status));
+        } catch (error) {
+          // A daemon that died must not keep the others from being seen.
+          if (paths.length === 1) throw error;
+          process.stderr.write(`tetherfs: ${describeError(error)}\n`);
+          process.exitCode = 1;
+        }
       }
     });
 }

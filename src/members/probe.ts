@@ -1,6 +1,8 @@
 /**
  * A probe: does this member serve, and what? It asks on a fresh connection for the first and the last bytes of the file, and
  * for the range that was corrupt if one was. What a probe costs in time is all its steps' time, each under a stall clock.
+ * Without a digest a file that was modified this very second is asked again when the second is over: only then does its
+ * pin tell it from what may be written next.
  */
 import { type ByteRange, describeRange } from '../base/byte-range.ts';
 import type { TimeSource } from '../base/time-source.ts';
@@ -16,6 +18,8 @@ import { type RangeHead, type RangeQuestion, requestRange } from './range-reques
 const leastStallMs = 250;
 /** One of its requests must be over by then: who is slower is of no use. */
 const limitMs = 5_000;
+/** After this much, a file that was modified in the second of an answer has a pin that a change would change. */
+const settleMs = 1_100;
 
 /** Begins no connection once `signal` is aborted. @throws MemberFault when it does not answer properly, or still serves what was corrupt. */
 export async function probe(
@@ -28,7 +32,12 @@ export async function probe(
   signal.throwIfAborted();
   const connection = member.pool.takeFresh();
   try {
-    const observation = await observe(member, connection, time, verification);
+    let { observation, settled } = await observe(member, connection, time, verification);
+    if (!settled && verification === undefined) {
+      await new Promise<void>((resolve) => time.after(settleMs, resolve));
+      signal.throwIfAborted();
+      ({ observation } = await observe(member, connection, time, verification));
+    }
     member.pool.giveBack(connection);
     return observation;
   } catch (error) {
@@ -42,7 +51,7 @@ async function observe(
   connection: Connection,
   time: TimeSource,
   verification: Verification | undefined,
-): Promise<Observation> {
+): Promise<{ observation: Observation; settled: boolean }> {
   const read = (range: ByteRange, known?: RangeHead) =>
     readRange(member, connection, time, { url: member.url, range, imageSize: known?.imageSize, pin: known?.pin });
 
@@ -58,7 +67,7 @@ async function observe(
       throw new MemberFault('corrupt', member.url.text, what);
     }
   }
-  return { imageSize: head.imageSize, head: bytes, tail, pin: head.pin };
+  return { observation: { imageSize: head.imageSize, head: bytes, tail, pin: head.pin }, settled: head.settled };
 }
 
 async function readRange(

@@ -21,6 +21,11 @@ export interface RangeHead {
   /** What is served: what was asked, cut at the end of the file. */
   readonly range: ByteRange;
   readonly pin: FilePin;
+  /**
+   * False when the file was modified in the second of the answer: it may change once more and keep its pin, because
+   * Last-Modified counts seconds, and nginx makes its ETag of that and the size (RFC 9110, 8.8.2.2).
+   */
+  readonly settled: boolean;
 }
 
 export interface RangeQuestion {
@@ -116,7 +121,18 @@ function checkHead(
   if (pin !== undefined && (found.etag !== pin.etag || found.lastModified !== pin.lastModified)) {
     throw fault('changed', `the file changed: ${describePin(pin)} became ${describePin(found)}`);
   }
-  return { imageSize: served.imageSize, range: { offset: range.offset, length }, pin: found };
+  return {
+    imageSize: served.imageSize,
+    range: { offset: range.offset, length },
+    pin: found,
+    settled: settled(headers),
+  };
+}
+
+/** Both dates are the server's own, so its clock may be wrong. */
+function settled(headers: ResponseHeaders): boolean {
+  const age = Date.parse(header(headers, 'date') ?? '') - Date.parse(header(headers, 'last-modified') ?? '');
+  return !(Math.abs(age) < 1000);
 }
 
 interface Served {

@@ -78,6 +78,26 @@ describe('without a digest', () => {
     await site.read({ offset: 0, length: size });
     expect(Buffer.compare(site.head, small.subarray(0, 4096))).toBe(0);
   });
+
+  test('a file of this second is used when the second is over: until then a change would not show', async () => {
+    const directory = makeTempDir('members-young');
+    const publicDir = join(directory.path, 'public');
+    mkdirSync(join(publicDir, 'os/demo'), { recursive: true });
+    const file = join(publicDir, 'os/demo/rootimg.sfs');
+    const address = '127.0.0.77';
+    const certificate = makeCertificateAuthority(join(directory.path, 'ca')).issue([address]);
+    await using nginx = await Nginx.start({ address, publicDir, certificate });
+    await new Promise((resolve) => setTimeout(resolve, 1010 - (Date.now() % 1000)));
+    writeFileSync(file, image);
+    {
+      await using site = await Site.open(image, [nginx.url('os/demo/rootimg.sfs', 'http')], {
+        onOutage: { mode: 'eio', timeoutMs: 100 },
+      });
+      writeFileSync(file, makeImage(image.length, 'repacked'));
+      await expect(site.read({ offset: 0, length: image.length }, { blind: true })).rejects.toThrow('changed');
+    }
+    directory.remove();
+  });
 });
 
 describe('with a digest', () => {

@@ -1,6 +1,18 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -64,6 +76,27 @@ describe('a mount in the background', () => {
     expect(existsSync(controlPathOf(mountpoint))).toBe(false);
     expect(existsSync(socket)).toBe(false);
     expect(existsSync(`/proc/${status.pid}`)).toBe(false);
+  });
+
+  it('status shows the mounts that answer, and names the daemon that died', async () => {
+    const mountpoint = site.newMountpoint();
+    const dead = site.newMountpoint();
+    expect(await tetherfs('mount', '--digest', site.digest, ...site.urls(), mountpoint)).toMatchObject({ status: 0 });
+    const listening = createServer().listen(controlPathOf(dead));
+    await once(listening, 'listening');
+    // A process that is killed leaves the name of its socket behind; one that closes it does not.
+    renameSync(controlPathOf(dead), `${controlPathOf(dead)}.kept`);
+    listening.close();
+    renameSync(`${controlPathOf(dead)}.kept`, controlPathOf(dead));
+    try {
+      const shown = await tetherfs('status');
+      expect(shown.status).toBe(1);
+      for (const url of site.urls()) expect(shown.stdout).toContain(url);
+      expect(shown.stderr).toContain(`no tetherfs is running at ${controlPathOf(dead)}`);
+    } finally {
+      rmSync(controlPathOf(dead));
+      await tetherfs('unmount', mountpoint);
+    }
   });
 
   it('called urlmount it takes URLs and a mountpoint, warns that nothing is verified, and mounts', async () => {
