@@ -1,5 +1,5 @@
 /**
- * An untethered mount over three links of 300 Mbit/s: pulled at what share of the links, and with a member lost half way
+ * An untethered mount over three links of 100 Mbit/s: pulled at what share of the links, and with a member lost half way
  *
  * What the three links give to three curls at once is measured in the same run. Claim: at least 0.95 of that. With a member killed at half the
  * image the rest comes over two links, and every byte is right (the RAM file is audited, and compared with the image here).
@@ -17,8 +17,8 @@ import { type Measured, printFigures } from './support/figures.ts';
 import { benchOptions } from './support/options.ts';
 import { curlWhole } from './support/timed-command.ts';
 
-const megabits = 300;
-const { runs, imageBytes } = benchOptions({ runs: 3, imageMiB: 512 });
+// Three faster links keep both cores busy with their emulation alone.
+const { runs, imageBytes, megabits } = benchOptions({ runs: 3, imageMiB: 512, megabits: 100 });
 using directory = makeTempDir('bench');
 const image = await makeBenchImage(directory.path, imageBytes);
 await using members = await startLinkedMembers(image, threeLinks({ megabits, rttMs: 1 }));

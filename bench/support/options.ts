@@ -6,19 +6,23 @@ export interface BenchOptions {
   runs: number;
   /** Bytes of random data in the image. */
   imageBytes: number;
+  /** Of each member's link. */
+  megabits: number;
 }
 
 /** @throws Error naming the option when it makes no sense. */
-export function benchOptions(defaults: { runs: number; imageMiB: number }): BenchOptions {
+export function benchOptions(defaults: { runs: number; imageMiB: number; megabits?: number }): BenchOptions {
   const { values } = parseArgs({
     options: {
       runs: { type: 'string', default: String(defaults.runs) },
       'image-mib': { type: 'string', default: String(defaults.imageMiB) },
+      megabits: { type: 'string', default: String(defaults.megabits ?? 300) },
     },
   });
   return {
     runs: positive('--runs', values.runs),
     imageBytes: positive('--image-mib', values['image-mib']) * 1024 * 1024,
+    megabits: positive('--megabits', values.megabits),
   };
 }
 
