@@ -50,8 +50,39 @@ export interface StoreOptions {
   verity?: { blockSize: number; leaves: Uint8Array; salt: Uint8Array };
   /** How many chunks the trace of first touches holds at most; 0 records none. Default 0. */
   traceLimit?: number;
+  /**
+   * Goes on with the memory of a process that died or froze: see `Store.descriptors`. The descriptors are the store's from now on, also when
+   * createStore throws. @throws Error EINVAL, with the reason, when they do not fit the other options, or are not sealed memfds.
+   */
+  adopt?: AdoptedMemory;
   /** Called on the JavaScript thread when `takeEvents` has something to give. */
   onEvents: () => void;
+}
+
+export interface AdoptedMemory {
+  arenaFd: number;
+  ledgerFd: number;
+  /** Left alone (and closed) when it is not the very file that the ledger's marks are about: its chunks are absent then. */
+  ramFd?: number;
+}
+
+/** What an adopting store begins with; nothing of it is told by events. */
+export interface AdoptedChunks {
+  /** Present in slots, compared with their CRC-32C: for the order of eviction. In no order of age. */
+  inSlots: Uint32Array;
+  /** Present in the RAM file, and looked at by nobody yet: `auditRam` compares them with the digest. */
+  inRam: Uint32Array;
+}
+
+/** Numbers of the store's own descriptors, for handing on: not to be closed. All are close-on-exec. */
+export interface StoreDescriptors {
+  arena: number;
+  /** The ledger: the chunk table in memory that survives the process. See native/ledger.h. */
+  ledger: number;
+  /** Another one after each `attachRamFile`; none after `detachRamFile` has returned 0. */
+  ram?: number;
+  /** Those of the session, one a thread; empty without one. */
+  fuse: number[];
 }
 
 export interface StoreStats {
@@ -82,6 +113,8 @@ export interface StoreStats {
   chunksInRam: number;
   /** Chunks in the trace so far. */
   chunksTraced: number;
+  /** Slots of an adopted arena whose bytes were not what the ledger says: dropped, to be fetched again. */
+  chunksNotAdopted: number;
 }
 
 /** Result of `tryEvict`. A chunk in the RAM file counts as absent: it holds no slot. */
@@ -146,6 +179,32 @@ export interface Store {
    * Once for each store. @throws Error with code of the system call.
    */
   mount(options: MountOptions): MountedSession;
+
+  /** What was taken over from `adopt`: a copy, the same at each call; empty without `adopt`. */
+  adoptedChunks(): AdoptedChunks;
+  descriptors(): StoreDescriptors;
+  /**
+   * Like mount(), for a connection that is mounted and initialised already. `fuseFds` are the store's from now on, also when it throws.
+   *
+   * With `protocol.resend` the kernel is asked first to send again every request that a process before us had read and not answered: its readers
+   * see a pause. There is a thread for each descriptor, and further clones up to `threads`; descriptors past the sixteenth are closed.
+   *
+   * Without it `threads` new clones are made and all of `fuseFds` are closed. The requests read through those end with ECONNABORTED when
+   * nobody else has them open: so store the new ones (`descriptors().fuse`) under another name, and then have the holder let go of the old.
+   *
+   * @throws Error ENODEV when one of them is no /dev/fuse or its connection is over; EINVAL when `protocol` cannot be; code of a system call.
+   */
+  adoptMount(options: AdoptMountOptions): MountedSession;
+  /**
+   * Irrevocable: when it returns, no answer is written any more, no event posted, and no byte of arena, ledger and RAM file changed, so that a
+   * successor may own them. Ends the session's threads if they are not paused; answers that are settled are still written, a chunk that is being
+   * verified is published or left out. Afterwards all methods do nothing: `grant` and `spare` give -1, `tryEvict` says `pinned`, `write`,
+   * `complete` and `drop` are ignored, attachRamFile() throws EBADF and detachRamFile() EBUSY; an audit under way rejects with ECANCELED.
+   * close() answers nobody: it closes our copies of the descriptors.
+   *
+   * Reads still waiting come to the successor if it can have them sent again; otherwise pause() and wait for `readsWaiting` to be 0 before.
+   */
+  freeze(): void;
   /** Answers every waiting read with EIO, ends the finisher and the session's threads. The store is unusable afterwards. */
   close(): void;
 }
@@ -173,6 +232,28 @@ export interface MountOptions {
   passthrough: boolean;
 }
 
+export interface AdoptMountOptions extends Omit<MountOptions, 'passthrough'> {
+  /** Where it was mounted: for dropPages. `source` is not used. */
+  mountpoint: string;
+  fuseFds: number[];
+  /** protocol() of the session before. */
+  protocol: SettledProtocol;
+  /** device of the session before. */
+  device: { major: number; minor: number };
+}
+
+/** What INIT settled, as plain values that survive JSON: all that is needed to go on without another INIT. */
+export interface SettledProtocol {
+  major: number;
+  minor: number;
+  maxReadBytes: number;
+  /** Opened files pass through to the RAM file, whose number in the kernel is backingId (0 otherwise). */
+  passthrough: boolean;
+  backingId: number;
+  /** The kernel can send requests again (FUSE_NOTIFY_RESEND, Linux 6.9). */
+  resend: boolean;
+}
+
 /** How the RAM file is found again, e.g. behind a loop device (LOOP_GET_STATUS64). */
 export interface RamFile {
   /** Native's own: not to be closed. */
@@ -183,7 +264,14 @@ export interface MountedSession {
   /** Device number of the mount: names its /sys/class/bdi/MAJOR:MINOR and /sys/fs/fuse/connections/MINOR. */
   device: { major: number; minor: number };
   /** What INIT settled: known when mount() returns, unless the kernel took more than a second to ask; zero until then. */
-  protocol(): { major: number; minor: number; maxReadBytes: number; passthrough: boolean };
+  protocol(): SettledProtocol;
+  /**
+   * The threads take no new request any more; resolves when they have ended. Reads that wait go on waiting, and are answered when their chunks
+   * come; what the kernel asks meanwhile stays with the kernel. Nothing is told by events. Twice is once.
+   */
+  pause(): Promise<void>;
+  /** Starts the threads again. Nothing when they run, or the session is over. Not while pause() has not resolved: throws ERR_INVALID_STATE. */
+  resume(): void;
   /**
    * Drops the file's pages from the kernel's page cache; those that are being read or mapped stay. Done by a short-lived process, because
    * whoever opens a file of our own mount, or waits for its pages (FUSE_NOTIFY_INVAL_INODE), must not have /dev/fuse open: killed while it
@@ -222,8 +310,62 @@ export interface Binding {
   loopChangeFile(device: string, fd: number): Promise<void>;
   /**
    * sd_notify(3): one datagram to $NOTIFY_SOCKET, never waiting. False when there is no such socket or it does not take it.
+   * With `fds` (1 to 253; sd_pid_notify_with_fds) it waits up to 500 ms for room. The receiver gets copies.
+   *
+   * The service manager's descriptor store, systemd's and the holder's (native/holder.c): `FDSTORE=1\nFDNAME=name` puts all of `fds` under that
+   * name, which in the holder replaces what was there (systemd keeps both), `FDSTOREREMOVE=1\nFDNAME=name` takes it out, `MAINPID=n` names another
+   * process as the one to be restarted. Names have up to 255 bytes, none of them a colon or a control character; those of /dev/fuse descriptors
+   * begin with `fuse`.
    */
-  notifyServiceManager(state: string): boolean;
+  notifyServiceManager(state: string, fds?: readonly number[]): boolean;
+  /**
+   * The same to a socket of one's own choice: an absolute path, or an abstract name with '@' in front. Waits up to 500 ms for room.
+   * @throws Error with the code of the system call: ECONNREFUSED, ENOENT nobody there; EAGAIN no room.
+   */
+  sendDescriptors(address: string, state: string, fds: readonly number[]): void;
+  /**
+   * A datagram socket at a path that does not exist yet, mode 0600. Messages of others than root are dropped, their descriptors closed.
+   * @throws Error with the code of the system call.
+   */
+  openDescriptorInbox(path: string): DescriptorInbox;
+  /**
+   * What a service manager handed us, as sd_listen_fds_with_names(3) finds it ($LISTEN_PID, $LISTEN_FDS, $LISTEN_FDNAMES), close-on-exec
+   * from now on and the caller's. The variables are removed: a second call gives none. A descriptor without a name is 'unknown'.
+   */
+  takeListenedDescriptors(): ListenedDescriptor[];
+  /**
+   * A memfd with these bytes, sealed against every change, close-on-exec: the caller's, to be closed with closeDescriptors. `name` is for
+   * /proc/PID/fd. It may hold a key: like the arena it can be swapped out.
+   */
+  writeMemfd(name: string, bytes: Uint8Array): number;
+  /** A copy of a memfd's bytes. @throws Error EFBIG when there are more than `maxBytes`, EINVAL when it is not sealed against change. */
+  readMemfd(fd: number, maxBytes: number): Buffer;
+  /** close(2), for what came by openDescriptorInbox and takeListenedDescriptors. */
+  closeDescriptors(fds: readonly number[]): void;
+}
+
+export interface ListenedDescriptor {
+  name: string;
+  fd: number;
+}
+
+export interface DescriptorMessage {
+  state: string;
+  /** The caller's, close-on-exec. */
+  fds: number[];
+  /** Of the sender, by the kernel's word. */
+  pid: number;
+  uid: number;
+}
+
+export interface DescriptorInbox {
+  /**
+   * The next message; undefined after `timeoutMs`, or when the inbox is closed. One call at a time; it holds one thread of Node's pool.
+   * @throws Error ERR_INVALID_STATE when another call waits, or it is closed.
+   */
+  next(timeoutMs: number): Promise<DescriptorMessage | undefined>;
+  /** Removes the socket. What has not been taken is lost, its descriptors closed. Twice is once. */
+  close(): void;
 }
 
 let loaded: Binding | undefined;
