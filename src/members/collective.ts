@@ -21,6 +21,7 @@ import { type FetchWorld, HedgedFetch } from './fetch.ts';
 import { HedgeBudget } from './hedge-budget.ts';
 import { judge, type Observation, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
+import type { MemberMemory } from './member-memory.ts';
 import { Outage, type OutagePolicy } from './outage.ts';
 import { Prober } from './prober.ts';
 import { healthiest, select } from './selection.ts';
@@ -87,6 +88,13 @@ export class MemberCollective implements Collective, FetchWorld {
   /** Asks all members who they are. */
   start(): void {
     this.#prober.start();
+  }
+
+  /** Goes on with an image that a process before us has identified; members that it used are used at once, and all are asked anew. */
+  resume(image: Observation): void {
+    this.#image = image;
+    this.start();
+    if (healthiest(this.#members).length === 0) this.#beginOutage();
   }
 
   /** Settles what the image is, and judges the members that have answered by it. */
@@ -158,6 +166,10 @@ export class MemberCollective implements Collective, FetchWorld {
       demandInFlight: demand,
       prefetchInFlight: this.#fetches.size - demand,
     };
+  }
+
+  get memory(): MemberMemory[] {
+    return this.#members.map(({ memory }) => memory);
   }
 
   async close(): Promise<void> {

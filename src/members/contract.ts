@@ -3,6 +3,7 @@
  * image from whichever members are healthiest; where the bytes go is the target's business.
  */
 import type { ByteRange } from '../base/byte-range.ts';
+import type { MemberMemory } from './member-memory.ts';
 
 /** Somebody waits (`demand`), or somebody may want it soon (`prefetch`). */
 export type FetchPriority = 'demand' | 'prefetch';
@@ -123,5 +124,7 @@ export interface Collective {
   /** Spans that it makes sense to have in flight at once as prefetch, from what the members deliver. At least 1. */
   readonly suggestedPrefetchSpans: number;
   status(): CollectiveStatus;
+  /** What is known of each member, for a successor. */
+  readonly memory: MemberMemory[];
   close(): Promise<void>;
 }

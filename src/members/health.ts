@@ -64,6 +64,13 @@ export class Health {
     return this.#since;
   }
 
+  /** Goes on as a process before us saw it. */
+  recall(state: MemberState, reason: string, now: number): void {
+    this.#state = state;
+    this.#reason = reason;
+    this.#since = now;
+  }
+
   /** An exchange failed. True when the state changed. */
   fault(kind: FaultKind, reason: string, now: number): boolean {
     const distinct = now - this.#lastFaultAt >= oneCauseMs;

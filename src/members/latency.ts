@@ -23,6 +23,13 @@ export class LatencyWindow {
     this.#sorted = undefined;
   }
 
+  /** Oldest first. */
+  get samples(): number[] {
+    const ring = [...this.#samples.subarray(0, this.#count)];
+    const oldest = this.#count < this.#samples.length ? 0 : this.#next;
+    return [...ring.slice(oldest), ...ring.slice(0, oldest)];
+  }
+
   /** The smallest sample that at least the share `q` (0 to 1) of the samples do not exceed; undefined without samples. */
   quantile(q: number): number | undefined {
     this.#sorted ??= this.#samples.slice(0, this.#count).sort();
@@ -39,6 +46,12 @@ const optimisticThroughput = 125_000_000;
 const freshMs = 1_000;
 const halvingMs = 2_000;
 const leastTrust = 1 / 64;
+
+export interface SpeedMemory {
+  latencyMs?: number | undefined;
+  throughput?: number | undefined;
+  latencies: readonly number[];
+}
 
 /** A member's running estimate of latency (ms) and throughput (bytes a second). */
 export class SpeedEstimate {
@@ -65,6 +78,18 @@ export class SpeedEstimate {
     this.slowness.record(ms, now);
     this.#latencyMs = mix(this.#latencyMs, ms);
     this.#sampledAt = now;
+  }
+
+  /** What a successor begins with. */
+  get memory(): SpeedMemory {
+    return { latencyMs: this.#latencyMs, throughput: this.#throughput, latencies: this.window.samples };
+  }
+
+  recall({ latencyMs, throughput, latencies }: SpeedMemory, now: number): void {
+    this.#latencyMs = latencyMs;
+    this.#throughput = throughput;
+    this.#sampledAt = now;
+    for (const ms of latencies) this.window.record(ms);
   }
 
   requestBegan(now: number): void {

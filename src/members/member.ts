@@ -10,6 +10,7 @@ import type { MemberState, MemberStatus } from './contract.ts';
 import type { FaultKind } from './errors.ts';
 import { Health } from './health.ts';
 import { SpeedEstimate } from './latency.ts';
+import type { MemberMemory } from './member-memory.ts';
 import type { MemberUrl } from './member-url.ts';
 import type { FilePin } from './range-request.ts';
 import type { Candidate } from './selection.ts';
@@ -61,6 +62,29 @@ export class Member implements Candidate {
 
   count(kind: FaultKind): void {
     this.errors.set(kind, (this.errors.get(kind) ?? 0) + 1);
+  }
+
+  /** What a successor begins with. */
+  get memory(): MemberMemory {
+    const { state, reason } = this.health;
+    const { latencyMs, throughput, latencies } = this.speed.memory;
+    return {
+      url: this.url.text,
+      state,
+      reason,
+      latencies: [...latencies],
+      ...(this.pin && { pin: this.pin }),
+      ...(latencyMs !== undefined && { latencyMs }),
+      ...(throughput !== undefined && { throughput }),
+    };
+  }
+
+  /** Goes on as a process before us knew it. */
+  recall({ state, reason, pin, ...speed }: MemberMemory): void {
+    const now = this.#time.now();
+    this.health.recall(state, reason, now);
+    this.speed.recall(speed, now);
+    this.pin = pin && { etag: pin.etag, lastModified: pin.lastModified };
   }
 
   status(): MemberStatus {

@@ -38,6 +38,8 @@ export interface ImageIdentity {
   readonly imageSize: number;
   /** Its first bytes as served: 4096 or more, fewer when the image is shorter. Verified when there is a digest. */
   readonly head: Uint8Array;
+  /** Its last bytes as served: 4096 or fewer, or its last block. */
+  readonly tail: Uint8Array;
   readonly lastModified: Date | undefined;
 }
 

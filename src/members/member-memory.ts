@@ -1,0 +1,21 @@
+/**
+ * What is known of a member, as plain values for a successor of this process: it goes on with the same opinion of each member, and asks all
+ * of them anew at once.
+ */
+import { z } from 'zod';
+import { memberStates } from './contract.ts';
+
+export const memberMemorySchema = z.object({
+  url: z.string(),
+  state: z.enum(memberStates),
+  reason: z.string(),
+  /** What its file was identified with. */
+  pin: z.object({ etag: z.string().optional(), lastModified: z.string().optional() }).optional(),
+  /** ms; absent before the first sample. */
+  latencyMs: z.number().nonnegative().optional(),
+  /** Bytes a second; absent before the first sample. */
+  throughput: z.number().nonnegative().optional(),
+  /** The last first-byte times, in ms, oldest first. */
+  latencies: z.array(z.number().nonnegative()).max(1024),
+});
+export type MemberMemory = z.infer<typeof memberMemorySchema>;

@@ -1,0 +1,41 @@
+/**
+ * A collective that goes on where that of another process ended: the image is known, and so are the members. Nothing is waited for; members
+ * that were in use are used at once, each pinned to the file it was identified with.
+ */
+import { MemberCollective } from './collective.ts';
+import type { Collective } from './contract.ts';
+import type { Verification } from './identity.ts';
+import { Member } from './member.ts';
+import type { MemberMemory } from './member-memory.ts';
+import { parseMemberUrl } from './member-url.ts';
+import type { OpenOptions } from './open.ts';
+import { createTrust } from './trust.ts';
+
+export interface ResumeOptions extends Pick<OpenOptions, 'urls' | 'ca' | 'onOutage' | 'log' | 'time'> {
+  /** What the image is; its first and last bytes tell members apart where there is no verification. */
+  image: { readonly imageSize: number; readonly head: Uint8Array; readonly tail: Uint8Array };
+  verification: Verification | undefined;
+  /** What is known of members, by URL; the others are asked who they are. */
+  members: readonly MemberMemory[];
+}
+
+/** @throws UsageError for a URL or CA that is none. */
+export function resumeCollective({ urls, ca, image, members, ...options }: ResumeOptions): Collective {
+  const parsed = urls.map(parseMemberUrl);
+  const trust = parsed.some(({ secure }) => secure) ? createTrust(ca) : undefined;
+  const known = new Map(members.map((memory) => [memory.url, memory]));
+  const resumed = parsed.map((url) => {
+    const member = new Member(url, options.time, trust);
+    const memory = known.get(url.text);
+    if (memory !== undefined) member.recall(memory);
+    return member;
+  });
+  const collective = new MemberCollective({
+    ...options,
+    members: resumed,
+    onCandidate: () => {},
+    onUnanswered: () => {},
+  });
+  collective.resume({ ...image, pin: { etag: undefined, lastModified: undefined } });
+  return collective;
+}
