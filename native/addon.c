@@ -3,42 +3,21 @@
  * the functions mean is said there and in store.h. Nothing else in native/ but addon_*.c
  * knows Node-API.
  */
+#include "addon_store.h"
 #include "addon_system.h"
+#include "addon_takeover.h"
 #include "addon_values.h"
 #include "addon_work.h"
-#include "drop_pages.h"
-#include "fuse_session.h"
-#include "mount.h"
-#include "store.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
-
-/* One store and its session, as JavaScript holds them. */
-struct handle {
-  struct store *store;
-  struct session *session;
-  struct session_protocol protocol; /* of the session that is no more */
-  bool mounted, closed;
-  /* Of the mount, for dropPages. */
-  char mountpoint[MAX_PATH_BYTES], file_name[SESSION_MAX_NAME_BYTES + 1];
-  uint32_t device_major, device_minor;
-  int references; /* the store object and its session object; JavaScript thread only */
-  napi_ref keep;  /* keeps the store object until close(): a mount must not end by garbage collection */
-
-  /* Guards `bell`, which any thread rings, and which may go when the environment ends. */
-  pthread_mutex_t bell_lock;
-  napi_threadsafe_function bell;
-};
 
 static const napi_type_tag STORE_TAG = {0x9d5f3c1e7a60428bULL, 0x8b12d4e6f7093a5cULL};
 
 /* The store that a method was called on, and its arguments (missing ones are undefined). */
-static struct handle *unwrap(napi_env env, napi_callback_info info, size_t count, napi_value *arguments) {
+struct handle *unwrap(napi_env env, napi_callback_info info, size_t count, napi_value *arguments) {
   napi_value self;
   bool is_store = false;
   void *handle = NULL;
@@ -100,6 +79,7 @@ static void on_ring(napi_env env, napi_value on_events, void *context, void *dat
 static void close_handle(struct handle *handle) {
   if (handle->closed) return;
   handle->closed = true;
+  pthread_mutex_lock(&handle->session_lock);
   if (handle->session != NULL) session_stop(handle->session);
   store_close(handle->store);
   if (handle->session != NULL) {
@@ -107,21 +87,23 @@ static void close_handle(struct handle *handle) {
     session_free(handle->session);
     handle->session = NULL;
   }
+  pthread_mutex_unlock(&handle->session_lock);
   pthread_mutex_lock(&handle->bell_lock);
   if (handle->bell != NULL) napi_release_threadsafe_function(handle->bell, napi_tsfn_abort);
   handle->bell = NULL;
   pthread_mutex_unlock(&handle->bell_lock);
 }
 
-static void unreference(struct handle *handle) {
+void unreference(struct handle *handle) {
   if (--handle->references > 0) return;
   close_handle(handle);
   store_destroy(handle->store);
+  pthread_mutex_destroy(&handle->session_lock);
   pthread_mutex_destroy(&handle->bell_lock);
   free(handle);
 }
 
-static void on_collected(napi_env env, void *data, void *hint) {
+void on_collected(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
   unreference(data);
@@ -276,6 +258,7 @@ static napi_value js_stats(napi_env env, napi_callback_info info) {
       {"chunksPrefetchedRead", (double)stats.chunks_prefetched_read},
       {"chunksInRam", (double)stats.chunks_in_ram},
       {"chunksTraced", (double)stats.chunks_traced},
+      {"chunksNotAdopted", (double)stats.chunks_not_adopted},
   };
   napi_create_object(env, &result);
   for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
@@ -299,6 +282,61 @@ static napi_value js_trace(napi_env env, napi_callback_info info) {
 static napi_value js_end_trace(napi_env env, napi_callback_info info) {
   struct handle *handle = unwrap(env, info, 0, NULL);
   if (handle != NULL) store_end_trace(handle->store);
+  return NULL;
+}
+
+/* ---- For a successor ---- */
+
+/* A Uint32Array with a copy of them. */
+static napi_value chunk_array(napi_env env, const uint32_t *chunks, size_t count) {
+  napi_value buffer, result = NULL;
+  void *data;
+  if (napi_create_arraybuffer(env, count * sizeof *chunks, &data, &buffer) != napi_ok) return NULL;
+  if (count > 0) memcpy(data, chunks, count * sizeof *chunks);
+  napi_create_typedarray(env, napi_uint32_array, count, buffer, 0, &result);
+  return result;
+}
+
+static napi_value js_adopted_chunks(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  napi_value result;
+  if (handle == NULL) return NULL;
+  struct store_adopted adopted = store_get_adopted(handle->store);
+  napi_value in_slots = chunk_array(env, adopted.chunks, adopted.in_slots);
+  napi_value in_ram = chunk_array(env, adopted.in_ram > 0 ? adopted.chunks + adopted.in_slots : NULL, adopted.in_ram);
+  if (in_slots == NULL || in_ram == NULL) return NULL;
+  napi_create_object(env, &result);
+  napi_set_named_property(env, result, "inSlots", in_slots);
+  napi_set_named_property(env, result, "inRam", in_ram);
+  return result;
+}
+
+static napi_value js_descriptors(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  int fds[SESSION_MAX_THREADS], count = 0;
+  napi_value result, fuse;
+  if (handle == NULL) return NULL;
+  struct store_adoption memory = store_descriptors(handle->store);
+  if (handle->session != NULL) count = session_descriptors(handle->session, fds, SESSION_MAX_THREADS);
+  napi_create_object(env, &result);
+  napi_set_named_property(env, result, "arena", number(env, memory.arena));
+  napi_set_named_property(env, result, "ledger", number(env, memory.ledger));
+  if (memory.ram >= 0) napi_set_named_property(env, result, "ram", number(env, memory.ram));
+  napi_create_array_with_length(env, (size_t)count, &fuse);
+  for (int i = 0; i < count; i++) napi_set_element(env, fuse, (uint32_t)i, number(env, fds[i]));
+  napi_set_named_property(env, result, "fuse", fuse);
+  return result;
+}
+
+static napi_value js_freeze(napi_env env, napi_callback_info info) {
+  struct handle *handle = unwrap(env, info, 0, NULL);
+  if (handle == NULL || handle->closed) return NULL;
+  pthread_mutex_lock(&handle->session_lock);
+  /* A pause: what is waiting is not to be answered. */
+  if (handle->session != NULL) session_pause(handle->session);
+  handle->frozen = true;
+  pthread_mutex_unlock(&handle->session_lock);
+  store_freeze(handle->store);
   return NULL;
 }
 
@@ -395,176 +433,6 @@ static napi_value js_audit_ram(napi_env env, napi_callback_info info) {
   return work_start(env, &audit->work);
 }
 
-/* ---- Mount ---- */
-
-static napi_value js_protocol(napi_env env, napi_callback_info info) {
-  void *data = NULL;
-  napi_value result;
-  napi_get_cb_info(env, info, NULL, NULL, NULL, &data);
-  struct handle *handle = data;
-  if (handle->session != NULL) handle->protocol = session_get_protocol(handle->session);
-  napi_create_object(env, &result);
-  napi_set_named_property(env, result, "major", number(env, handle->protocol.major));
-  napi_set_named_property(env, result, "minor", number(env, handle->protocol.minor));
-  napi_set_named_property(env, result, "maxReadBytes", number(env, handle->protocol.max_read_bytes));
-  napi_set_named_property(env, result, "passthrough", boolean(env, handle->protocol.passthrough));
-  return result;
-}
-
-struct page_drop {
-  struct work work;
-  struct handle *handle;
-};
-
-static void page_drop_run(struct work *work) {
-  const struct handle *handle = ((const struct page_drop *)work)->handle;
-  work->syscall = "fadvise";
-  work->error = drop_pages(handle->mountpoint, handle->file_name, handle->device_major, handle->device_minor);
-}
-
-static void page_drop_done(struct work *work) { unreference(((struct page_drop *)work)->handle); }
-
-static napi_value js_drop_pages(napi_env env, napi_callback_info info) {
-  void *data = NULL;
-  napi_get_cb_info(env, info, NULL, NULL, NULL, &data);
-  struct page_drop *drop = work_new(env, sizeof *drop);
-  if (drop == NULL) return NULL;
-  drop->handle = data;
-  drop->handle->references++;
-  drop->work.name = "tetherfs:dropPages";
-  drop->work.run = page_drop_run;
-  drop->work.done = page_drop_done;
-  return work_start(env, &drop->work);
-}
-
-/* Mounts, and starts a session of `threads` threads. 0 or an errno; nothing is left behind on failure. */
-static int start_session(struct handle *handle, const char *mountpoint, const char *source, uint64_t threads,
-                         const struct session_options *options, const char **syscall) {
-  int first, error = fuse_mount(mountpoint, source, STORE_MAX_READ_BYTES, &first, syscall);
-  if (error != 0) return error;
-  struct session *session = session_new(handle->store, options);
-  if (session == NULL) {
-    close(first);
-    umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-    *syscall = "malloc";
-    return ENOMEM;
-  }
-  session_add(session, first);
-  for (uint64_t i = 1; i < threads && error == 0; i++) {
-    int clone;
-    error = fuse_clone(first, &clone, syscall);
-    if (error == 0) session_add(session, clone);
-  }
-  if (error == 0) {
-    *syscall = "pthread_create";
-    error = session_run(session);
-  }
-  if (error != 0) {
-    session_stop(session);
-    session_free(session);
-    umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-    return error;
-  }
-  handle->session = session;
-  handle->mounted = true;
-  /* The kernel asks at once. Then what protocol() says is settled when mount() returns. */
-  session_wait_for_init(session);
-  return 0;
-}
-
-/* A method of the session object. It holds the handle, so that it can be called when the store object is gone. */
-static void add_session_method(napi_env env, napi_value object, struct handle *handle, const char *name,
-                               napi_callback method) {
-  napi_value function;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, method, handle, &function);
-  handle->references++;
-  napi_add_finalizer(env, function, handle, on_collected, NULL, NULL);
-  napi_set_named_property(env, object, name, function);
-}
-
-static napi_value session_object(napi_env env, struct handle *handle) {
-  const char *syscall;
-  napi_value result, device;
-  int error = fuse_device(handle->mountpoint, &handle->device_major, &handle->device_minor, &syscall);
-  if (error != 0) {
-    throw_errno(env, error, syscall);
-    return NULL;
-  }
-  napi_create_object(env, &result);
-  napi_create_object(env, &device);
-  napi_set_named_property(env, device, "major", number(env, handle->device_major));
-  napi_set_named_property(env, device, "minor", number(env, handle->device_minor));
-  napi_set_named_property(env, result, "device", device);
-  add_session_method(env, result, handle, "protocol", js_protocol);
-  add_session_method(env, result, handle, "dropPages", js_drop_pages);
-  return result;
-}
-
-/* Whether the page cache is to be used, of the option's two words. */
-static bool get_page_cache(napi_env env, napi_value options, bool *none) {
-  char text[8];
-  if (!get_property_text(env, options, "pageCache", text, sizeof text)) return false;
-  *none = strcmp(text, "none") == 0;
-  if (*none || strcmp(text, "keep") == 0) return true;
-  throw_range(env, "pageCache must be 'keep' or 'none'");
-  return false;
-}
-
-static napi_value js_mount(napi_env env, napi_callback_info info) {
-  napi_value options;
-  char mountpoint[MAX_PATH_BYTES], source[MAX_PATH_BYTES], name[SESSION_MAX_NAME_BYTES + 1];
-  uint64_t threads, mtime;
-  bool no_page_cache, passthrough;
-  const char *syscall = "";
-  struct handle *handle = unwrap(env, info, 1, &options);
-  if (handle == NULL) return NULL;
-  if (!is_object(env, options)) {
-    throw_type(env, "options must be an object");
-    return NULL;
-  }
-  if (!get_property_text(env, options, "mountpoint", mountpoint, sizeof mountpoint) ||
-      !get_property_text(env, options, "source", source, sizeof source) ||
-      !get_property_text(env, options, "fileName", name, sizeof name) ||
-      !get_property_integer(env, options, "threads", SESSION_MAX_THREADS, &threads) ||
-      !get_property_integer(env, options, "mtime", MAX_SAFE_INTEGER, &mtime) ||
-      !get_page_cache(env, options, &no_page_cache) ||
-      !get_property_boolean(env, options, "passthrough", &passthrough))
-    return NULL;
-  if (threads == 0) {
-    throw_range(env, "threads must be an integer from 1 to 16");
-    return NULL;
-  }
-  if (strchr(name, '/') != NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-    throw_range(env, "fileName must not be a path");
-    return NULL;
-  }
-  if (handle->mounted || handle->closed) {
-    napi_throw_error(env, "ERR_INVALID_STATE", handle->closed ? "the store is closed" : "the store is mounted already");
-    return NULL;
-  }
-  /* The kernel would read zeros where chunks are missing. */
-  if (passthrough && !store_is_in_ram(handle->store)) {
-    napi_throw_error(env, "ERR_INVALID_STATE", "passthrough needs the whole image in a RAM file");
-    return NULL;
-  }
-  struct session_options session = {.file_name = name,
-                                    .mtime = (int64_t)mtime,
-                                    .no_page_cache = no_page_cache,
-                                    .passthrough = passthrough};
-  if (mountpoint[0] != '/') {
-    throw_range(env, "mountpoint must be an absolute path");
-    return NULL;
-  }
-  memcpy(handle->mountpoint, mountpoint, sizeof mountpoint);
-  memcpy(handle->file_name, name, sizeof name);
-  int error = start_session(handle, mountpoint, source, threads, &session, &syscall);
-  if (error != 0) {
-    throw_errno(env, error, syscall);
-    return NULL;
-  }
-  return session_object(env, handle);
-}
-
 /* ---- Module functions ---- */
 
 static bool get_verity(napi_env env, napi_value verity, struct store_options *options) {
@@ -642,6 +510,10 @@ static napi_value wrap_store(napi_env env, struct handle *handle) {
       {"auditRam", NULL, js_audit_ram, NULL, NULL, NULL, napi_enumerable, NULL},
       {"detachRamFile", NULL, js_detach_ram_file, NULL, NULL, NULL, napi_enumerable, NULL},
       {"trim", NULL, js_trim, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"adoptedChunks", NULL, js_adopted_chunks, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"descriptors", NULL, js_descriptors, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"freeze", NULL, js_freeze, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"adoptMount", NULL, js_adopt_mount, NULL, NULL, NULL, napi_enumerable, NULL},
       {"mount", NULL, js_mount, NULL, NULL, NULL, napi_enumerable, NULL},
       {"close", NULL, js_close, NULL, NULL, NULL, napi_enumerable, NULL},
   };
@@ -655,33 +527,35 @@ static napi_value wrap_store(napi_env env, struct handle *handle) {
   return object;
 }
 
-static napi_value js_create_store(napi_env env, napi_callback_info info) {
-  napi_value argument, on_events, name;
-  size_t count = 1;
-  struct store_options options = {0};
+static napi_value create_store(napi_env env, napi_value argument, const struct store_adoption *adopt) {
+  napi_value on_events, name;
+  struct store_options options = {.adopt = adopt};
   const char *why = NULL;
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  if (!get_store_options(env, argument, &options)) return NULL;
+  if (!get_store_options(env, argument, &options)) goto refused;
   napi_valuetype type = napi_undefined;
   on_events = property(env, argument, "onEvents");
   if (on_events != NULL) napi_typeof(env, on_events, &type);
   if (type != napi_function) {
     throw_type(env, "onEvents must be a function");
-    return NULL;
+    goto refused;
   }
   struct handle *handle = calloc(1, sizeof *handle);
   if (handle == NULL) {
     throw_errno(env, ENOMEM, "malloc");
-    return NULL;
+    goto refused;
   }
   pthread_mutex_init(&handle->bell_lock, NULL);
+  pthread_mutex_init(&handle->session_lock, NULL);
   options.ring = ring;
   options.listener = handle;
   int error = store_create(&handle->store, &options, &why);
   if (error != 0) {
+    pthread_mutex_destroy(&handle->session_lock);
     pthread_mutex_destroy(&handle->bell_lock);
     free(handle);
-    if (why != NULL)
+    if (error == STORE_NOT_FITTING)
+      napi_throw_error(env, "EINVAL", why);
+    else if (why != NULL)
       throw_range(env, why);
     else
       throw_errno(env, error, "createStore");
@@ -691,6 +565,34 @@ static napi_value js_create_store(napi_env env, napi_callback_info info) {
   napi_create_threadsafe_function(env, on_events, NULL, name, 0, 1, NULL, NULL, handle, on_ring, &handle->bell);
   napi_unref_threadsafe_function(env, handle->bell);
   return wrap_store(env, handle);
+
+refused:
+  if (adopt != NULL) {
+    close(adopt->arena);
+    close(adopt->ledger);
+    if (adopt->ram >= 0) close(adopt->ram);
+  }
+  return NULL;
+}
+
+static napi_value js_create_store(napi_env env, napi_callback_info info) {
+  napi_value argument, adopt = NULL;
+  size_t count = 1;
+  uint64_t arena, ledger, ram = 0;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  if (is_object(env, argument)) adopt = property(env, argument, "adopt");
+  if (adopt == NULL) return create_store(env, argument, NULL);
+  if (!is_object(env, adopt)) {
+    throw_type(env, "adopt must be an object");
+    return NULL;
+  }
+  if (!get_property_integer(env, adopt, "arenaFd", INT32_MAX, &arena) ||
+      !get_property_integer(env, adopt, "ledgerFd", INT32_MAX, &ledger))
+    return NULL;
+  napi_value ram_fd = property(env, adopt, "ramFd");
+  if (ram_fd != NULL && !get_integer(env, ram_fd, INT32_MAX, "ramFd", &ram)) return NULL;
+  struct store_adoption adoption = {(int)arena, (int)ledger, ram_fd == NULL ? -1 : (int)ram};
+  return create_store(env, argument, &adoption);
 }
 
 NAPI_MODULE_INIT() {
@@ -701,6 +603,12 @@ NAPI_MODULE_INIT() {
       {"loopStatus", NULL, js_loop_status, NULL, NULL, NULL, napi_enumerable, NULL},
       {"loopChangeFile", NULL, js_loop_change_file, NULL, NULL, NULL, napi_enumerable, NULL},
       {"notifyServiceManager", NULL, js_notify_service_manager, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"sendDescriptors", NULL, js_send_descriptors, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"openDescriptorInbox", NULL, js_open_descriptor_inbox, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"takeListenedDescriptors", NULL, js_take_listened_descriptors, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"writeMemfd", NULL, js_write_memfd, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"readMemfd", NULL, js_read_memfd, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"closeDescriptors", NULL, js_close_descriptors, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions);
   return exports;

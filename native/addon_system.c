@@ -3,7 +3,6 @@
 
 #include "addon_work.h"
 #include "loop.h"
-#include "notify.h"
 #include "xts.h"
 
 #include <errno.h>
@@ -130,15 +129,4 @@ napi_value js_loop_change_file(napi_env env, napi_callback_info info) {
   change->work.name = "tetherfs:loopChangeFile";
   change->work.run = loop_change_run;
   return work_start(env, &change->work);
-}
-
-/* ---- Service manager ---- */
-
-napi_value js_notify_service_manager(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  char state[4096];
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  if (!get_text(env, argument, "state", state, sizeof state)) return NULL;
-  return boolean(env, notify_service_manager(state));
 }

@@ -8,6 +8,5 @@ napi_value js_xts(napi_env env, napi_callback_info info);
 napi_value js_unmount(napi_env env, napi_callback_info info);
 napi_value js_loop_status(napi_env env, napi_callback_info info);
 napi_value js_loop_change_file(napi_env env, napi_callback_info info);
-napi_value js_notify_service_manager(napi_env env, napi_callback_info info);
 
 #endif

@@ -100,6 +100,31 @@ bool get_boolean(napi_env env, napi_value value, const char *name, bool *out) {
   return false;
 }
 
+bool get_descriptors(napi_env env, napi_value value, const char *name, int *fds, size_t room, size_t *count) {
+  char message[128];
+  bool is_array = false;
+  uint32_t length = 0;
+  if (value == NULL || napi_is_array(env, value, &is_array) != napi_ok || !is_array ||
+      napi_get_array_length(env, value, &length) != napi_ok) {
+    snprintf(message, sizeof message, "%s must be an array of descriptor numbers", name);
+    throw_type(env, message);
+    return false;
+  }
+  if (length > room) {
+    snprintf(message, sizeof message, "%s must be at most %zu", name, room);
+    throw_range(env, message);
+    return false;
+  }
+  for (uint32_t i = 0; i < length; i++) {
+    napi_value element;
+    uint64_t fd;
+    if (napi_get_element(env, value, i, &element) != napi_ok || !get_integer(env, element, INT32_MAX, name, &fd)) return false;
+    fds[i] = (int)fd;
+  }
+  *count = length;
+  return true;
+}
+
 bool is_object(napi_env env, napi_value value) {
   napi_valuetype type;
   return napi_typeof(env, value, &type) == napi_ok && type == napi_object;

@@ -24,6 +24,9 @@ bool get_bytes(napi_env env, napi_value value, const char *name, uint8_t **data,
 bool get_text(napi_env env, napi_value value, const char *name, char *text, size_t room);
 bool get_boolean(napi_env env, napi_value value, const char *name, bool *out);
 
+/* An array of descriptor numbers, `room` at most. `value` may be NULL: then it is refused. */
+bool get_descriptors(napi_env env, napi_value value, const char *name, int *fds, size_t room, size_t *count);
+
 bool is_object(napi_env env, napi_value value);
 /* The property, or NULL when it is undefined. */
 napi_value property(napi_env env, napi_value object, const char *name);

@@ -1,6 +1,8 @@
 /* See arena.h. */
 #include "arena.h"
 
+#include "memfd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,33 +10,49 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int arena_open(struct arena *arena, uint32_t slots, size_t slot_bytes) {
-  size_t bytes = (size_t)slots * slot_bytes;
-  int error;
+static int map(struct arena *arena) {
+  void *base = mmap(NULL, (size_t)arena->slots * arena->slot_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd, 0);
+  if (base == MAP_FAILED) return errno;
+  arena->base = base;
+  return 0;
+}
 
+static int prepare(struct arena *arena, uint32_t slots, size_t slot_bytes) {
   *arena = (struct arena){.fd = -1, .slot_bytes = slot_bytes, .slots = slots};
   arena->free_list = malloc(slots * sizeof *arena->free_list);
   if (arena->free_list == NULL) return ENOMEM;
-  arena->fd = memfd_create("tetherfs-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (arena->fd < 0) goto failed;
-  if (ftruncate(arena->fd, (off_t)bytes) != 0) goto failed;
-  if (fcntl(arena->fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) goto failed;
-  arena->base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd, 0);
-  if (arena->base == MAP_FAILED) goto failed;
-
   /* Slot 0 is taken first, so that a small working set touches only the arena's beginning. */
   while (arena->free_count < slots) {
     arena->free_list[arena->free_count] = slots - 1 - arena->free_count;
     arena->free_count++;
   }
   return 0;
+}
 
-failed:
-  error = errno;
-  if (arena->fd >= 0) close(arena->fd);
-  free(arena->free_list);
-  *arena = (struct arena){.fd = -1};
+int arena_open(struct arena *arena, uint32_t slots, size_t slot_bytes) {
+  int error = prepare(arena, slots, slot_bytes);
+  if (error == 0) error = memfd_of_size("tetherfs-arena", (uint64_t)slots * slot_bytes, &arena->fd);
+  if (error == 0) error = map(arena);
+  if (error != 0) arena_close(arena);
   return error;
+}
+
+int arena_adopt(struct arena *arena, int fd, uint32_t slots, size_t slot_bytes) {
+  int error = prepare(arena, slots, slot_bytes);
+  if (error == 0) error = memfd_has_size(fd, (uint64_t)slots * slot_bytes);
+  arena->fd = fd;
+  if (error == 0) error = map(arena);
+  if (error != 0) {
+    arena->fd = -1;
+    arena_close(arena);
+  }
+  return error;
+}
+
+void arena_free_all_but(struct arena *arena, const uint8_t *owned) {
+  arena->free_count = 0;
+  for (uint32_t slot = arena->slots; slot-- > 0;)
+    if (owned[slot] == 0) arena_give(arena, slot);
 }
 
 void arena_close(struct arena *arena) {

@@ -21,6 +21,10 @@ struct arena {
 
 /* 0, or the errno of the call that failed (nothing is left behind then). */
 int arena_open(struct arena *arena, uint32_t slots, size_t slot_bytes);
+/* With the memory of another: EINVAL when the descriptor is not a memfd of that size for ever. It stays the caller's then. */
+int arena_adopt(struct arena *arena, int fd, uint32_t slots, size_t slot_bytes);
+/* Makes the free list one of those slots whose byte in `owned` is 0. */
+void arena_free_all_but(struct arena *arena, const uint8_t *owned);
 void arena_close(struct arena *arena);
 
 static inline uint8_t *arena_slot(const struct arena *arena, uint32_t slot) {

@@ -69,7 +69,7 @@ static bool is_in_ram(struct store *store, uint32_t number, int *error) {
   pthread_mutex_lock(&store->lock);
   const struct chunk *chunk = &store->chunks[number];
   bool in_ram = chunk->state == CHUNK_PRESENT && chunk->slot == IN_RAM;
-  if (store->closed) *error = ECANCELED;
+  if (store->closed || store->frozen) *error = ECANCELED;
   store_unlock(store);
   return in_ram;
 }

@@ -27,8 +27,8 @@ static bool finish(struct store *store, struct job job) {
   return true;
 }
 
-/* `kept`: the RAM file has it. */
-static void publish(struct store *store, struct job job, bool kept) {
+/* `kept`: the RAM file has it. Otherwise the ledger gets the CRC of the slot's bytes. */
+static void publish(struct store *store, struct job job, bool kept, uint32_t crc) {
   struct chunk *chunk = &store->chunks[job.chunk];
   chunk->slot = kept ? IN_RAM : job.slot;
   chunk->state = CHUNK_PRESENT;
@@ -43,12 +43,14 @@ static void publish(struct store *store, struct job job, bool kept) {
   store_wake_waiters(store, chunk);
   if (kept) {
     store->stats.chunks_in_ram++;
+    ledger_mark(&store->ledger, job.chunk, 1);
     store_free_slot(store, job.slot);
     /* Before the slot is given to anybody, so that the listener hears of it first. */
     events_post(&store->events, EVENT_KEPT, job.chunk, job.slot);
     store_admit(store);
   } else {
     store->slot_owner[job.slot] = SLOT_CHUNK;
+    ledger_set(&store->ledger, job.slot, job.chunk, crc);
     events_post(&store->events, EVENT_PUBLISHED, job.chunk, job.slot);
     if (chunk->pins == 0) store_maybe_evictable(store);
   }
@@ -78,12 +80,15 @@ static void do_job(struct store *store, struct job job) {
   bool good = finish(store, job);
   /* Without memory for it the chunk stays in its slot, where it is just as good. */
   bool kept = good && keep && store_copy_to_ram(store, job.chunk, job.slot) == 0;
+  /* Also when it is kept: the RAM file may have begun to go by now (but no other can have come). */
+  uint32_t crc = 0;
+  if (good) crc = ledger_crc(job.chunk, arena_slot(&store->arena, job.slot), store->chunk_bytes);
   pthread_mutex_lock(&store->lock);
   if (keep) store->ram_workers--;
   if (!good)
     reject(store, job);
   else if (chunk->state == CHUNK_IN_FLIGHT)
-    publish(store, job, kept && store->ram_attached); /* it may have begun to go, but no other can have come */
+    publish(store, job, kept && store->ram_attached, crc);
   else
     surplus(store, job); /* failed or released meanwhile */
 }
@@ -93,7 +98,7 @@ void *store_finisher_main(void *argument) {
   pthread_mutex_lock(&store->lock);
   for (;;) {
     store_write_answers(store);
-    if (store->closed) break;
+    if (store->closed || store->freezing) break;
     if (store->job_count == 0) {
       /* Ring for what the last job posted before going to sleep. */
       if (store->events.ring_bell) {

@@ -6,12 +6,13 @@
 
 /*
  * ASYNC_READ and ASYNC_DIO let read-ahead and a loop device's direct reads come many at once. ABORT_ERROR tells an abort
- * from an unmount when the session ends. DIRECT_IO_ALLOW_MMAP: a file opened past the page cache can still be mapped. Everything else that concerns writing, locks or caching of changes is of no use
- * to one immutable file.
+ * from an unmount when the session ends. DIRECT_IO_ALLOW_MMAP: a file opened past the page cache can still be mapped. HAS_RESEND only tells
+ * that a successor can ask for what we leave unanswered. Everything else that concerns writing, locks or caching of
+ * changes is of no use to one immutable file.
  */
 static const uint64_t WANTED = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
                                FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ABORT_ERROR |
-                               PROTOCOL_FLAG_DIRECT_IO_ALLOW_MMAP;
+                               PROTOCOL_FLAG_DIRECT_IO_ALLOW_MMAP | PROTOCOL_FLAG_RESEND;
 
 /* How many background requests (read-ahead, asynchronous direct reads) the kernel keeps in flight; its default is 12. */
 #define MAX_BACKGROUND 256

@@ -33,7 +33,11 @@ struct protocol_backing_map {
 };
 #define PROTOCOL_BACKING_OPEN _IOW(229, 1, struct protocol_backing_map)
 
-/* Set in `unique` of a request that is sent again after FUSE_NOTIFY_RESEND. */
+/*
+ * Asks for all requests again that were read and not answered, through whichever descriptor. They come with another `unique` (bit 63 is
+ * set), which is the only one to answer with from then on. 7.40
+ */
+#define PROTOCOL_NOTIFY_RESEND 7
 #define PROTOCOL_UNIQUE_RESEND (1ULL << 63)
 
 /* Pages a read may have when the kernel does not know FUSE_MAX_PAGES (before 7.28). */

@@ -41,8 +41,11 @@ struct session {
   int thread_count;
   atomic_int threads_left;
   atomic_bool stop;
+  atomic_bool paused; /* the threads end, the session does not */
+  atomic_bool over;   /* the last thread has left, and not for a pause */
   atomic_int ended_by; /* the first errno that ended a thread */
   atomic_uint minor, max_read_bytes;
+  atomic_bool resend;
   /* The kernel's number of the RAM file when opened files pass through to it, else 0. Settled before the first open. */
   atomic_int backing;
 
@@ -239,6 +242,7 @@ static int do_init(struct channel *channel, const struct fuse_in_header *request
   }
   /* Known before the kernel's first read can come. */
   atomic_store(&session->max_read_bytes, result.max_read_bytes);
+  atomic_store(&session->resend, (result.flags & PROTOCOL_FLAG_RESEND) != 0);
   atomic_store(&session->minor, result.minor);
   reply(channel, request->unique, &result.out, sizeof result.out);
   if (result.again) return 0;
@@ -368,7 +372,8 @@ static void *thread_main(void *argument) {
   if (error != 0) atomic_compare_exchange_strong(&session->ended_by, &none, error);
   /* The others may still be waiting for an INIT that never comes. */
   if (channel == &session->channels[0] && !session->initialised) stop_waiting_for_init(session);
-  if (atomic_fetch_sub(&session->threads_left, 1) == 1) {
+  if (atomic_fetch_sub(&session->threads_left, 1) == 1 && !atomic_load(&session->paused)) {
+    atomic_store(&session->over, true);
     store_cancel_reads(session->store, EIO);
     store_post(session->store, EVENT_SESSION_ENDED, (uint32_t)atomic_load(&session->ended_by));
   }
@@ -429,10 +434,24 @@ struct session_protocol session_get_protocol(struct session *session) {
   uint32_t minor = atomic_load(&session->minor);
   if (minor == 0) return (struct session_protocol){0};
   return (struct session_protocol){PROTOCOL_MAJOR, minor, atomic_load(&session->max_read_bytes),
-                                   atomic_load(&session->backing) != 0};
+                                   (uint32_t)atomic_load(&session->backing), atomic_load(&session->resend)};
 }
 
-void session_stop(struct session *session) {
+void session_adopt(struct session *session, struct session_protocol protocol) {
+  atomic_store(&session->max_read_bytes, protocol.max_read_bytes);
+  atomic_store(&session->resend, protocol.resend);
+  atomic_store(&session->backing, (int)protocol.backing);
+  atomic_store(&session->minor, protocol.minor);
+  session->initialised = true;
+  if (protocol.backing != 0) store_adopt_passthrough(session->store);
+}
+
+int session_descriptors(const struct session *session, int *fds, int room) {
+  for (int i = 0; i < session->channel_count && i < room; i++) fds[i] = session->channels[i].fd;
+  return session->channel_count;
+}
+
+static void end_threads(struct session *session) {
   struct sigaction wake = {.sa_handler = on_wake}, before;
   const struct timespec pause = {0, 200000};
   stop_waiting_for_init(session);
@@ -450,6 +469,22 @@ void session_stop(struct session *session) {
   }
   sigaction(WAKE_SIGNAL, &before, NULL);
   session->thread_count = 0;
+}
+
+void session_stop(struct session *session) { end_threads(session); }
+
+void session_pause(struct session *session) {
+  if (session->thread_count == 0 || atomic_load(&session->over)) return;
+  atomic_store(&session->paused, true);
+  end_threads(session);
+}
+
+int session_resume(struct session *session) {
+  if (session->thread_count > 0 || atomic_load(&session->over)) return 0;
+  for (int i = 0; i < session->channel_count; i++) atomic_store(&session->channels[i].left, false);
+  atomic_store(&session->paused, false);
+  atomic_store(&session->stop, false);
+  return session_run(session);
 }
 
 void session_free(struct session *session) {

@@ -5,11 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+/* /dev/fuse, see the kernel's Documentation/admin-guide/devices.txt. */
+#define FUSE_DEVICE_MAJOR 10
+#define FUSE_DEVICE_MINOR 229
 
 static int open_device(int *fd, const char **syscall) {
   *fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -42,6 +48,23 @@ int fuse_clone(int fd, int *clone, const char **syscall) {
   close(*clone);
   *clone = -1;
   return error;
+}
+
+int fuse_check(int fd, const char **syscall) {
+  struct stat status;
+  struct pollfd poller = {.fd = fd};
+  *syscall = "fstat";
+  if (fstat(fd, &status) != 0) return errno;
+  if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(FUSE_DEVICE_MAJOR, FUSE_DEVICE_MINOR)) return ENODEV;
+  *syscall = "poll";
+  if (poll(&poller, 1, 0) < 0) return errno;
+  return poller.revents & (POLLERR | POLLNVAL) ? ENODEV : 0;
+}
+
+int fuse_resend(int fd, const char **syscall) {
+  const struct fuse_out_header notification = {.len = sizeof notification, .error = PROTOCOL_NOTIFY_RESEND};
+  *syscall = "write";
+  return write(fd, &notification, sizeof notification) == (ssize_t)sizeof notification ? 0 : errno;
 }
 
 int fuse_device(const char *mountpoint, uint32_t *major, uint32_t *minor, const char **syscall) {

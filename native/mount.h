@@ -13,6 +13,15 @@ int fuse_mount(const char *mountpoint, const char *source, uint32_t max_read_byt
 /* A further descriptor of the same session, with a request queue of its own. */
 int fuse_clone(int fd, int *clone, const char **syscall);
 
+/* 0 when it is a descriptor of a connection that lives; ENODEV when it is not. */
+int fuse_check(int fd, const char **syscall);
+
+/*
+ * Has the kernel send again all requests that were read from any descriptor of the session and not answered. EINVAL: it cannot.
+ * Before anyone reads: what is in hand already would come twice.
+ */
+int fuse_resend(int fd, const char **syscall);
+
 /* Device number of the mount, without asking the file server. */
 int fuse_device(const char *mountpoint, uint32_t *major, uint32_t *minor, const char **syscall);
 

@@ -10,13 +10,14 @@
 int store_attach_ram(struct store *store, int *fd) {
   struct ram_file ram;
   /* Nobody else opens or closes it: no lock is needed to look. */
-  if (store->closed) return EBADF;
+  if (store->closed || store->frozen) return EBADF;
   if (store->ram.fd >= 0) return store->ram_attached ? EEXIST : EBUSY;
-  int error = ram_file_open(&ram, store->hidden_bytes, store_file_bytes(store));
+  int error = ram_file_open(&ram, store->hidden_bytes, store_file_bytes(store), store_ram_head(store));
   if (error != 0) return error;
   pthread_mutex_lock(&store->lock);
   store->ram = ram;
   store->ram_attached = true;
+  ledger_set_ram(&store->ledger, ram_file_inode(ram.fd)); /* no chunk is marked yet */
   store_unlock(store);
   *fd = ram.fd;
   return 0;
@@ -30,6 +31,7 @@ int store_copy_to_ram(const struct store *store, uint32_t number, uint32_t slot)
 int store_move_to_ram(struct store *store, uint32_t number, bool *moved) {
   struct chunk *chunk = &store->chunks[number];
   *moved = false;
+  if (store->frozen) return 0; /* set on this thread */
   pthread_mutex_lock(&store->lock);
   int error = store->ram_attached ? 0 : ENXIO;
   bool in_slot = error == 0 && chunk->state == CHUNK_PRESENT && chunk->slot != IN_RAM;
@@ -49,6 +51,7 @@ int store_move_to_ram(struct store *store, uint32_t number, bool *moved) {
     uint32_t slot = chunk->slot;
     chunk->slot = IN_RAM;
     store->stats.chunks_in_ram++;
+    ledger_mark(&store->ledger, number, 1);
     *moved = true;
     store_free_slot(store, slot);
     store_admit(store);
@@ -61,6 +64,7 @@ int store_move_to_ram(struct store *store, uint32_t number, bool *moved) {
 }
 
 void store_drop_from_ram(struct store *store, struct chunk *chunk) {
+  ledger_mark(&store->ledger, (uint32_t)(chunk - store->chunks), 0);
   chunk->state = CHUNK_ABSENT;
   chunk->flags = 0;
   store->stats.chunks_present--;
@@ -86,6 +90,7 @@ uint32_t store_let_ram_go(struct store *store) {
   if (holders == 0) {
     store->ram = (struct ram_file){.fd = -1};
     store->ram_leaving = false;
+    ledger_set_ram(&store->ledger, 0);
   }
   store_unlock(store);
   if (holders == 0) ram_file_close(&ram);
@@ -94,7 +99,7 @@ uint32_t store_let_ram_go(struct store *store) {
 
 int store_detach_ram(struct store *store, uint32_t *holders) {
   pthread_mutex_lock(&store->lock);
-  bool passed = store->ram_passed;
+  bool passed = store->ram_passed || store->frozen;
   /* From now on it cannot begin either. */
   if (!passed) store->ram_attached = false;
   store_unlock(store);
@@ -119,6 +124,12 @@ int store_begin_passthrough(struct store *store) {
   }
   store_unlock(store);
   return fd;
+}
+
+void store_adopt_passthrough(struct store *store) {
+  pthread_mutex_lock(&store->lock);
+  store->ram_passed = store->ram_attached;
+  store_unlock(store);
 }
 
 void store_end_passthrough(struct store *store) {

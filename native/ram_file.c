@@ -1,13 +1,15 @@
 /* See ram_file.h. */
 #include "ram_file.h"
 
+#include "memfd.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static int map(struct ram_file *ram, uint64_t file_bytes) {
+static int map(struct ram_file *ram, uint64_t file_bytes, struct ram_head head) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
   size_t head_bytes = (ram->hidden_bytes + page - 1) / page * page;
   ram->region_bytes = head_bytes + (file_bytes + page - 1) / page * page;
@@ -16,23 +18,36 @@ static int map(struct ram_file *ram, uint64_t file_bytes) {
   if (region == MAP_FAILED) return errno;
   ram->region = region;
   ram->image = region + head_bytes - ram->hidden_bytes;
-  if (head_bytes > 0 && mprotect(region, head_bytes, PROT_READ | PROT_WRITE) != 0) return errno;
+  if (head_bytes > 0 && mmap(region, head_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, head.fd, (off_t)head.offset) == MAP_FAILED)
+    return errno;
   if (file_bytes > 0 && mmap(region + head_bytes, file_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, ram->fd, 0) == MAP_FAILED)
     return errno;
   return 0;
 }
 
-int ram_file_open(struct ram_file *ram, uint64_t hidden_bytes, uint64_t file_bytes) {
+int ram_file_open(struct ram_file *ram, uint64_t hidden_bytes, uint64_t file_bytes, struct ram_head head) {
   *ram = (struct ram_file){.hidden_bytes = hidden_bytes};
-  ram->fd = memfd_create("tetherfs-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (ram->fd < 0) return errno;
-  int error = 0;
-  if (ftruncate(ram->fd, (off_t)file_bytes) != 0 ||
-      fcntl(ram->fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
-    error = errno;
-  if (error == 0) error = map(ram, file_bytes);
+  int error = memfd_of_size("tetherfs-image", file_bytes, &ram->fd);
+  if (error == 0) error = map(ram, file_bytes, head);
   if (error != 0) ram_file_close(ram);
   return error;
+}
+
+int ram_file_adopt(struct ram_file *ram, int fd, uint64_t hidden_bytes, uint64_t file_bytes, struct ram_head head) {
+  *ram = (struct ram_file){.fd = -1, .hidden_bytes = hidden_bytes};
+  int error = memfd_has_size(fd, file_bytes);
+  if (error != 0) return error;
+  ram->fd = fd;
+  error = map(ram, file_bytes, head);
+  if (error == 0) return 0;
+  if (ram->region != NULL) munmap(ram->region, ram->region_bytes);
+  *ram = (struct ram_file){.fd = -1};
+  return error;
+}
+
+uint64_t ram_file_inode(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && status.st_ino != 0 ? status.st_ino : UINT64_MAX;
 }
 
 void ram_file_close(struct ram_file *ram) {

@@ -322,6 +322,10 @@ void store_read(struct store *store, struct reply_to *to, uint64_t unique, uint6
 void store_interrupt(struct store *store, uint64_t unique) {
   struct read *read;
   pthread_mutex_lock(&store->lock);
+  if (store->frozen) {
+    store_unlock(store);
+    return;
+  }
   TAILQ_FOREACH(read, &store->reads, arrival) if (read->unique == unique) break;
   if (read != NULL) {
     bool was_queued = read->queued;
@@ -338,8 +342,8 @@ void store_interrupt(struct store *store, uint64_t unique) {
 void store_cancel_reads(struct store *store, int error) {
   struct read *read;
   pthread_mutex_lock(&store->lock);
-  while ((read = TAILQ_FIRST(&store->reads)) != NULL) store_settle_error(store, read, error);
-  store_admit(store);
+  while (!store->frozen && (read = TAILQ_FIRST(&store->reads)) != NULL) store_settle_error(store, read, error);
+  if (!store->frozen) store_admit(store);
   store_write_answers(store);
   store_unlock(store);
 }

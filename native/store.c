@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool is_power_of_two(uint64_t number) { return number != 0 && (number & (number - 1)) == 0; }
 
@@ -50,7 +51,22 @@ static int start_finisher(struct store *store) {
   return 0;
 }
 
-int store_create(struct store **out, const struct store_options *options, const char **why) {
+struct ledger_shape store_ledger_shape(const struct store *store, uint32_t slots) {
+  return (struct ledger_shape){.image_bytes = store->image_bytes,
+                               .hidden_bytes = store->hidden_bytes,
+                               .chunk_bytes = store->chunk_bytes,
+                               .chunks = store->chunk_count,
+                               .slots = slots,
+                               .page_bytes = (uint32_t)sysconf(_SC_PAGESIZE)};
+}
+
+static int open_memory(struct store *store, uint32_t slots) {
+  struct ledger_shape shape = store_ledger_shape(store, slots);
+  int error = arena_open(&store->arena, slots, store->chunk_bytes);
+  return error != 0 ? error : ledger_create(&store->ledger, &shape);
+}
+
+static int create(struct store **out, const struct store_options *options, struct store_adoption *adopt, const char **why) {
   *why = invalid(options);
   if (*why != NULL) return EINVAL;
   struct store *store = calloc(1, sizeof *store);
@@ -61,6 +77,7 @@ int store_create(struct store **out, const struct store_options *options, const 
   TAILQ_INIT(&store->queue);
   TAILQ_INIT(&store->ready);
   store->arena.fd = -1;
+  store->ledger.fd = -1;
   store->ram.fd = -1;
   store->image_bytes = options->image_bytes;
   store->hidden_bytes = options->hidden_bytes;
@@ -78,7 +95,7 @@ int store_create(struct store **out, const struct store_options *options, const 
   /* A slot's chunk can be granted, promoted, touched, and published, surplus or rejected before anyone looks. */
   error = events_init(&store->events, (size_t)options->slots * 4 + 64);
   if (error != 0) goto failed;
-  error = arena_open(&store->arena, options->slots, options->chunk_bytes);
+  error = adopt == NULL ? open_memory(store, options->slots) : store_adopt(store, adopt, options->slots, why);
   if (error != 0) goto failed;
   error = trace_init(&store->trace, store->chunk_count, options->trace_limit);
   if (error != 0) goto failed;
@@ -105,8 +122,48 @@ failed:
   return error;
 }
 
+int store_create(struct store **out, const struct store_options *options, const char **why) {
+  if (options->adopt == NULL) return create(out, options, NULL, why);
+  struct store_adoption adopt = *options->adopt;
+  int error = create(out, options, &adopt, why);
+  const int left[] = {adopt.arena, adopt.ledger, adopt.ram};
+  for (size_t i = 0; i < sizeof left / sizeof left[0]; i++)
+    if (left[i] >= 0) close(left[i]);
+  return error;
+}
+
+void store_freeze(struct store *store) {
+  pthread_mutex_lock(&store->lock);
+  store->freezing = true;
+  pthread_cond_signal(&store->work);
+  store_unlock(store);
+  if (store->finisher_runs) pthread_join(store->finisher, NULL);
+  store->finisher_runs = false;
+  pthread_mutex_lock(&store->lock);
+  store->frozen = true;
+  store->events.listening = false; /* the bell stays silent */
+  store_unlock(store);
+}
+
+/* Their answers are the successor's. */
+static void forget_reads(struct store *store) {
+  struct read *read;
+  pthread_mutex_lock(&store->lock);
+  store->closed = true;
+  while ((read = TAILQ_FIRST(&store->reads)) != NULL) {
+    TAILQ_REMOVE(&store->reads, read, arrival);
+    free(read);
+  }
+  TAILQ_INIT(&store->queue);
+  store_unlock(store);
+}
+
 void store_close(struct store *store) {
   struct read *read;
+  if (store->frozen) {
+    forget_reads(store);
+    return;
+  }
   pthread_mutex_lock(&store->lock);
   store->closed = true;
   while ((read = TAILQ_FIRST(&store->reads)) != NULL) store_settle_error(store, read, EIO);
@@ -126,6 +183,8 @@ void store_destroy(struct store *store) {
   verity_destroy(store->verity);
   ram_file_close(&store->ram);
   arena_close(&store->arena);
+  ledger_close(&store->ledger);
+  free((void *)(uintptr_t)store->adopted.chunks);
   trace_destroy(&store->trace);
   events_destroy(&store->events);
   free(store->chunks);
@@ -151,7 +210,9 @@ void store_unlock(struct store *store) {
 
 size_t store_take_events(struct store *store, struct event *out, size_t room) {
   pthread_mutex_lock(&store->lock);
-  size_t taken = events_take(&store->events, out, room);
+  size_t taken = 0;
+  if (store->frozen) room = 0;
+  taken = events_take(&store->events, out, room);
   if (taken < room && store->slots_wanted) {
     /* The number is that of this moment: what was evicted since the event fell due is not asked for again. */
     uint32_t lacking = store_slots_lacking(store);
@@ -165,26 +226,27 @@ size_t store_take_events(struct store *store, struct event *out, size_t room) {
 
 void store_listen_again(struct store *store) {
   pthread_mutex_lock(&store->lock);
-  store->events.listening = true;
+  store->events.listening = !store->frozen;
   store_unlock(store);
 }
 
 void store_post(struct store *store, enum event_kind kind, uint32_t a) {
   pthread_mutex_lock(&store->lock);
-  events_post(&store->events, kind, a, 0);
+  if (!store->frozen) events_post(&store->events, kind, a, 0);
   store_unlock(store);
 }
 
 /* ---- Slots ---- */
 
 void store_free_slot(struct store *store, uint32_t slot) {
+  ledger_empty(&store->ledger, slot);
   store->slot_owner[slot] = SLOT_FREE;
   arena_give(&store->arena, slot);
 }
 
 /* For the controlling thread, when no waiting read comes first. */
 static int64_t spare_slot(struct store *store) {
-  if (!TAILQ_EMPTY(&store->queue) || store->arena.free_count == 0) return GRANT_NO_SLOT;
+  if (!TAILQ_EMPTY(&store->queue) || store->arena.free_count == 0 || store->frozen) return GRANT_NO_SLOT;
   uint32_t slot = arena_take(&store->arena);
   store->slot_owner[slot] = SLOT_CONTROLLER;
   return slot;
@@ -204,8 +266,9 @@ int64_t store_spare(struct store *store) {
 int store_write(struct store *store, uint32_t slot, uint64_t offset, const void *bytes, size_t count) {
   if (offset > store->chunk_bytes || count > store->chunk_bytes - offset) return EINVAL;
   pthread_mutex_lock(&store->lock);
-  bool yours = is_controllers(store, slot);
+  bool yours = is_controllers(store, slot), frozen = store->frozen;
   store_unlock(store);
+  if (frozen) return 0;
   if (!yours) return EINVAL;
   memcpy(arena_slot(&store->arena, slot) + offset, bytes, count);
   return 0;
@@ -214,7 +277,9 @@ int store_write(struct store *store, uint32_t slot, uint64_t offset, const void 
 int store_complete(struct store *store, uint32_t chunk, uint32_t slot) {
   int error = EINVAL;
   pthread_mutex_lock(&store->lock);
-  if (chunk < store->chunk_count && is_controllers(store, slot)) {
+  if (store->frozen) {
+    error = 0;
+  } else if (chunk < store->chunk_count && is_controllers(store, slot)) {
     store->slot_owner[slot] = SLOT_FINISHER;
     store->jobs[(store->job_head + store->job_count) % store->arena.slots] = (struct job){chunk, slot};
     store->job_count++;
@@ -229,7 +294,9 @@ int store_complete(struct store *store, uint32_t chunk, uint32_t slot) {
 int store_drop(struct store *store, uint32_t slot) {
   int error = EINVAL;
   pthread_mutex_lock(&store->lock);
-  if (is_controllers(store, slot)) {
+  if (store->frozen) {
+    error = 0;
+  } else if (is_controllers(store, slot)) {
     store_free_slot(store, slot);
     store_admit(store);
     store_pass_answers(store);
@@ -250,6 +317,7 @@ int store_trim(struct store *store) {
   struct arena *arena = &store->arena;
   uint32_t most = TRIM_BYTES / store->chunk_bytes;
   int error = 0;
+  if (store->frozen) return 0; /* set on this thread */
   uint32_t *batch = malloc(most * sizeof *batch);
   if (batch == NULL) return ENOMEM;
   pthread_mutex_lock(&store->lock);
@@ -281,7 +349,7 @@ int64_t store_grant(struct store *store, uint32_t number) {
   struct chunk *chunk = &store->chunks[number];
   pthread_mutex_lock(&store->lock);
   int64_t slot = GRANT_NOT_ABSENT;
-  if (chunk->state == CHUNK_ABSENT) slot = spare_slot(store);
+  if (chunk->state == CHUNK_ABSENT || store->frozen) slot = spare_slot(store);
   if (slot >= 0) {
     chunk->state = CHUNK_IN_FLIGHT;
     chunk->flags = 0;
@@ -294,7 +362,7 @@ int64_t store_grant(struct store *store, uint32_t number) {
 bool store_release(struct store *store, uint32_t number) {
   struct chunk *chunk = &store->chunks[number];
   pthread_mutex_lock(&store->lock);
-  bool released = chunk->state == CHUNK_IN_FLIGHT && LIST_EMPTY(&chunk->waiters);
+  bool released = chunk->state == CHUNK_IN_FLIGHT && LIST_EMPTY(&chunk->waiters) && !store->frozen;
   if (released) {
     chunk->state = CHUNK_ABSENT;
     chunk->flags = 0;
@@ -307,7 +375,7 @@ bool store_release(struct store *store, uint32_t number) {
 void store_fail(struct store *store, uint32_t number, int error) {
   struct chunk *chunk = &store->chunks[number];
   pthread_mutex_lock(&store->lock);
-  if (chunk->state == CHUNK_IN_FLIGHT) {
+  if (chunk->state == CHUNK_IN_FLIGHT && !store->frozen) {
     struct wait *wait;
     while ((wait = LIST_FIRST(&chunk->waiters)) != NULL) store_settle_error(store, wait->read, error);
     chunk->state = CHUNK_ABSENT;
@@ -329,7 +397,9 @@ enum evicted store_try_evict(struct store *store, uint32_t number) {
   struct chunk *chunk = &store->chunks[number];
   enum evicted result = EVICTED_YES;
   pthread_mutex_lock(&store->lock);
-  if (chunk->state != CHUNK_PRESENT || chunk->slot == IN_RAM) {
+  if (store->frozen) {
+    result = EVICTED_PINNED;
+  } else if (chunk->state != CHUNK_PRESENT || chunk->slot == IN_RAM) {
     result = EVICTED_ABSENT;
   } else if (chunk->pins > 0) {
     chunk->refused_in = store->shortage;
@@ -348,6 +418,14 @@ enum evicted store_try_evict(struct store *store, uint32_t number) {
   }
   store_unlock(store);
   return result;
+}
+
+/* ---- For a successor ---- */
+
+struct store_adopted store_get_adopted(const struct store *store) { return store->adopted; }
+
+struct store_adoption store_descriptors(const struct store *store) {
+  return (struct store_adoption){store->arena.fd, store->ledger.fd, store->ram.fd};
 }
 
 /* ---- Trace ---- */

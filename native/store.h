@@ -31,6 +31,11 @@ struct reply_to {
   void (*reply)(struct reply_to *to, uint64_t unique, int error, struct iovec *iov, int count, size_t bytes);
 };
 
+/* The memory of a process that is no more, or has frozen: its descriptors. */
+struct store_adoption {
+  int arena, ledger, ram; /* ram -1: none */
+};
+
 struct store_options {
   uint64_t image_bytes;
   uint64_t hidden_bytes;
@@ -44,15 +49,25 @@ struct store_options {
   const uint8_t *salt;
   size_t salt_bytes;
   uint32_t trace_limit; /* how many chunks the trace holds at most */
+  const struct store_adoption *adopt; /* NULL: memory of its own. The descriptors are the store's, also when it fails. */
   void (*ring)(void *listener); /* events can be taken; from any thread, without a lock */
   void *listener;
 };
 
-/* 0; EINVAL with the reason in *why (a constant string); or the errno of a system call. */
+/* Instead of EINVAL: what is to be adopted does not fit the other options. */
+#define STORE_NOT_FITTING EBADMSG
+
+/* 0; EINVAL or STORE_NOT_FITTING with the reason in *why (a constant string); or the errno of a system call. */
 int store_create(struct store **out, const struct store_options *options, const char **why);
 
 /* Answers every waiting read with EIO and ends the finisher. Reads that come later get EIO as well. Idempotent. */
 void store_close(struct store *store);
+
+/*
+ * From its return on nothing changes any more: see freeze() of the contract. Settled answers are written before. Controlling thread;
+ * no session thread may be running. store_close then answers nobody.
+ */
+void store_freeze(struct store *store);
 
 /* After store_close, and when no thread can call store_read any more. */
 void store_destroy(struct store *store);
@@ -75,6 +90,8 @@ void store_cancel_reads(struct store *store, int error);
  * the end of the store, or of passing through when the kernel did not take it.
  */
 int store_begin_passthrough(struct store *store);
+/* The kernel does so already, for a session that is adopted: its RAM file stays, if there is one. */
+void store_adopt_passthrough(struct store *store);
 void store_end_passthrough(struct store *store);
 
 /* An event that does not come from the store itself. */
@@ -117,6 +134,16 @@ int store_detach_ram(struct store *store, uint32_t *holders);
 /* Whether all of the image is in the RAM file. */
 bool store_is_in_ram(struct store *store);
 
+/* What was adopted: chunks in slots first, then those in the RAM file. Never changes. */
+struct store_adopted {
+  const uint32_t *chunks;
+  uint32_t in_slots, in_ram;
+};
+struct store_adopted store_get_adopted(const struct store *store);
+
+/* The store's own descriptors; ram -1: there is none. */
+struct store_adoption store_descriptors(const struct store *store);
+
 struct store_stats {
   uint64_t reads_cached, reads_waited, reads_failed, reads_interrupted, bytes_read;
   uint64_t reads_waiting;
@@ -124,7 +151,7 @@ struct store_stats {
   uint64_t slots_total, slots_free;
   uint64_t chunks_present, chunks_in_flight, chunks_published, chunks_rejected, chunks_evicted;
   uint64_t chunks_prefetched, chunks_prefetched_read;
-  uint64_t chunks_in_ram, chunks_traced;
+  uint64_t chunks_in_ram, chunks_traced, chunks_not_adopted;
 };
 
 void store_get_stats(struct store *store, struct store_stats *out);

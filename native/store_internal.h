@@ -1,11 +1,13 @@
 /*
  * What the files of the store share: its tables and its one lock. store.c and ram.c hold the controlling thread's side,
- * reads.c the readers' side, finisher.c what lies between, audit.c what looks at the RAM file afterwards.
+ * reads.c the readers' side, finisher.c what lies between, audit.c what looks at the RAM file afterwards, adopt.c what takes over the memory of a
+ * process before us.
  */
 #ifndef TETHERFS_STORE_INTERNAL_H
 #define TETHERFS_STORE_INTERNAL_H
 
 #include "arena.h"
+#include "ledger.h"
 #include "ram_file.h"
 #include "store.h"
 #include "trace.h"
@@ -88,6 +90,7 @@ struct store {
   struct xts *encrypt; /* a pattern to copy, for audits */
   pthread_t finisher;
   bool finisher_runs; /* the controlling thread's own */
+  struct store_adopted adopted;
 
   /*
    * Guards everything below, and the arena's free list (not its bytes: a slot's bytes belong to whoever owns the slot,
@@ -96,6 +99,9 @@ struct store {
   pthread_mutex_t lock;
   pthread_cond_t work; /* the finisher waits here for jobs, ready answers, or the end */
   bool closed;
+  bool freezing; /* the finisher is to end */
+  bool frozen;   /* nothing is to change any more, see store_freeze */
+  struct ledger ledger; /* its entries and marks are kept in step with the tables below */
   struct arena arena;
   uint8_t *slot_owner; /* enum slot_owner */
   struct chunk *chunks;
@@ -132,7 +138,7 @@ void store_unlock(struct store *store);
 
 /* The lock is held for all that follow. */
 
-/* A slot that nobody needs any more. The caller admits afterwards. */
+/* A slot that nobody needs any more: its entry in the ledger goes first. The caller admits afterwards. */
 void store_free_slot(struct store *store, uint32_t slot);
 
 /* A pinned chunk may have become evictable: say so if the queue's head lacks slots. */
@@ -183,5 +189,18 @@ int store_copy_to_ram(const struct store *store, uint32_t number, uint32_t slot)
 uint32_t store_let_ram_go(struct store *store);
 
 void *store_finisher_main(void *store);
+
+/* Where the RAM file's hidden bytes lie. */
+static inline struct ram_head store_ram_head(const struct store *store) {
+  return (struct ram_head){store->ledger.fd, store->ledger.head_offset};
+}
+
+struct ledger_shape store_ledger_shape(const struct store *store, uint32_t slots);
+
+/*
+ * Opens arena and ledger, and the RAM file if there is one, with the descriptors given, and makes present what is right in them. Those that
+ * it has taken are set to -1 in *from. Before any other thread runs. As store_create returns.
+ */
+int store_adopt(struct store *store, struct store_adoption *from, uint32_t slots, const char **why);
 
 #endif

@@ -53,7 +53,7 @@ static void takes_each(void) {
     CHECK(result.out.flags & FUSE_ASYNC_READ);
     CHECK(!(result.out.flags & (FUSE_WRITEBACK_CACHE | FUSE_POSIX_LOCKS | FUSE_BIG_WRITES)));
     CHECK(!!(result.out.flags & FUSE_INIT_EXT) == (cases[i].minor >= 38));
-    CHECK(result.out.flags2 == (cases[i].minor >= 38 ? PROTOCOL_FLAG_DIRECT_IO_ALLOW_MMAP >> 32 : 0));
+    CHECK(result.out.flags2 == (cases[i].minor >= 38 ? (PROTOCOL_FLAG_DIRECT_IO_ALLOW_MMAP | PROTOCOL_FLAG_RESEND) >> 32 : 0));
     CHECK(PROTOCOL_MAX_STACK_DEPTH(result.out) == 0);
     CHECK(result.out.max_write >= 4096 && result.out.max_background == 256 && result.out.congestion_threshold == 192);
   }

@@ -32,14 +32,14 @@ static void to_a_path(void) {
   snprintf(path, sizeof path, "%s/socket", directory);
   int fd = listen_on(path, strlen(path) + 1);
   setenv("NOTIFY_SOCKET", path, 1);
-  CHECK(notify_service_manager("READY=1\nSTATUS=mounted"));
+  CHECK(notify_service_manager("READY=1\nSTATUS=mounted", NULL, 0));
   CHECK(received(fd, "READY=1\nSTATUS=mounted"));
   /* A manager that does not read must not hold us up. */
   int sent = 0;
-  while (sent < 100000 && notify_service_manager("WATCHDOG=1")) sent++;
+  while (sent < 100000 && notify_service_manager("WATCHDOG=1", NULL, 0)) sent++;
   CHECK(sent < 100000);
   close(fd);
-  CHECK(!notify_service_manager("READY=1")); /* nobody there */
+  CHECK(!notify_service_manager("READY=1", NULL, 0)); /* nobody there */
   unlink(path);
   rmdir(directory);
 }
@@ -51,7 +51,7 @@ static void to_an_abstract_name(void) {
   setenv("NOTIFY_SOCKET", name, 1);
   name[0] = 0;
   int fd = listen_on(name, bytes);
-  CHECK(notify_service_manager("STOPPING=1"));
+  CHECK(notify_service_manager("STOPPING=1", NULL, 0));
   CHECK(received(fd, "STOPPING=1"));
   close(fd);
 }
@@ -59,17 +59,17 @@ static void to_an_abstract_name(void) {
 static void to_nobody(void) {
   char path[200];
   unsetenv("NOTIFY_SOCKET");
-  CHECK(!notify_service_manager("READY=1"));
+  CHECK(!notify_service_manager("READY=1", NULL, 0));
   static const char *const names[] = {"", "@", "/", "relative", "vsock:2:1", "/is/not/there"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     setenv("NOTIFY_SOCKET", names[i], 1);
-    CHECK(!notify_service_manager("READY=1"));
+    CHECK(!notify_service_manager("READY=1", NULL, 0));
   }
   memset(path, 'x', sizeof path);
   path[0] = '/';
   path[sizeof path - 1] = 0;
   setenv("NOTIFY_SOCKET", path, 1);
-  CHECK(!notify_service_manager("READY=1"));
+  CHECK(!notify_service_manager("READY=1", NULL, 0));
 }
 
 int main(void) {

@@ -142,7 +142,7 @@ static bool child_reads(int (*read)(void)) {
 
 static void passes_through(void) {
   serve_passed_through();
-  kernel_can = session_get_protocol(session).passthrough;
+  kernel_can = session_get_protocol(session).backing != 0;
   if (!kernel_can) printf("(this kernel does not pass through: the reads below come to us)\n");
   CHECK(child_reads(read_in_child));
   struct store_stats stats;
@@ -177,7 +177,7 @@ static void an_incomplete_file_is_not_passed(void) {
   CHECK(store_attach_ram(store, &ram) == 0);
   start_session((struct session_options){.passthrough = true});
   loader_start(&loader, store);
-  CHECK(!session_get_protocol(session).passthrough);
+  CHECK(session_get_protocol(session).backing == 0);
   CHECK(child_reads(read_in_child));
   CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
   CHECK(session_ended());
