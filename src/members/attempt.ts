@@ -126,7 +126,7 @@ export class Attempt {
     const { member, imageSize, time } = this.#options;
     return requestRange(
       this.#connection,
-      { url: member.url, range: this.range, imageSize, pin: member.pin },
+      { url: member.file, range: this.range, imageSize, pin: member.pin },
       {
         onStep: () => this.#progress(),
         onSent: () => {

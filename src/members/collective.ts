@@ -19,7 +19,7 @@ import {
 import type { MemberFault, OutageError } from './errors.ts';
 import { type FetchWorld, HedgedFetch } from './fetch.ts';
 import { HedgeBudget } from './hedge-budget.ts';
-import { judge, type Observation, type Verification } from './identity.ts';
+import { type ImageEnds, judge, type Observation, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
 import type { MemberMemory } from './member-memory.ts';
 import { Outage, type OutagePolicy } from './outage.ts';
@@ -56,7 +56,7 @@ export class MemberCollective implements Collective, FetchWorld {
   readonly #outage: Outage;
   readonly #fetches = new Set<HedgedFetch>();
   readonly #waiting = new Set<HedgedFetch>();
-  #image: Observation | undefined;
+  #image: ImageEnds | undefined;
   #bytesWasted = 0;
   #wakeScheduled = false;
   #activity: Activity = 'serving';
@@ -91,7 +91,7 @@ export class MemberCollective implements Collective, FetchWorld {
   }
 
   /** Goes on with an image that a process before us has identified; members that it used are used at once, and all are asked anew. */
-  resume(image: Observation): void {
+  resume(image: ImageEnds): void {
     this.#image = image;
     this.start();
     if (healthiest(this.#members).length === 0) this.#beginOutage();
@@ -261,6 +261,7 @@ export class MemberCollective implements Collective, FetchWorld {
       onCandidate(member, observation);
       return;
     }
+    member.file = observation.file;
     member.pin = observation.pin;
     member.corruptRange = undefined;
     if (member.state !== 'up') member.speed.restart(this.time.now());

@@ -50,6 +50,8 @@ export type MemberState = (typeof memberStates)[number];
 /** A snapshot of one member, for status and metrics. Times in ms, rates in bytes a second. */
 export interface MemberStatus {
   url: string;
+  /** Name of the file it is asked for: the URL's, or that of the digest. */
+  file: string;
   state: MemberState;
   /** Why it is not `up`; empty when it is. */
   reason: string;

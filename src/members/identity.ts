@@ -6,6 +6,7 @@
 import type { ByteRange } from '../base/byte-range.ts';
 import { describeRange, rangeEnd } from '../base/byte-range.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
+import type { MemberUrl } from './member-url.ts';
 import type { FilePin } from './range-request.ts';
 
 /** What is known of the image from its digest's hash tree. */
@@ -20,11 +21,16 @@ export interface Verification {
 
 /** What one member showed of its file. */
 export interface Observation {
+  /** Which of the member's files it was. */
+  readonly file: MemberUrl;
   readonly imageSize: number;
   readonly head: Uint8Array;
   readonly tail: Uint8Array;
   readonly pin: FilePin;
 }
+
+/** By which an image is told from others. */
+export type ImageEnds = Pick<Observation, 'imageSize' | 'head' | 'tail'>;
 
 /** First bytes that are looked at: a header of an encrypted image is this long. */
 const leastHeadBytes = 4096;
@@ -44,8 +50,8 @@ export function tailRange(imageSize: number, blockSize: number): ByteRange {
 /** Why `observation` is not the image, as a fault of `member`; undefined when it is. `chosen` is another member's. */
 export function judge(
   member: string,
-  observation: Observation,
-  chosen: Observation | undefined,
+  observation: ImageEnds,
+  chosen: ImageEnds | undefined,
   verification: Verification | undefined,
 ): { fault: MemberFault; range: ByteRange } | undefined {
   const { imageSize, head, tail } = observation;

@@ -9,7 +9,9 @@ export const memberMemorySchema = z.object({
   url: z.string(),
   state: z.enum(memberStates),
   reason: z.string(),
-  /** What its file was identified with. */
+  /** Name of the file it was identified by; absent: the one in its URL. */
+  file: z.string().optional(),
+  /** What that file was identified with. */
   pin: z.object({ etag: z.string().optional(), lastModified: z.string().optional() }).optional(),
   /** ms; absent before the first sample. */
   latencyMs: z.number().nonnegative().optional(),

@@ -4,6 +4,7 @@
  * neither into the Host header nor into the name that the certificate is checked against.
  */
 import { isIP } from 'node:net';
+import { digestName, isDigestName } from '../base/digest-name.ts';
 import { UsageError } from '../base/errors.ts';
 
 export interface MemberUrl {
@@ -50,6 +51,14 @@ export function parseMemberUrl(text: string): MemberUrl {
     query: url.search,
     fileName: fileNameOf(text, url.pathname),
   };
+}
+
+/** Where the same server keeps the image under its digest (64 hexadecimal digits); undefined when the URL names a digest already. */
+export function urlByDigest(url: MemberUrl, hex: string): MemberUrl | undefined {
+  if (isDigestName(url.fileName)) return undefined;
+  const inLast = (path: string) => path.replace(/[^/]*$/, (name) => digestName(name, hex));
+  const text = url.text.replace(/^[^?#]*/, inLast);
+  return { ...url, text, path: inLast(url.path), fileName: digestName(url.fileName, hex) };
 }
 
 /** `%25eth0` is RFC 6874's spelling of zone eth0; a bare `%25` can only be interface number 25. */

@@ -11,7 +11,7 @@ import type { FaultKind } from './errors.ts';
 import { Health } from './health.ts';
 import { SpeedEstimate } from './latency.ts';
 import type { MemberMemory } from './member-memory.ts';
-import type { MemberUrl } from './member-url.ts';
+import { type MemberUrl, urlByDigest } from './member-url.ts';
 import type { FilePin } from './range-request.ts';
 import type { Candidate } from './selection.ts';
 
@@ -19,13 +19,18 @@ import type { Candidate } from './selection.ts';
 const scoreBytes = 65_536;
 
 export class Member implements Candidate {
+  /** As the user wrote it. */
   readonly url: MemberUrl;
+  /** Where the image may lie on it: under its digest, if that is known, and as the user wrote it. The first that is right is used. */
+  readonly files: readonly [MemberUrl, ...MemberUrl[]];
+  /** Which of them it was last identified by. */
+  file: MemberUrl;
   readonly addresses: Addresses;
   readonly pool: ConnectionPool;
   readonly speed = new SpeedEstimate();
   readonly health: Health;
   readonly #time: TimeSource;
-  /** The ETag and Last-Modified it was last identified with. */
+  /** The ETag and Last-Modified that `file` was last identified with. */
   pin: FilePin | undefined;
   /** What it served wrongly: must be right before it is used again. */
   corruptRange: ByteRange | undefined;
@@ -40,8 +45,12 @@ export class Member implements Candidate {
   hedgesWon = 0;
   readonly errors = new Map<FaultKind, number>();
 
-  constructor(url: MemberUrl, time: TimeSource, secureContext: SecureContext | undefined) {
+  /** @param digest of the image, 64 hexadecimal digits. */
+  constructor(url: MemberUrl, time: TimeSource, secureContext: SecureContext | undefined, digest?: string) {
+    const byDigest = digest === undefined ? undefined : urlByDigest(url, digest);
     this.url = url;
+    this.files = byDigest === undefined ? [url] : [byDigest, url];
+    this.file = url;
     this.#time = time;
     this.addresses = new Addresses(url, time);
     this.pool = new ConnectionPool(url, new Connector(url, this.addresses, secureContext));
@@ -70,6 +79,7 @@ export class Member implements Candidate {
     const { latencyMs, throughput, latencies } = this.speed.memory;
     return {
       url: this.url.text,
+      file: this.file.fileName,
       state,
       reason,
       latencies: [...latencies],
@@ -80,16 +90,18 @@ export class Member implements Candidate {
   }
 
   /** Goes on as a process before us knew it. */
-  recall({ state, reason, pin, ...speed }: MemberMemory): void {
+  recall({ state, reason, file, pin, ...speed }: MemberMemory): void {
     const now = this.#time.now();
     this.health.recall(state, reason, now);
     this.speed.recall(speed, now);
+    this.file = this.files.find(({ fileName }) => fileName === file) ?? this.url;
     this.pin = pin && { etag: pin.etag, lastModified: pin.lastModified };
   }
 
   status(): MemberStatus {
     return {
       url: this.url.text,
+      file: this.file.fileName,
       state: this.health.state,
       reason: this.health.reason,
       sinceMs: this.#time.now() - this.health.since,

@@ -18,6 +18,11 @@ import { createTrust } from './trust.ts';
 export interface OpenOptions {
   /** URLs of the same image on each member; the order only breaks ties. */
   urls: readonly string[];
+  /**
+   * Digest of the image, 64 hexadecimal digits, if it is known: members are asked for the file of that name first
+   * (`rootimg-DIGITS.sfs`), and for the name in their URL when that does not prove right.
+   */
+  digest?: string | undefined;
   /** PEM certificates of the CAs to believe instead of the system's. */
   ca?: readonly string[] | undefined;
   /**
@@ -58,7 +63,7 @@ export async function openCollective(options: OpenOptions): Promise<OpenedCollec
   const { ca, sidecar, onOutage, log, time } = options;
   const urls = options.urls.map(parseMemberUrl);
   const trust = urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
-  const members = urls.map((url) => new Member(url, time, trust));
+  const members = urls.map((url) => new Member(url, time, trust, options.digest));
   const patience = new Patience(options.mountTimeoutMs, time);
   // timers do not hold the process (TimeSource): until there is a mount, something must
   const hold = setInterval(() => {}, 60_000);

@@ -1,6 +1,7 @@
 /**
  * A probe: does this member serve, and what? It asks on a fresh connection for the first and the last bytes of the file, and
  * for the range that was corrupt if one was. What a probe costs in time is all its steps' time, each under a stall clock.
+ * With a digest the file of that name is asked for first, and the one in the URL only when that one is missing or wrong.
  * Without a digest a file that was modified this very second is asked again when the second is over: only then does its
  * pin tell it from what may be written next.
  */
@@ -9,9 +10,10 @@ import type { TimeSource } from '../base/time-source.ts';
 import { collectBody } from './collect-body.ts';
 import type { Connection } from './connections.ts';
 import { stallAfter } from './deadlines.ts';
-import { MemberFault } from './errors.ts';
-import { headRange, type Observation, tailRange, type Verification } from './identity.ts';
+import { type FaultKind, MemberFault } from './errors.ts';
+import { headRange, judge, type Observation, tailRange, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
+import type { MemberUrl } from './member-url.ts';
 import { type RangeHead, type RangeQuestion, requestRange } from './range-request.ts';
 
 /** A probe may wait longer for a sign of life than a read: no reader depends on it. */
@@ -21,7 +23,16 @@ const limitMs = 5_000;
 /** After this much, a file that was modified in the second of an answer has a pin that a change would change. */
 const settleMs = 1_100;
 
-/** Begins no connection once `signal` is aborted. @throws MemberFault when it does not answer properly, or still serves what was corrupt. */
+/** Faults of a file, not of the server: it may have the image under another name. */
+const faultsOfFile: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  ...(['status', 'redirect', 'no-ranges', 'encoding', 'content-range'] as const),
+  ...(['size', 'changed', 'corrupt'] as const),
+]);
+
+/**
+ * What it serves under the first of its names that proves right; when none does, the most telling answer.
+ * Begins no connection once `signal` is aborted. @throws MemberFault when it does not answer properly, or still serves what was corrupt.
+ */
 export async function probe(
   member: Member,
   time: TimeSource,
@@ -29,14 +40,42 @@ export async function probe(
   signal: AbortSignal,
 ): Promise<Observation> {
   await member.addresses.resolved();
+  let told: Observation | MemberFault | undefined;
+  for (const file of member.files) {
+    const found = await probeFile(member, file, time, verification, signal).catch((error: unknown) => {
+      if (error instanceof MemberFault && faultsOfFile.has(error.kind)) return error;
+      throw error;
+    });
+    if (isImage(found, verification)) return found;
+    // that it has no file of the digest's name tells the least
+    if (told === undefined || (told instanceof MemberFault && told.kind === 'status')) told = found;
+  }
+  if (told === undefined) throw new Error('a member has no file to ask for');
+  if (told instanceof MemberFault) throw told;
+  return told;
+}
+
+/** Whether no other name can be better. Without a digest there is none. */
+function isImage(found: Observation | MemberFault, verification: Verification | undefined): found is Observation {
+  if (found instanceof MemberFault) return false;
+  return verification === undefined || judge('', found, undefined, verification) === undefined;
+}
+
+async function probeFile(
+  member: Member,
+  file: MemberUrl,
+  time: TimeSource,
+  verification: Verification | undefined,
+  signal: AbortSignal,
+): Promise<Observation> {
   signal.throwIfAborted();
   const connection = member.pool.takeFresh();
   try {
-    let { observation, settled } = await observe(member, connection, time, verification);
+    let { observation, settled } = await observe(member, file, connection, time, verification);
     if (!settled && verification === undefined) {
       await new Promise<void>((resolve) => time.after(settleMs, resolve));
       signal.throwIfAborted();
-      ({ observation } = await observe(member, connection, time, verification));
+      ({ observation } = await observe(member, file, connection, time, verification));
     }
     member.pool.giveBack(connection);
     return observation;
@@ -48,12 +87,13 @@ export async function probe(
 
 async function observe(
   member: Member,
+  file: MemberUrl,
   connection: Connection,
   time: TimeSource,
   verification: Verification | undefined,
 ): Promise<{ observation: Observation; settled: boolean }> {
   const read = (range: ByteRange, known?: RangeHead) =>
-    readRange(member, connection, time, { url: member.url, range, imageSize: known?.imageSize, pin: known?.pin });
+    readRange(member, connection, time, { url: file, range, imageSize: known?.imageSize, pin: known?.pin });
 
   const blockSize = verification?.blockSize ?? 1;
   const { head, bytes } = await read(headRange(blockSize));
@@ -67,7 +107,7 @@ async function observe(
       throw new MemberFault('corrupt', member.url.text, what);
     }
   }
-  return { observation: { imageSize: head.imageSize, head: bytes, tail, pin: head.pin }, settled: head.settled };
+  return { observation: { file, imageSize: head.imageSize, head: bytes, tail, pin: head.pin }, settled: head.settled };
 }
 
 async function readRange(

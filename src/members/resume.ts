@@ -11,7 +11,7 @@ import { parseMemberUrl } from './member-url.ts';
 import type { OpenOptions } from './open.ts';
 import { createTrust } from './trust.ts';
 
-export interface ResumeOptions extends Pick<OpenOptions, 'urls' | 'ca' | 'onOutage' | 'log' | 'time'> {
+export interface ResumeOptions extends Pick<OpenOptions, 'urls' | 'digest' | 'ca' | 'onOutage' | 'log' | 'time'> {
   /** What the image is; its first and last bytes tell members apart where there is no verification. */
   image: { readonly imageSize: number; readonly head: Uint8Array; readonly tail: Uint8Array };
   verification: Verification | undefined;
@@ -20,12 +20,12 @@ export interface ResumeOptions extends Pick<OpenOptions, 'urls' | 'ca' | 'onOuta
 }
 
 /** @throws UsageError for a URL or CA that is none. */
-export function resumeCollective({ urls, ca, image, members, ...options }: ResumeOptions): Collective {
+export function resumeCollective({ urls, digest, ca, image, members, ...options }: ResumeOptions): Collective {
   const parsed = urls.map(parseMemberUrl);
   const trust = parsed.some(({ secure }) => secure) ? createTrust(ca) : undefined;
   const known = new Map(members.map((memory) => [memory.url, memory]));
   const resumed = parsed.map((url) => {
-    const member = new Member(url, options.time, trust);
+    const member = new Member(url, options.time, trust, digest);
     const memory = known.get(url.text);
     if (memory !== undefined) member.recall(memory);
     return member;
@@ -36,6 +36,6 @@ export function resumeCollective({ urls, ca, image, members, ...options }: Resum
     onCandidate: () => {},
     onUnanswered: () => {},
   });
-  collective.resume({ ...image, pin: { etag: undefined, lastModified: undefined } });
+  collective.resume(image);
   return collective;
 }

@@ -47,8 +47,7 @@ export function fetchSidecar<T>(
   };
   const ask = async (member: Member) => {
     try {
-      const accepted = sidecar.accept(await readWhole(member, { ...sidecar, deadlines }, time, over.signal));
-      settle({ accepted });
+      settle({ accepted: await readValid(member, sidecar, time, over.signal) });
     } catch (error) {
       const fault = error instanceof MemberFault ? error : undefined;
       if (fault !== undefined && transient.has(fault.kind)) unreachable++;
@@ -62,6 +61,25 @@ export function fetchSidecar<T>(
   if (signal?.aborted) giveUp();
   next();
   return promise;
+}
+
+/** Beside the member's first file that has a valid one. @throws MemberFault, or what `accept` throws. */
+async function readValid<T>(member: Member, sidecar: Sidecar<T>, time: TimeSource, signal: AbortSignal): Promise<T> {
+  let told: unknown;
+  for (const url of member.files) {
+    try {
+      return sidecar.accept(await readWhole(member, { ...sidecar, url, deadlines }, time, signal));
+    } catch (error) {
+      if (signal.aborted || (error instanceof MemberFault && transient.has(error.kind))) throw error;
+      // that it has no file of the digest's name tells the least
+      if (told === undefined || isMissing(told)) told = error;
+    }
+  }
+  throw told;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof MemberFault && error.kind === 'status';
 }
 
 /** Faults that may be gone a moment later. */

@@ -27,7 +27,7 @@ export async function fetchSmallFile(url: string, { ca, maxBytes, time }: SmallF
   try {
     for (let connects = 1; ; connects++) {
       try {
-        return await readWhole(member, { suffix: '', maxBytes, deadlines }, time, never);
+        return await readWhole(member, { url: parsed, suffix: '', maxBytes, deadlines }, time, never);
       } catch (error) {
         if (!(error instanceof MemberFault) || error.kind !== 'connect' || connects === mostConnects) throw error;
       }

@@ -4,9 +4,12 @@ import { type BodyDeadlines, collectBody } from './collect-body.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
 import { get } from './http-get.ts';
 import type { Member } from './member.ts';
+import type { MemberUrl } from './member-url.ts';
 
 export interface WholeFile {
-  /** What is appended to the member's path. */
+  /** One of the member's. */
+  readonly url: MemberUrl;
+  /** What is appended to its path. */
   readonly suffix: string;
   /** Longer files are refused. */
   readonly maxBytes: number;
@@ -16,11 +19,11 @@ export interface WholeFile {
 /** On a connection of its own, so that no read waits behind it; closed at once when `signal` is aborted. @throws MemberFault */
 export async function readWhole(
   member: Member,
-  { suffix, maxBytes, deadlines }: WholeFile,
+  { url, suffix, maxBytes, deadlines }: WholeFile,
   time: TimeSource,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const { url, addresses, pool } = member;
+  const { addresses, pool } = member;
   const name = url.fileName + suffix;
   const fault = (kind: FaultKind, what: string) => new MemberFault(kind, url.text + suffix, `${name} ${what}`);
   await addresses.resolved();

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
-import { parseDigest } from '../image/digest.ts';
+import { hexOf, parseDigest } from '../image/digest.ts';
 import { ImageGeometry } from '../image/geometry.ts';
 import { encryptedPayloadSize, imageLayout } from '../image/header.ts';
 import { parseKeyFile } from '../image/key-file.ts';
@@ -52,6 +52,7 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
   let tree: Verity | undefined;
   const { collective, identity } = await openCollective({
     urls: options.urls,
+    digest: digest && hexOf(digest),
     ca,
     log,
     time: systemTime,

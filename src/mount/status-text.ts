@@ -1,4 +1,5 @@
 /** The status for people: a few lines, then a table of the members. */
+import { isDigestName } from '../base/digest-name.ts';
 import { formatSize } from './size.ts';
 import type { MemberLine, Status } from './status.ts';
 import { renderTable } from './text-table.ts';
@@ -35,9 +36,10 @@ const pauses = { demand: 'readers come first', members: 'the members are busy', 
 /** One line a member. */
 export function renderMembers(members: readonly MemberLine[]): string {
   return renderTable(
-    ['member', 'state', 'bytes', 'requests', 'p50', 'p99', 'rate', 'hedges won', 'errors', 'why'],
+    ['member', 'asked by', 'state', 'bytes', 'requests', 'p50', 'p99', 'rate', 'hedges won', 'errors', 'why'],
     members.map((member) => [
       member.url,
+      isDigestName(member.file) ? 'digest' : 'name',
       member.state,
       formatSize(member.bytes),
       String(member.requests),

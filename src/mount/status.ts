@@ -10,6 +10,8 @@ const count = z.number().nonnegative();
 
 const memberSchema = z.object({
   url: z.string(),
+  /** Name of the file that it is asked for: the URL's, or `rootimg-DIGEST.sfs`. */
+  file: z.string(),
   state: z.enum(memberStates),
   reason: z.string(),
   sinceMs: count,
