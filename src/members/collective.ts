@@ -18,6 +18,7 @@ import {
 } from './contract.ts';
 import type { MemberFault, OutageError } from './errors.ts';
 import { type FetchWorld, HedgedFetch } from './fetch.ts';
+import { Heartbeat, usualHeartbeatMs } from './heartbeat.ts';
 import { HedgeBudget } from './hedge-budget.ts';
 import { type ImageEnds, judge, type Observation, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
@@ -31,6 +32,8 @@ export interface CollectiveOptions {
   members: readonly Member[];
   verification: Verification | undefined;
   onOutage: OutagePolicy;
+  /** See heartbeat.ts. */
+  heartbeatMs?: number | undefined;
   log: Log;
   time: TimeSource;
   /** A member answered a probe before the image was chosen. */
@@ -54,6 +57,7 @@ export class MemberCollective implements Collective, FetchWorld {
   readonly #options: CollectiveOptions;
   readonly #prober: Prober;
   readonly #outage: Outage;
+  readonly #heartbeat: Heartbeat;
   readonly #fetches = new Set<HedgedFetch>();
   readonly #waiting = new Set<HedgedFetch>();
   #image: ImageEnds | undefined;
@@ -64,7 +68,7 @@ export class MemberCollective implements Collective, FetchWorld {
   #session = new AbortController();
 
   constructor(options: CollectiveOptions) {
-    const { members, verification, onOutage, log, time } = options;
+    const { members, verification, onOutage, heartbeatMs = usualHeartbeatMs, log, time } = options;
     this.time = time;
     this.#members = members;
     this.#options = options;
@@ -83,6 +87,13 @@ export class MemberCollective implements Collective, FetchWorld {
       onObserved: (member, observation) => this.#onObserved(member, observation),
       onFault: (member, fault) => this.#onProbeFault(member, fault),
     });
+    this.#heartbeat = new Heartbeat({
+      members,
+      time,
+      intervalMs: heartbeatMs,
+      imageSize: () => this.imageSize,
+      onFault: (member, fault) => this.onFault(member, fault, { offset: 0, length: 1 }),
+    });
   }
 
   /** Asks all members who they are. */
@@ -94,12 +105,14 @@ export class MemberCollective implements Collective, FetchWorld {
   resume(image: ImageEnds): void {
     this.#image = image;
     this.start();
+    this.#heartbeat.start();
     if (healthiest(this.#members).length === 0) this.#beginOutage();
   }
 
   /** Settles what the image is, and judges the members that have answered by it. */
   identify(image: Observation, answered: ReadonlyMap<Member, Observation>): void {
     this.#image = image;
+    this.#heartbeat.start();
     for (const [member, observation] of answered) this.#onObserved(member, observation);
     for (const member of this.#members) {
       this.#prober.schedule(member);
@@ -231,6 +244,7 @@ export class MemberCollective implements Collective, FetchWorld {
   #leaveMembers(): void {
     this.#session.abort();
     this.#prober.stop();
+    this.#heartbeat.stop();
     this.#outage.cancel();
     for (const member of this.#members) member.pool.close();
   }
@@ -244,6 +258,7 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#session = new AbortController();
     this.#options.log.info('the members are needed again');
     this.#prober.start();
+    this.#heartbeat.start();
     if (healthiest(this.#members).length === 0) this.#beginOutage();
   }
 

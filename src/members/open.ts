@@ -34,6 +34,8 @@ export interface OpenOptions {
   /** How long to try until a member serves, in ms: 0 is one pass over the members, undefined for ever. */
   mountTimeoutMs: number | undefined;
   onOutage: OutagePolicy;
+  /** How often members are asked for a byte although nobody reads, in ms ± a quarter; an hour unless said otherwise. */
+  heartbeatMs?: number | undefined;
   log: Log;
   time: TimeSource;
 }
@@ -60,7 +62,7 @@ const sidecarPauseMs = 600;
 
 /** @throws UsageError for a URL or CA that is none, NoMemberError, NoValidTreeError. */
 export async function openCollective(options: OpenOptions): Promise<OpenedCollective> {
-  const { ca, sidecar, onOutage, log, time } = options;
+  const { ca, sidecar, log, time } = options;
   const urls = options.urls.map(parseMemberUrl);
   const trust = urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
   const members = urls.map((url) => new Member(url, time, trust, options.digest));
@@ -69,7 +71,7 @@ export async function openCollective(options: OpenOptions): Promise<OpenedCollec
   const hold = setInterval(() => {}, 60_000);
   try {
     const verification = sidecar && (await findSidecar(members, sidecar, patience, log, time));
-    return await identifyImage(members, verification, onOutage, patience, log, time);
+    return await identifyImage(members, verification, patience, options);
   } catch (error) {
     for (const member of members) member.pool.close();
     throw error;
@@ -98,10 +100,8 @@ async function findSidecar(
 async function identifyImage(
   members: readonly Member[],
   verification: Verification | undefined,
-  onOutage: OutagePolicy,
   patience: Patience,
-  log: Log,
-  time: TimeSource,
+  { onOutage, heartbeatMs, log, time }: OpenOptions,
 ): Promise<OpenedCollective> {
   const answers = new Map<Member, Observation>();
   const unanswered = new Set<Member>();
@@ -117,6 +117,7 @@ async function identifyImage(
     members,
     verification,
     onOutage,
+    heartbeatMs,
     log,
     time,
     onCandidate(member, observation) {
