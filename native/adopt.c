@@ -3,6 +3,7 @@
  * present, as if we had published it ourselves. A chunk in a slot is compared with its CRC; one in the RAM file is not
  * looked at here, where it would take too long, but must be audited.
  */
+#include "memfd.h"
 #include "store_internal.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@ static void make_present(struct store *store, uint32_t number, uint32_t slot) {
 static int adopt_ram(struct store *store, struct store_adoption *from) {
   struct ledger *ledger = &store->ledger;
   uint64_t inode = atomic_load(&ledger->header->ram_inode);
-  bool is_it = from->ram >= 0 && inode != 0 && ram_file_inode(from->ram) == inode;
+  bool is_it = from->ram >= 0 && inode != 0 && memfd_inode(from->ram) == inode;
   if (is_it) {
     int error = ram_file_adopt(&store->ram, from->ram, store->hidden_bytes, store_file_bytes(store), store_ram_head(store));
     if (error != 0 && error != EINVAL) return error;

@@ -18,6 +18,7 @@
 
 __asm__(".symver pthread_create,pthread_create@" OLDEST_GLIBC);
 __asm__(".symver pthread_join,pthread_join@" OLDEST_GLIBC);
+__asm__(".symver pthread_once,pthread_once@" OLDEST_GLIBC);
 __asm__(".symver pthread_kill,pthread_kill@" OLDEST_GLIBC);
 __asm__(".symver pthread_sigmask,pthread_sigmask@" OLDEST_GLIBC);
 __asm__(".symver pthread_setname_np,pthread_setname_np@" OLDEST_SETNAME);

@@ -9,6 +9,11 @@
 
 #define SEALED_SIZE (F_SEAL_GROW | F_SEAL_SHRINK)
 
+/* statx, because fstat of Debian 12 is newer than glibc 2.28. */
+static int status_of(int fd, struct statx *status) {
+  return statx(fd, "", AT_EMPTY_PATH, STATX_SIZE | STATX_INO, status) == 0 ? 0 : errno;
+}
+
 int memfd_of_size(const char *name, uint64_t bytes, int *fd) {
   *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (*fd < 0) return errno;
@@ -20,11 +25,12 @@ int memfd_of_size(const char *name, uint64_t bytes, int *fd) {
 }
 
 int memfd_has_size(int fd, uint64_t bytes) {
-  struct stat status;
-  if (fstat(fd, &status) != 0) return errno;
+  struct statx status;
+  int error = status_of(fd, &status);
+  if (error != 0) return error;
   int seals = fcntl(fd, F_GET_SEALS);
   if (seals < 0 || (seals & SEALED_SIZE) != SEALED_SIZE || (seals & F_SEAL_WRITE)) return EINVAL;
-  return (uint64_t)status.st_size == bytes ? 0 : EINVAL;
+  return status.stx_size == bytes ? 0 : EINVAL;
 }
 
 int memfd_of_bytes(const char *name, const void *data, size_t bytes, int *fd) {
@@ -46,12 +52,13 @@ int memfd_of_bytes(const char *name, const void *data, size_t bytes, int *fd) {
 }
 
 int memfd_sealed_bytes(int fd, uint64_t most, size_t *bytes) {
-  struct stat status;
-  if (fstat(fd, &status) != 0) return errno;
+  struct statx status;
+  int error = status_of(fd, &status);
+  if (error != 0) return error;
   int seals = fcntl(fd, F_GET_SEALS);
   if (seals < 0 || (seals & (SEALED_SIZE | F_SEAL_WRITE)) != (SEALED_SIZE | F_SEAL_WRITE)) return EINVAL;
-  if ((uint64_t)status.st_size > most) return EFBIG;
-  *bytes = (size_t)status.st_size;
+  if (status.stx_size > most) return EFBIG;
+  *bytes = (size_t)status.stx_size;
   return 0;
 }
 
@@ -63,4 +70,9 @@ int memfd_read(int fd, void *data, size_t bytes) {
     done += (size_t)got;
   }
   return 0;
+}
+
+uint64_t memfd_inode(int fd) {
+  struct statx status;
+  return status_of(fd, &status) == 0 && status.stx_ino != 0 ? status.stx_ino : UINT64_MAX;
 }

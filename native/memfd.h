@@ -19,6 +19,9 @@ int memfd_of_bytes(const char *name, const void *data, size_t bytes, int *fd);
 /* How many bytes it has for ever: EINVAL when they can change, EFBIG when there are more than `most`. */
 int memfd_sealed_bytes(int fd, uint64_t most, size_t *bytes);
 
+/* Tells it from all others that exist. Never 0. */
+uint64_t memfd_inode(int fd);
+
 /* Fills `data` from its beginning. EIO when there are fewer. */
 int memfd_read(int fd, void *data, size_t bytes);
 

@@ -10,7 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* /dev/fuse, see the kernel's Documentation/admin-guide/devices.txt. */
@@ -51,11 +50,12 @@ int fuse_clone(int fd, int *clone, const char **syscall) {
 }
 
 int fuse_check(int fd, const char **syscall) {
-  struct stat status;
+  struct statx status;
   struct pollfd poller = {.fd = fd};
-  *syscall = "fstat";
-  if (fstat(fd, &status) != 0) return errno;
-  if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(FUSE_DEVICE_MAJOR, FUSE_DEVICE_MINOR)) return ENODEV;
+  *syscall = "statx";
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &status) != 0) return errno;
+  if (!S_ISCHR(status.stx_mode) || status.stx_rdev_major != FUSE_DEVICE_MAJOR || status.stx_rdev_minor != FUSE_DEVICE_MINOR)
+    return ENODEV;
   *syscall = "poll";
   if (poll(&poller, 1, 0) < 0) return errno;
   return poller.revents & (POLLERR | POLLNVAL) ? ENODEV : 0;

@@ -3,6 +3,7 @@
  * while it is there is put into it by the finisher. Only these two write to it, each chunk is written before it is
  * published there, and never again while it is.
  */
+#include "memfd.h"
 #include "store_internal.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ int store_attach_ram(struct store *store, int *fd) {
   pthread_mutex_lock(&store->lock);
   store->ram = ram;
   store->ram_attached = true;
-  ledger_set_ram(&store->ledger, ram_file_inode(ram.fd)); /* no chunk is marked yet */
+  ledger_set_ram(&store->ledger, memfd_inode(ram.fd)); /* no chunk is marked yet */
   store_unlock(store);
   *fd = ram.fd;
   return 0;

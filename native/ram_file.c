@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static int map(struct ram_file *ram, uint64_t file_bytes, struct ram_head head) {
@@ -43,11 +42,6 @@ int ram_file_adopt(struct ram_file *ram, int fd, uint64_t hidden_bytes, uint64_t
   if (ram->region != NULL) munmap(ram->region, ram->region_bytes);
   *ram = (struct ram_file){.fd = -1};
   return error;
-}
-
-uint64_t ram_file_inode(int fd) {
-  struct stat status;
-  return fstat(fd, &status) == 0 && status.st_ino != 0 ? status.st_ino : UINT64_MAX;
 }
 
 void ram_file_close(struct ram_file *ram) {

@@ -31,8 +31,6 @@ struct ram_head {
 int ram_file_open(struct ram_file *ram, uint64_t hidden_bytes, uint64_t file_bytes, struct ram_head head);
 /* The file of another. EINVAL when the descriptor is not a memfd of that size for ever; it stays the caller's on failure. */
 int ram_file_adopt(struct ram_file *ram, int fd, uint64_t hidden_bytes, uint64_t file_bytes, struct ram_head head);
-/* Tells it from all other memfds of this boot. Never 0. */
-uint64_t ram_file_inode(int fd);
 void ram_file_close(struct ram_file *ram);
 
 /* Offsets are those of the image. 0 or an errno: then the bytes there are undefined. */
