@@ -9,7 +9,7 @@ import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { type ChunkIndex, chunkIndex, type ImageGeometry } from '../image/geometry.ts';
 import type { Collective, FetchPriority, SpanFetch } from '../members/contract.ts';
-import { type Store, StoreEvent } from '../native/binding.ts';
+import { type AdoptedChunks, type Store, StoreEvent } from '../native/binding.ts';
 import { ChunkSet } from './chunk-set.ts';
 import { EvictionOrder } from './eviction-order.ts';
 import { ReadAhead } from './read-ahead.ts';
@@ -92,6 +92,12 @@ export class ChunkLoader {
       settling: this.#settling,
       makeRoom: (count) => this.#eviction.makeRoom(count),
     };
+  }
+
+  /** What lies in slots and in the RAM file already, before anything is read. */
+  adopt({ inSlots, inRam }: AdoptedChunks): void {
+    for (const chunk of inSlots) this.#eviction.published(chunkIndex(chunk));
+    for (const chunk of inRam) this.inRam.add(chunkIndex(chunk));
   }
 
   /** Handles all that native has to say. To be called whenever it says that there is something. */

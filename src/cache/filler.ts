@@ -28,6 +28,7 @@ export class Filler {
   #pause: Pause | undefined;
   #notBefore = 0;
   #stopped = false;
+  readonly #stop = Promise.withResolvers<void>();
 
   constructor(parts: FillerParts) {
     this.#parts = parts;
@@ -38,7 +39,10 @@ export class Filler {
     return this.#pause;
   }
 
-  /** Resolves with true once every chunk is in the RAM file, with false after `stop`. Nothing is under way then. */
+  /**
+   * Resolves with true once every chunk is in the RAM file, with false after `stop`: what is under way then still comes, because a reader may
+   * wait for it by now, in an outage for long.
+   */
   async run(): Promise<boolean> {
     const { geometry, loader, pace, time } = this.#parts;
     const whole = { first: chunkIndex(0), count: geometry.chunkCount };
@@ -50,7 +54,7 @@ export class Filler {
         if (this.#stopped) break;
         this.#get(piece);
       }
-      await Promise.all(this.#underWay);
+      await Promise.race([Promise.all(this.#underWay), this.#stop.promise]);
       if (loader.inRam.size < geometry.chunkCount) await sleep(time, lookAgainMs);
     }
     return !this.#stopped;
@@ -58,6 +62,7 @@ export class Filler {
 
   stop(): void {
     this.#stopped = true;
+    this.#stop.resolve();
   }
 
   /** What is neither in the RAM file nor could be moved into it now. */

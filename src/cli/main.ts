@@ -11,6 +11,7 @@ import { daemonCommand } from './daemon.ts';
 import { imageCommand } from './image.ts';
 import { mountCommand, urlmountCommand } from './mount.ts';
 import { statusCommand } from './status.ts';
+import { takeoverCommand } from './takeover.ts';
 import { traceCommand } from './trace.ts';
 import { unmountCommand } from './unmount.ts';
 import { retetherCommand, untetherCommand } from './untether.ts';
@@ -27,6 +28,7 @@ const program = new Command('tetherfs')
   .addCommand(mountCommand(version))
   .addCommand(statusCommand())
   .addCommand(unmountCommand())
+  .addCommand(takeoverCommand())
   .addCommand(untetherCommand())
   .addCommand(retetherCommand())
   .addCommand(imageCommand())

@@ -89,9 +89,15 @@ async function mountInBackground(options: MountOptions): Promise<void> {
 
 async function mountInForeground(options: MountOptions, version: string): Promise<number> {
   const { runDaemon } = await import('../mount/run.ts');
+  const { inheritFromManager } = await import('../mount/succession.ts');
   const { logLevel, logFormat } = options;
   const log = createLog({ level: logLevel, format: logFormat, sink: stderrSink() });
   const onProgress = progressLog(log, systemTime);
+  const inheritance = inheritFromManager();
+  if (inheritance !== undefined) {
+    log.info('going on with a mount whose daemon died', { mountpoint: inheritance.state.options.mountpoint });
+    return runDaemon({ options: inheritance.state.options, inheritance, version, log, onProgress }, () => {});
+  }
   return runDaemon({ options, version, log, onProgress }, () =>
     readFirstBytes(options.mountpoint, imageFileName(options.urls)),
   );

@@ -26,7 +26,8 @@ export interface BackgroundStart {
   /** Script to run and the arguments that make it a daemon. */
   script: string;
   arguments: readonly string[];
-  options: MountOptions;
+  /** Undefined for a successor, which goes on with its predecessor's. */
+  options: MountOptions | undefined;
   /** Takes log lines of the starting daemon. */
   onLog: (line: string) => void;
   /** Told twice a second while the image is pulled. */
@@ -97,11 +98,11 @@ function openErrorOutput(): number | 'ignore' {
 
 /** The daemon's side of the channel. */
 export interface Caller {
-  options: MountOptions;
+  options: MountOptions | undefined;
   say(message: DaemonMessage): void;
 }
 
-const startMessage = z.object({ options: mountOptionsSchema });
+const startMessage = z.object({ options: mountOptionsSchema.optional() });
 
 /** Waits for the caller's options. A caller that goes away later, while the mount is not ready, does not end the daemon. */
 export function awaitCaller(): Promise<Caller> {

@@ -17,6 +17,8 @@ export interface BootTraceParts {
   loader: ChunkLoader;
   /** Chunks got in advance and not read, at most. */
   window: number;
+  /** First touches that a daemon before us recorded. */
+  earlier: readonly number[];
   log: Log;
   time: TimeSource;
 }
@@ -52,18 +54,26 @@ export class BootTrace {
 
   /** The text of a trace file. @throws TetherfsError NO_TRACE without a digest. */
   text(): string {
-    const { store, image } = this.#parts;
+    const { image } = this.#parts;
     if (image.digest === undefined) {
       throw new TetherfsError('NO_TRACE', 'no trace is recorded: it belongs to an image, so mount with --digest');
     }
     const { imageSize, chunkSize } = image.geometry;
-    return formatTrace({ digest: image.digest, imageSize, chunkSize, chunks: store.trace() });
+    return formatTrace({ digest: image.digest, imageSize, chunkSize, chunks: this.chunks });
+  }
+
+  /** Recorded so far, in order. */
+  get chunks(): Uint32Array {
+    const { store, earlier } = this.#parts;
+    return earlier.length === 0
+      ? store.trace()
+      : Uint32Array.from(new Set([...earlier, ...store.trace()])).subarray(0, traceLimit);
   }
 
   status(): { recording: boolean; chunks: number; source?: string; replayTotal: number; replayed: number } {
     return {
       recording: this.#recording,
-      chunks: this.#parts.store.stats().chunksTraced,
+      chunks: this.#parts.earlier.length === 0 ? this.#parts.store.stats().chunksTraced : this.chunks.length,
       ...(this.#source !== undefined && { source: this.#source }),
       replayTotal: this.#total,
       replayed: this.#replay?.asked ?? 0,

@@ -12,12 +12,20 @@ const answerMs = 5000;
 /** What is under way from the members ends first, and reads that have memory pinned. */
 const retetherMs = 60_000;
 
+/** Without resend, reads that wait are answered first. */
+const handoverMs = 30_000;
+
 const refusalSchema = z.object({ code: z.string(), message: z.string() });
 
 export const untetherRequestSchema = z.object({
   /** Bytes a second at most. */
   backgroundRate: z.number().int().positive().optional(),
 });
+
+/** A socket that takes our descriptors, see descriptor-keeper.ts. */
+export const handoverRequestSchema = z.object({ inbox: z.string() });
+/** Who goes on. */
+export const handoverCommitSchema = z.object({ pid: z.number().int().positive() });
 
 /** All of these throw TetherfsError: NO_DAEMON when nobody listens, DAEMON_SILENT when no answer comes within 5 s. */
 export async function readStatus(controlPath: string): Promise<Status> {
@@ -43,6 +51,16 @@ export async function untether(controlPath: string, how: z.infer<typeof untether
 /** Lets the RAM go again; resolves when it is free. @throws TetherfsError when readers pass through to it. */
 export async function retether(controlPath: string): Promise<void> {
   await ask(controlPath, 'POST', '/retether', {}, retetherMs);
+}
+
+/** Has the daemon send copies of all its descriptors to `inbox`. Changes nothing. */
+export async function askForHandover(controlPath: string, inbox: string): Promise<void> {
+  await ask(controlPath, 'POST', '/handover/offer', { inbox });
+}
+
+/** Has the daemon let go of its mount, for good. @throws TetherfsError when it does not: it serves on then. */
+export async function commitHandover(controlPath: string, pid: number): Promise<void> {
+  await ask(controlPath, 'POST', '/handover/commit', { pid }, handoverMs);
 }
 
 function ask(socketPath: string, method: string, path: string, body?: unknown, timeout = answerMs): Promise<string> {

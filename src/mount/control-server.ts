@@ -12,6 +12,8 @@ import { controlDirectory } from './control-path.ts';
 
 export interface ControlServer {
   close(): void;
+  /** Leaves its name to a successor, which may listen there now. What is being answered is still answered. */
+  leave(): void;
 }
 
 /**
@@ -42,11 +44,18 @@ export async function startControlServer(path: string, routes: ControlRoutes): P
   server.maxConnections = 64;
   await listen(server, path);
   chmodSync(path, 0o600);
+  let left = false;
+  const leave = () => {
+    if (!left) rmSync(path, { force: true });
+    left = true;
+  };
   return {
+    leave,
     close() {
       server.close();
-      server.closeAllConnections();
-      rmSync(path, { force: true });
+      if (left) server.closeIdleConnections();
+      else server.closeAllConnections();
+      leave();
     },
   };
 }

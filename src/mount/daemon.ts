@@ -1,7 +1,7 @@
 /**
  * The daemon: wires members, cache and the kernel's side into one mount, and looks after its life. It is ready when the image is
- * identified, its tree (where a digest is given) is verified, and the first bytes (untethered: all) are in memory. It ends when the
- * mount is gone.
+ * identified, its tree (where a digest is given) is verified, and the first bytes (untethered: all) are in memory; with an inheritance
+ * it goes on where a daemon before it ended. It ends when the mount is gone, or when a successor has it.
  */
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -11,17 +11,20 @@ import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { ChunkLoader } from '../cache/index.ts';
 import type { Collective } from '../members/contract.ts';
-import { loadBinding, type MountedSession, type Store } from '../native/binding.ts';
+import { type AdoptedMemory, loadBinding, type MountedSession, type Store } from '../native/binding.ts';
 import type { ImageMethod } from '../profile/index.ts';
 import { BootTrace, traceLimit } from './boot-trace.ts';
-import { untetherRequestSchema } from './control-client.ts';
-import { type ControlServer, startControlServer } from './control-server.ts';
+import { handoverCommitSchema, handoverRequestSchema, untetherRequestSchema } from './control-client.ts';
+import { type ControlRoutes, type ControlServer, startControlServer } from './control-server.ts';
+import { DescriptorKeeper } from './descriptor-keeper.ts';
+import { Handover } from './handover.ts';
 import { releaseWhenIdle } from './idle-release.ts';
 import { ImageMemory, type MemoryProgress } from './image-memory.ts';
 import { chooseImageMethod } from './image-method.ts';
+import { type Inheritance, makeState } from './inheritance.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type MetricsServer, startMetricsServer } from './metrics.ts';
-import { type OpenedImage, openImage } from './open-image.ts';
+import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
 import { formatSize } from './size.ts';
 import { snapshot } from './snapshot.ts';
@@ -39,12 +42,17 @@ export interface Daemon {
   stop(): Promise<void>;
   /** Ends the mount under its users; their reads fail. */
   abort(): void;
-  /** Resolves when the mount is gone and everything is closed; with the errno that ended it, 0 for a plain unmount. */
+  /** Resolves when the mount is gone or a successor's, and everything is closed; with the errno that ended it, else 0. */
   readonly ended: Promise<number>;
 }
 
 export interface DaemonStart {
+  /** Those of the inheritance, when there is one. */
   options: MountOptions;
+  /** A mount to go on with instead of making one. Its descriptors are the daemon's from now on. */
+  inheritance?: Inheritance | undefined;
+  /** Makes sure that nobody else has hold of the inheritance any more. Asked when all is ready to go on. */
+  takeHold?: (() => Promise<void>) | undefined;
   version: string;
   log: Log;
   /** Told twice a second while the image is pulled before the mount. */
@@ -53,75 +61,124 @@ export interface DaemonStart {
 
 /** @throws TetherfsError when the mount cannot be made; nothing is left behind then. */
 export async function startDaemon(start: DaemonStart): Promise<Daemon> {
-  const { options, log } = start;
-  const mountpoint = checkMountpoint(options.mountpoint);
+  const { options, inheritance, log } = start;
   protectFromOomKiller(log);
+  if (inheritance !== undefined) {
+    return wire(start, inheritance.state.method, resumeImage(inheritance, log));
+  }
+  checkMountpoint(options.mountpoint);
   const method = await chooseImageMethod(options, log);
-  const image = await openImage(options, log);
+  return wire(start, method, await openImage(options, log));
+}
+
+/** Everything is closed again when it fails. */
+async function wire(start: DaemonStart, method: ImageMethod, image: OpenedImage): Promise<Daemon> {
   const closers: (() => unknown)[] = [() => image.collective.close()];
   try {
-    return await wire(start, mountpoint, method, image, closers);
+    return await wireParts(start, method, image, closers);
   } catch (error) {
     for (const close of closers.reverse()) await close();
     throw error;
   }
 }
 
-async function wire(
-  { options, version, log, onProgress }: DaemonStart,
-  mountpoint: string,
+async function wireParts(
+  { options, inheritance, takeHold, version, log, onProgress }: DaemonStart,
   method: ImageMethod,
   image: OpenedImage,
   closers: (() => unknown)[],
 ): Promise<Daemon> {
   const { collective, geometry } = image;
+  const mountpoint = resolve(options.mountpoint);
   const started = systemTime.now();
-  const slots = slotCount(options.cacheSize, image);
-  const { promise: ended, resolve: end } = Promise.withResolvers<number>();
-  const store = loadBinding().createStore({
+  const slots = inheritance?.state.slots ?? slotCount(options.cacheSize, image);
+  const { promise: ended, resolve: end } = Promise.withResolvers<End>();
+  const native = loadBinding();
+  const keeper = new DescriptorKeeper(native, log);
+  closers.push(() => keeper.close());
+  await takeHold?.();
+  const store = native.createStore({
     imageSize: geometry.imageSize,
     chunkSize: geometry.chunkSize,
     slots,
     hiddenBytes: image.hiddenBytes,
     ...(image.xtsKey && { xtsKey: image.xtsKey }),
     ...(image.tree && { verity: image.tree }),
+    ...(inheritance && { adopt: memoryOf(inheritance) }),
     traceLimit: image.digest === undefined ? 0 : traceLimit,
     onEvents: () => loader.drain(),
   });
-  image.xtsKey?.fill(0);
+  keeper.remember(image);
   closers.push(() => store.close());
   const time = systemTime;
-  const loader = new ChunkLoader({ store, geometry, slots, collective, log, time, onSessionEnded: end });
+  const onSessionEnded = (errno: number) => end({ errno, handedOver: false });
+  const loader = new ChunkLoader({ store, geometry, slots, collective, log, time, onSessionEnded });
+  loader.adopt(store.adoptedChunks());
   closers.push(() => loader.close());
   const outageTimeoutMs = options.onOutage === 'eio' ? options.outageTimeout * 1000 : undefined;
   const path = join(mountpoint, image.fileName);
-  const memory = new ImageMemory({ store, image, loader, outageTimeoutMs, path, log, time });
+  const onRamFile = (fd: number | undefined) => keeper.ramFile(fd);
+  const memory = new ImageMemory({ store, image, loader, outageTimeoutMs, path, onRamFile, log, time });
   closers.push(() => memory.close());
   const window = method === 'progressive' ? geometry.chunkCount : Math.floor(slots / 2);
-  const trace = new BootTrace({ store, image, loader, window, log, time });
+  const trace = new BootTrace({ store, image, loader, window, earlier: inheritance?.state.trace ?? [], log, time });
   closers.push(() => trace.close());
 
   let session: MountedSession | undefined;
   const status = () =>
     snapshot({ options, mountpoint, version, image, method, memory, trace, store, slots, session, started });
+  const state = () => {
+    if (session === undefined) throw new TetherfsError('NOT_MOUNTED', 'the mount is not made yet; ask again');
+    const { device } = session;
+    const facts = { device, protocol: session.protocol() };
+    return makeState({
+      options,
+      slots,
+      image,
+      method,
+      session: facts,
+      members: collective.memory,
+      trace: trace.chunks,
+    });
+  };
   const servers: (ControlServer | MetricsServer)[] = [];
   closers.push(() => servers.forEach((server) => void server.close()));
-  servers.push(
-    await startControlServer(options.control, {
-      'GET /status': status,
-      'GET /trace': () => trace.text(),
-      'POST /untether': (body) => memory.untether(untetherRequestSchema.parse(body).backgroundRate),
-      'POST /retether': () => memory.retether(),
-    }),
-  );
+  const handover = new Handover({
+    native,
+    keeper,
+    store,
+    memory,
+    state,
+    session: () => session,
+    leave() {
+      for (const server of servers) server.leave();
+      end({ errno: 0, handedOver: true });
+    },
+    log,
+    time,
+  });
+  const routes: ControlRoutes = {
+    'GET /status': status,
+    'GET /trace': () => trace.text(),
+    'POST /untether': (body) => memory.untether(untetherRequestSchema.parse(body).backgroundRate),
+    'POST /retether': () => memory.retether(),
+    'POST /handover/offer': (body) => handover.offer(handoverRequestSchema.parse(body).inbox),
+    'POST /handover/commit': (body) => handover.commit(handoverCommitSchema.parse(body).pid),
+  };
+  servers.push(await startControlServer(options.control, routes));
   if (options.metrics !== undefined) servers.push(await startMetricsServer(options.metrics, status));
 
-  if (method === 'untethered') await memory.pull(onProgress);
-  else if (options.trace !== false) trace.begin(options.trace);
-  session = mount(store, image, mountpoint, options, method);
+  if (inheritance !== undefined) {
+    session = adoptMount(store, image, mountpoint, options, inheritance);
+  } else {
+    if (method === 'untethered') await memory.pull(onProgress);
+    else if (options.trace !== false) trace.begin(options.trace);
+    session = mount(store, image, mountpoint, options, method);
+  }
   memory.mounted(session);
+  keeper.keep(store, state());
   raiseReadAhead(session.device, log);
-  log.info('mounted', {
+  log.info(inheritance === undefined ? 'mounted' : 'taken over', {
     mountpoint,
     file: image.fileName,
     size: formatSize(image.fileSize),
@@ -129,15 +186,17 @@ async function wire(
     method,
     ...(method !== 'untethered' && { cache: formatSize(slots * geometry.chunkSize) }),
   });
-  if (method === 'progressive') fillIfItFits(memory, options, log);
+  if (inheritance !== undefined) memory.resume(options.backgroundRate);
+  else if (method === 'progressive') fillIfItFits(memory, options, log);
   const stopWatching = watchWaits(store, collective, log);
   const keep = Math.floor(options.idleCacheSize / geometry.chunkSize);
   const stopReleasing = releaseWhenIdle({ store, session, loader, keep, dropPages: options.pageCache === 'drop' });
-  const gone = ended.then(async (errno) => {
+  const gone = ended.then(async ({ errno, handedOver }) => {
     stopWatching();
     stopReleasing();
     for (const close of closers.reverse()) await close();
-    log.info('unmounted', { mountpoint, ...(errno !== 0 && { errno }) });
+    if (handedOver) log.info('handed over', { mountpoint });
+    else log.info('unmounted', { mountpoint, ...(errno !== 0 && { errno }) });
     return errno;
   });
   const { device } = session;
@@ -147,6 +206,16 @@ async function wire(
     abort: () => abortConnection(device),
     ended: gone,
   };
+}
+
+/** How it ended: the mount with an errno, or ours of it. */
+interface End {
+  errno: number;
+  handedOver: boolean;
+}
+
+function memoryOf({ arena, ledger, ram }: Inheritance): AdoptedMemory {
+  return { arenaFd: arena, ledgerFd: ledger, ...(ram !== undefined && { ramFd: ram }) };
 }
 
 /** A boot goes on, tethered, where the image is too large to be kept. */
@@ -159,10 +228,10 @@ function fillIfItFits(memory: ImageMemory, { backgroundRate }: MountOptions, log
 }
 
 /** @throws TetherfsError unless it is a directory that exists. Nothing below it may be served by ourselves already. */
-function checkMountpoint(path: string): string {
+function checkMountpoint(path: string): void {
   const mountpoint = resolve(path);
   try {
-    if (statSync(mountpoint).isDirectory()) return mountpoint;
+    if (statSync(mountpoint).isDirectory()) return;
   } catch (cause) {
     const hint =
       errorCode(cause) === 'ENOTCONN' ? `a dead mount is there; remove it with "umount -l ${path}"` : undefined;
@@ -193,18 +262,8 @@ function mount(
   options: MountOptions,
   method: ImageMethod,
 ): MountedSession {
-  const inRam = method === 'untethered';
   try {
-    return store.mount({
-      mountpoint,
-      fileName: image.fileName,
-      source: `tetherfs:${options.urls[0] ?? ''}`,
-      threads,
-      mtime: image.mtime,
-      // Where the kernel cannot pass through, it would keep a second copy of what is in RAM already.
-      pageCache: inRam || options.pageCache === 'none' ? 'none' : 'keep',
-      passthrough: inRam,
-    });
+    return store.mount({ ...shown(image, mountpoint, options, method), passthrough: method === 'untethered' });
   } catch (cause) {
     const code = errorCode(cause);
     const hint =
@@ -215,6 +274,31 @@ function mount(
           : describeError(cause);
     throw new TetherfsError('MOUNT', `cannot mount on ${mountpoint}: ${hint}`, { cause });
   }
+}
+
+function adoptMount(
+  store: Store,
+  image: OpenedImage,
+  mountpoint: string,
+  options: MountOptions,
+  { fuse, state }: Inheritance,
+): MountedSession {
+  const { method, session } = state;
+  return store.adoptMount({ ...shown(image, mountpoint, options, method), ...session, fuseFds: fuse });
+}
+
+/** The one file, as the kernel shows it. */
+function shown(image: OpenedImage, mountpoint: string, options: MountOptions, method: ImageMethod) {
+  // Where the kernel cannot pass through, it would keep a second copy of what is in RAM already.
+  const noPages = method === 'untethered' || options.pageCache === 'none';
+  return {
+    mountpoint,
+    fileName: image.fileName,
+    source: `tetherfs:${options.urls[0] ?? ''}`,
+    threads,
+    mtime: image.mtime,
+    pageCache: noPages ? ('none' as const) : ('keep' as const),
+  };
 }
 
 async function unmount(mountpoint: string, log: Log): Promise<void> {

@@ -35,6 +35,8 @@ export interface ImageMemoryParts {
   outageTimeoutMs: number | undefined;
   /** Path of the file in the mount. */
   path: string;
+  /** The RAM file has come (its descriptor), or gone: whoever keeps descriptors for a successor is to know. */
+  onRamFile: (fd: number | undefined) => void;
   log: Log;
   time: TimeSource;
 }
@@ -57,6 +59,8 @@ export class ImageMemory {
   #filler: Filler | undefined;
   #filling: Promise<void> = Promise.resolve();
   #session: MountedSession | undefined;
+  #retethering: Promise<void> | undefined;
+  #closed = false;
   #stopWatching = () => {};
   #rate = 0;
 
@@ -100,19 +104,42 @@ export class ImageMemory {
     await this.#complete();
   }
 
-  /** The same behind the reads. Returns at once; nothing changes when it is under way or done. @throws TetherfsError IMAGE_TOO_LARGE */
+  /**
+   * The same behind the reads. Returns at once; nothing changes when it is under way or done.
+   * @throws TetherfsError IMAGE_TOO_LARGE, RETETHERING while the memory is being let go.
+   */
   untether(rate: number | undefined): void {
+    if (this.#retethering !== undefined) {
+      throw new TetherfsError('RETETHERING', 'the memory of the image is just being let go; ask again when it is free');
+    }
     if (this.#state !== 'tethered') return;
     this.#begin();
-    const { image, loader, log, time } = this.#parts;
-    const { collective } = image;
-    const pace = new BackgroundPace({ collective, quietMs: () => loader.quietMs, rate, time });
+    const { image, log } = this.#parts;
     log.info('filling RAM behind the reads', { size: formatSize(image.fileSize), ...(rate && { rate }) });
-    this.#filling = this.#fillBehind(pace);
+    this.#filling = this.#fillBehind(rate);
   }
 
-  /** Moves loop devices back to the mount and lets the memory go. @throws TetherfsError PASSTHROUGH, LOOP_DEVICE. */
-  async retether(): Promise<void> {
+  /** Goes on with the RAM file that a predecessor left: checks what is in it, and fills the rest behind the reads. */
+  resume(rate: number | undefined): void {
+    const { ram } = this.#parts.store.descriptors();
+    if (ram === undefined) return;
+    this.#ram = { fd: ram };
+    this.#state = 'filling';
+    this.#filling = this.#fillBehind(rate);
+  }
+
+  /**
+   * Moves loop devices back to the mount and lets the memory go; once, however often it is asked for meanwhile.
+   * @throws TetherfsError PASSTHROUGH, LOOP_DEVICE.
+   */
+  retether(): Promise<void> {
+    this.#retethering ??= this.#retether().finally(() => {
+      this.#retethering = undefined;
+    });
+    return this.#retethering;
+  }
+
+  async #retether(): Promise<void> {
     if (this.#session?.protocol().passthrough === true) {
       throw new TetherfsError(
         'PASSTHROUGH',
@@ -135,6 +162,7 @@ export class ImageMemory {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stopWatching();
     this.#filler?.stop();
   }
@@ -143,15 +171,21 @@ export class ImageMemory {
     const { image, store } = this.#parts;
     checkMemory(image.fileSize);
     this.#ram = store.attachRamFile();
+    this.#parts.onRamFile(this.#ram.fd);
     this.#state = 'filling';
   }
 
-  async #fillBehind(pace: Pace): Promise<void> {
+  async #fillBehind(rate: number | undefined): Promise<void> {
+    const { image, loader, log, time } = this.#parts;
+    const { collective } = image;
+    const pace = new BackgroundPace({ collective, quietMs: () => loader.quietMs, rate, time });
     try {
       if (await this.#fill(pace, () => {})) await this.#complete();
     } catch (error) {
-      this.#parts.log.error('the image cannot be kept in RAM', { error: describeError(error) });
-      await this.#release();
+      if (this.#closed) return;
+      log.error('the image cannot be kept in RAM', { error: describeError(error) });
+      // What the kernel reads by itself cannot be taken from it.
+      if (this.#session?.protocol().passthrough !== true) await this.#release();
     }
   }
 
@@ -169,9 +203,13 @@ export class ImageMemory {
     const audited = this.#audit(filler);
     // It may fail while the filler still runs; it is awaited below.
     audited.catch(() => {});
-    const complete = await filler.run();
-    stopTicking();
-    this.#filler = undefined;
+    let complete: boolean;
+    try {
+      complete = await filler.run();
+    } finally {
+      stopTicking();
+      this.#filler = undefined;
+    }
     await audited;
     if (failure !== undefined) throw failure;
     onProgress(this.progress);
@@ -239,10 +277,13 @@ export class ImageMemory {
   async #release(): Promise<void> {
     const { store, loader, time } = this.#parts;
     // Readers may have some of it pinned at this moment.
-    while (store.detachRamFile() > 0) await new Promise<void>((resolve) => time.after(lookAgainMs, resolve));
+    while (!this.#closed && store.detachRamFile() > 0)
+      await new Promise<void>((resolve) => time.after(lookAgainMs, resolve));
+    if (this.#closed) return;
     loader.drain();
     loader.inRam.clear();
     this.#ram = undefined;
+    this.#parts.onRamFile(undefined);
     this.#state = 'tethered';
   }
 

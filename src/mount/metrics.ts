@@ -122,6 +122,8 @@ export const metrics: readonly Metric[] = [
 
 export interface MetricsServer {
   close(): void;
+  /** Leaves its address to a successor, which may listen there now. */
+  leave(): void;
 }
 
 /**
@@ -148,11 +150,17 @@ export async function startMetricsServer(address: string, status: () => Status):
     );
     server.listen(target, resolve);
   });
+  let left = false;
+  const leave = () => {
+    server.close();
+    if (!left && 'path' in target) rmSync(target.path, { force: true });
+    left = true;
+  };
   return {
+    leave,
     close() {
-      server.close();
+      leave();
       server.closeAllConnections();
-      if ('path' in target) rmSync(target.path, { force: true });
     },
   };
 }

@@ -13,8 +13,9 @@ import { parseKeyFile } from '../image/key-file.ts';
 import { rangeMatches } from '../image/range-check.ts';
 import { sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
 import type { Collective } from '../members/contract.ts';
-import { openCollective } from '../members/index.ts';
+import { type OutagePolicy, openCollective, resumeCollective, type Verification } from '../members/index.ts';
 import { imageFileName } from './image-file-name.ts';
+import type { Inheritance } from './inheritance.ts';
 import type { MountOptions } from './options.ts';
 
 /** Bytes of a chunk, unless the image's blocks are larger. Few enough events for JavaScript, little enough for a random read. */
@@ -39,6 +40,13 @@ export interface OpenedImage {
   /** Present when bytes are verified. */
   tree: Verity | undefined;
   digest: string | undefined;
+  /** The file that the tree came in; to be let go as soon as it is kept for a successor. */
+  sidecar: Uint8Array | undefined;
+  /** First and last bytes as served. */
+  head: Uint8Array;
+  tail: Uint8Array;
+  /** PEM certificates of the authorities, as they were when it was opened. */
+  ca: string[] | undefined;
 }
 
 /** @throws TetherfsError when options, members, tree, key and image do not go together. Leaves no connection then. */
@@ -50,6 +58,7 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
   const xtsKey = options.keyFile === undefined ? undefined : parseKeyFile(readFile(options.keyFile, '--key-file'));
 
   let tree: Verity | undefined;
+  let sidecar: Uint8Array | undefined;
   const { collective, identity } = await openCollective({
     urls: options.urls,
     digest: digest && hexOf(digest),
@@ -57,16 +66,15 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     log,
     time: systemTime,
     mountTimeoutMs: options.mountTimeout === 0 ? undefined : options.mountTimeout * 1000,
-    onOutage: options.onOutage === 'wait' ? { mode: 'wait' } : { mode: 'eio', timeoutMs: options.outageTimeout * 1000 },
+    onOutage: outagePolicy(options),
     ...(digest !== undefined && {
       sidecar: {
         suffix: sidecarSuffix,
         maxBytes: sidecarSize(largestImage, usualChunkSize),
         accept(bytes: Uint8Array) {
-          const verity = verifySidecar(bytes, digest);
-          tree = verity;
-          const { imageSize, blockSize } = verity;
-          return { imageSize, blockSize, matches: (range, found) => rangeMatches(verity, range, found) };
+          tree = verifySidecar(bytes, digest);
+          sidecar = bytes;
+          return verificationBy(tree);
         },
       },
     }),
@@ -88,11 +96,44 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
       xtsKey,
       tree,
       digest,
+      sidecar,
+      head: identity.head,
+      tail: identity.tail,
+      ca,
     };
   } catch (error) {
     await collective.close();
     throw error;
   }
+}
+
+/** The same of a daemon before us. Waits for nobody. @throws TetherfsError when what it left does not agree with itself. */
+export function resumeImage({ state, sidecar, xtsKey }: Inheritance, log: Log): OpenedImage {
+  const { options, ca, members, image } = state;
+  const { imageSize, chunkSize, digest, ...facts } = image;
+  const tree = digest === undefined ? undefined : verifySidecar(sidecar ?? new Uint8Array(), parseDigest(digest));
+  const collective = resumeCollective({
+    urls: options.urls,
+    digest: tree && hexOf(tree.digest),
+    ca,
+    onOutage: outagePolicy(options),
+    log,
+    time: systemTime,
+    image: { imageSize, head: image.head, tail: image.tail },
+    verification: tree && verificationBy(tree),
+    members,
+  });
+  const geometry = new ImageGeometry(imageSize, chunkSize);
+  return { ...facts, collective, geometry, tree, digest, sidecar, xtsKey, ca };
+}
+
+function verificationBy(tree: Verity): Verification {
+  const { imageSize, blockSize } = tree;
+  return { imageSize, blockSize, matches: (range, found) => rangeMatches(tree, range, found) };
+}
+
+function outagePolicy({ onOutage, outageTimeout }: MountOptions): OutagePolicy {
+  return onOutage === 'wait' ? { mode: 'wait' } : { mode: 'eio', timeoutMs: outageTimeout * 1000 };
 }
 
 /** Whoever can alter http:// traffic could alter the root filesystem: AES-XTS alone does not notice. */

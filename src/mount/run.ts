@@ -6,6 +6,7 @@ import { describeError } from '../base/errors.ts';
 import { loadBinding } from '../native/binding.ts';
 import { type DaemonStart, startDaemon } from './daemon.ts';
 import { describeProgress } from './progress-log.ts';
+import { announceSuccession } from './succession.ts';
 
 /**
  * Runs until the mount is gone. The first SIGTERM or SIGINT unmounts (lazily when the mount is in use), the second aborts the
@@ -33,6 +34,7 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   process.on('SIGINT', onSignal);
   await onReady();
   notifyServiceManager(`READY=1\nSTATUS=mounted on ${options.mountpoint}`);
+  if (start.inheritance !== undefined) announceSuccession(log);
   log.info('ready', { mountpoint: options.mountpoint });
   return (await daemon.ended) === 0 ? 0 : 1;
 }

@@ -1,0 +1,34 @@
+/** `tetherfs takeover`: this version goes on with a mount that another daemon serves. */
+import { Command } from 'commander';
+import { startInBackground } from '../mount/background.ts';
+import { controlPathOf } from '../mount/control-path.ts';
+
+export function takeoverCommand(): Command {
+  return new Command('takeover')
+    .description('replace the daemon of a mount by this version of tetherfs, under its readers')
+    .argument('<mountpoint>')
+    .option('--control <socket>', 'ask the daemon at this control socket')
+    .addHelpText(
+      'after',
+      `
+The new daemon makes ready while the old one serves; then everything changes hands at once: the connection to the kernel, the cache,
+the image in RAM, what is known of the members, the trace. Readers see a pause, no error. When anything fails before that, the old
+daemon serves on. Options stay as they were when it was mounted.
+
+Before Linux 6.9 reads that wait for members are answered first: in an outage a takeover is refused then.
+
+Examples:
+  /opt/tetherfs-new/bin/tetherfs takeover /mnt/remoteimg
+
+Exit status: 0 taken over, 1 not: the old daemon serves on.`,
+    )
+    .action(async (mountpoint: string, flags: { control?: string }) => {
+      await startInBackground({
+        script: process.argv[1] ?? '',
+        arguments: ['daemon', mountpoint, '--take-over', flags.control ?? controlPathOf(mountpoint)],
+        options: undefined,
+        onLog: (line) => process.stderr.write(`${line}\n`),
+        onProgress: () => {},
+      });
+    });
+}

@@ -1,0 +1,86 @@
+/**
+ * How a daemon comes by a mount that exists: from the service manager after a crash, or from the daemon that serves it now.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describeError, TetherfsError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { type Binding, loadBinding } from '../native/binding.ts';
+import { askForHandover, commitHandover, readStatus } from './control-client.ts';
+import { controlDirectory } from './control-path.ts';
+import { offerComplete } from './handover.ts';
+import { type Inheritance, type NamedDescriptors, readInheritance, storedName } from './inheritance.ts';
+
+/** Between two messages of an offer. */
+const messageMs = 10_000;
+
+/**
+ * What the service manager has kept for us: it was there before, and died. Undefined when we are the first. To be asked once.
+ * @throws TetherfsError INHERITANCE
+ */
+export function inheritFromManager(native: Binding = loadBinding()): Inheritance | undefined {
+  const kept = native.takeListenedDescriptors().map(({ name, fd }): NamedDescriptors => ({ name, fds: [fd] }));
+  return kept.length === 0 ? undefined : readInheritance(kept, native);
+}
+
+export interface Predecessor {
+  inheritance: Inheritance;
+  /** Has it let go of the mount, for good. @throws TetherfsError when it does not: it serves on then. */
+  takeHold: () => Promise<void>;
+}
+
+/** Copies of all that the daemon at `controlPath` has. @throws TetherfsError when there is none, or it cannot hand over; it serves on then. */
+export async function inheritFromDaemon(controlPath: string, native: Binding = loadBinding()): Promise<Predecessor> {
+  const { pid } = await readStatus(controlPath);
+  mkdirSync(controlDirectory, { recursive: true, mode: 0o700 });
+  const inboxPath = join(controlDirectory, `inbox-${process.pid}`);
+  const inbox = native.openDescriptorInbox(inboxPath);
+  const received: NamedDescriptors[] = [];
+  try {
+    const asked = askForHandover(controlPath, inboxPath);
+    // What it throws is awaited below, when its messages have stopped coming.
+    asked.catch(() => inbox.close());
+    for (;;) {
+      const message = await inbox.next(messageMs);
+      if (message === undefined) {
+        await asked;
+        throw new TetherfsError('HANDOVER', `the daemon at ${controlPath} does not send what it promised`);
+      }
+      if (message.state === offerComplete) break;
+      received.push({ name: storedName(message) ?? '', fds: message.fds });
+    }
+    await asked;
+  } catch (error) {
+    native.closeDescriptors(received.flatMap(({ fds }) => fds));
+    throw error;
+  } finally {
+    inbox.close();
+  }
+  const inheritance = readInheritance(received, native);
+  const takeHold = async () => {
+    joinGroupOf(pid);
+    await commitHandover(controlPath, process.pid);
+  };
+  return { inheritance, takeHold };
+}
+
+/** Whoever stops the service must find the successor in it, and whoever logs out must not take it along. cgroups(7), version 2. */
+function joinGroupOf(pid: number): void {
+  try {
+    const [, path] = /^0::(\/.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8')) ?? [];
+    if (path !== undefined) writeFileSync(`/sys/fs/cgroup${path}/cgroup.procs`, `${process.pid}\n`);
+  } catch {
+    // There are no such groups here, or it has gone already.
+  }
+}
+
+/** From now on the service manager restarts this very command when we die. */
+export function announceSuccession(log: Log, native: Binding = loadBinding()): void {
+  const script = process.argv[1] ?? '';
+  const command = [process.execPath, ...process.execArgv, script, ...process.argv.slice(2, 4)];
+  try {
+    native.notifyServiceManager(command.map((word) => `X_TETHERFS_ARG=${word}`).join('\n'));
+  } catch (error) {
+    log.warn('nobody would restart this version after a crash', { error: describeError(error) });
+  }
+}
