@@ -14,7 +14,7 @@ interface PackFlags {
 
 export function imagePackCommand(): Command {
   return new Command('pack')
-    .description('pack a directory into OUT_DIR/rootimg.sfs with its fs-verity sidecar, and a key elsewhere')
+    .description('pack a directory into OUT_DIR/rootimg-DIGEST.sfs with its fs-verity sidecar, and a key elsewhere')
     .argument('<dir>', 'tree that becomes the root directory of the image')
     .argument('<out-dir>', 'public directory, the one that is served')
     .option(
@@ -27,7 +27,11 @@ export function imagePackCommand(): Command {
     .addHelpText(
       'after',
       `
-Replaces an image that is there already. SOURCE_DATE_EPOCH makes the squashfs reproducible; the key is always new.
+rootimg.sfs becomes a symbolic link to the new image when that is complete. Images that are there stay: nodes that were mounted with
+--digest go on reading theirs. tetherfs image gc removes those that nobody holds any more. Do not write into rootimg.sfs by other means
+(cp, confluent's imgutil pack): that would go through the link and damage the image; nodes with --digest refuse it then.
+
+The key file is that of the newest image. SOURCE_DATE_EPOCH makes the squashfs reproducible; the key is always new.
 POSIX ACLs are not kept: squashfs has no place for them.
 
 Examples:
@@ -53,6 +57,7 @@ Examples:
       }).finally(progress.clear);
       for (const warning of packed.warnings) process.stderr.write(`tetherfs: mksquashfs: ${warning}\n`);
       process.stdout.write(`image    ${packed.imagePath}
+link     ${packed.linkPath}
 size     ${packed.imageSize} bytes
 digest   ${packed.digest}
 sidecar  ${packed.sidecarPath}

@@ -1,5 +1,5 @@
 /** Making directories in a way that can be taken back, with the owner that their surroundings have. */
-import { chown, mkdir, rmdir, stat } from 'node:fs/promises';
+import { lchown, mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { errorCode } from '../base/errors.ts';
 
@@ -36,5 +36,5 @@ export class MadeDirectories {
 export async function ownAs(path: string, directory: string): Promise<void> {
   if (process.geteuid?.() !== 0) return;
   const { uid, gid } = await stat(directory);
-  await chown(path, uid, gid);
+  await lchown(path, uid, gid);
 }

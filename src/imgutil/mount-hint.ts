@@ -3,14 +3,10 @@ import { relative } from 'node:path';
 import type { PackedImage } from './pack.ts';
 import { confluentTree, liesIn } from './private-place.ts';
 
-export function mountHint({
-  imagePath,
-  digest,
-  keyPath,
-}: Pick<PackedImage, 'imagePath' | 'digest' | 'keyPath'>): string {
+export function mountHint({ linkPath, digest, keyPath }: Pick<PackedImage, 'linkPath' | 'digest' | 'keyPath'>): string {
   const publicTree = `${confluentTree}/public`;
-  const urlPath = liesIn(imagePath, publicTree)
-    ? `confluent-public/${relative(publicTree, imagePath)}`
+  const urlPath = liesIn(linkPath, publicTree)
+    ? `confluent-public/${relative(publicTree, linkPath)}`
     : 'PATH/rootimg.sfs';
   const key = keyPath === undefined ? '' : ' --key-file rootimg.key';
   return `tetherfs mount --digest ${digest}${key} http://MEMBER/${urlPath} MOUNTPOINT`;

@@ -1,14 +1,15 @@
 /**
- * Packs a directory into what the members serve: rootimg.sfs (encrypted unless said otherwise) and its fs-verity sidecar in
- * the public directory, the key in the private one. Cleartext is only ever written below the private directory. All three
- * files change together, and a pack that fails leaves nothing behind.
+ * Packs a directory into what the members serve: an image (encrypted unless said otherwise) and its fs-verity sidecar in the
+ * public directory, both under the image's digest, and rootimg.sfs pointing at it; the key in the private one. Older images stay,
+ * because running nodes read them. Cleartext is only ever written below the private directory. All names change together, and a
+ * pack that fails leaves nothing behind.
  *
  * The clear squashfs is made first, because mksquashfs writes its superblock last; it is then read once, and encrypted, hashed
  * and written in the same pass.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, realpath, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdtemp, realpath, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
 import type { ImageDigest } from '../image/digest.ts';
 import { encryptedImageSize, encryptImage, type Xts } from '../image/encryption.ts';
@@ -18,19 +19,20 @@ import { sidecarSuffix } from '../image/sidecar.ts';
 import { VerityBuilder } from '../image/verity-builder.ts';
 import { PackError } from './errors.ts';
 import { openFileSource } from './file-source.ts';
+import { computeDigest } from './image-info.ts';
 import { MadeDirectories } from './made-directories.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
 import { confluentTree, defaultPrivateDir, liesIn, refusePublicPlace } from './private-place.ts';
+import { imageName, keepPlainImage, publishedPath } from './published-names.ts';
 import { StagedFiles } from './staged-files.ts';
 
-export const imageName = 'rootimg.sfs';
 /** The key's place below the private directory. confluent hands out what lies in `pending`. */
 const keyPlace = { directory: 'pending', name: 'rootimg.key' };
 
 export interface PackOptions {
   /** The tree to pack: it becomes the image's root directory. */
   sourceDir: string;
-  /** Public: gets rootimg.sfs and rootimg.sfs.fsverity. Made when it does not exist. */
+  /** Public: gets rootimg-HEX.sfs and its sidecar, and links without the digest to them. Made when it does not exist. */
   outDir: string;
   /** Gets pending/rootimg.key. By default confluent's counterpart of `outDir`, or `OUT_DIR.private`. */
   privateDir?: string | undefined;
@@ -49,7 +51,10 @@ export interface PackOptions {
 }
 
 export interface PackedImage {
+  /** Named by its digest. */
   readonly imagePath: string;
+  /** rootimg.sfs, a symbolic link to it. */
+  readonly linkPath: string;
   readonly imageSize: number;
   readonly sidecarPath: string;
   readonly digest: ImageDigest;
@@ -114,13 +119,12 @@ async function packInto(options: PackOptions, workDir: string): Promise<PackedIm
     if (keyPath !== undefined) await (await staged.create(keyPath, 0o600)).appendFile(formatKeyFile(key));
 
     await using payload = await openFileSource(squashfs);
-    const imagePath = join(outDir, imageName);
+    const linkPath = join(outDir, imageName);
     const image = xts === undefined ? pieces(payload) : encryptImage(payload, key, xts);
     const imageSize = xts === undefined ? payload.size : encryptedImageSize(payload.size);
     const builder = new VerityBuilder(options.verityBlockSize);
-    const sidecarPath = imagePath + sidecarSuffix;
-    const sidecarFile = await staged.create(sidecarPath, 0o644);
-    const imageFile = await staged.create(imagePath, 0o644);
+    const sidecarFile = await staged.create(linkPath + sidecarSuffix, 0o644);
+    const imageFile = await staged.create(linkPath, 0o644);
     let written = 0;
     for await (const piece of image) {
       signal?.throwIfAborted();
@@ -131,11 +135,30 @@ async function packInto(options: PackOptions, workDir: string): Promise<PackedIm
     }
     const { sidecar, digest } = builder.finish();
     await sidecarFile.appendFile(sidecar);
+    const imagePath = publishedPath(outDir, digest);
+    const sidecarPath = imagePath + sidecarSuffix;
+    await staged.retarget(sidecarFile, sidecarPath);
+    if (await holds(imagePath, digest, options.verityBlockSize)) {
+      // Untouched, but for its time of change: the file keeps its ETag, and nobody takes it for an old one.
+      await chmod(imagePath, 0o644);
+      await staged.withdraw(imageFile);
+    } else {
+      await staged.retarget(imageFile, imagePath);
+    }
+    await keepPlainImage(outDir, digest, staged);
+    for (const suffix of [sidecarSuffix, '']) await staged.link(basename(imagePath) + suffix, linkPath + suffix);
     await staged.commit();
-    return { imagePath, imageSize, sidecarPath, digest, keyPath, warnings };
+    return { imagePath, linkPath, imageSize, sidecarPath, digest, keyPath, warnings };
   } finally {
     key.fill(0);
     await staged.discard();
     await rm(temporary, { recursive: true, force: true });
   }
+}
+
+/** Whether the image is there already, every byte of it. */
+async function holds(path: string, digest: ImageDigest, blockSize: number): Promise<boolean> {
+  if (!(await stat(path).catch(() => undefined))?.isFile()) return false;
+  await using there = await openFileSource(path);
+  return there.size > 0 && (await computeDigest(there, blockSize)) === digest;
 }

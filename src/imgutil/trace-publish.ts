@@ -6,16 +6,19 @@ import { largestSidecarSize, readSidecar, sidecarSuffix } from '../image/sidecar
 import { parseTrace, traceSuffix } from '../image/trace.ts';
 import { ImageSourceError } from './errors.ts';
 import { readSmallFile } from './file-source.ts';
+import { publishedFile } from './published-names.ts';
 import { writeTraceFile } from './trace-file.ts';
 
 /**
- * Replaces an older trace. @returns the path of the new one.
+ * Replaces an older trace. Beside an image that is published under its digest the trace is, too. @returns the path of the new one.
  * @throws ImageSourceError without image or sidecar, SidecarError, TraceError when the trace is of another image, TetherfsError TRACE_WRITE.
  */
-export async function publishTrace(text: string, imagePath: string): Promise<string> {
-  const { size } = await stat(imagePath).catch((cause: unknown) => {
-    throw new ImageSourceError(`cannot read ${imagePath}: ${describeError(cause)}`, { cause });
-  });
+export async function publishTrace(text: string, image: string): Promise<string> {
+  const unreadable = (cause: unknown) => {
+    throw new ImageSourceError(`cannot read ${image}: ${describeError(cause)}`, { cause });
+  };
+  const imagePath = await publishedFile(image).catch(unreadable);
+  const { size } = await stat(imagePath).catch(unreadable);
   const sidecarPath = imagePath + sidecarSuffix;
   const sidecar = await readSmallFile(sidecarPath, largestSidecarSize(size));
   if (sidecar === undefined) {

@@ -63,10 +63,11 @@ describe('tetherfs image pack', () => {
     const [digest] = execFileSync('fsverity', ['digest', '--block-size=65536', path], { encoding: 'utf8' }).split(' ');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout.split('\n')).toEqual([
-      `image    ${path}`,
+      `image    ${at(`public/rootimg-${digest?.slice('sha256:'.length)}.sfs`)}`,
+      `link     ${path}`,
       `size     ${statSync(path).size} bytes`,
       `digest   ${digest}`,
-      `sidecar  ${path}.fsverity`,
+      `sidecar  ${at(`public/rootimg-${digest?.slice('sha256:'.length)}.sfs.fsverity`)}`,
       `key      ${at('public.private/pending/rootimg.key')}`,
       `mount    tetherfs mount --digest ${digest} --key-file rootimg.key http://MEMBER/PATH/rootimg.sfs MOUNTPOINT`,
       '',

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -44,14 +45,21 @@ function everything(): string[] {
     .sort();
 }
 
-const wholeSet = [
-  'public.private/',
-  'public.private/pending/',
-  'public.private/pending/rootimg.key',
-  'public/',
-  'public/rootimg.sfs',
-  'public/rootimg.sfs.fsverity',
-];
+const keyPlace = ['public.private/', 'public.private/pending/', 'public.private/pending/rootimg.key'];
+
+/** The public directory with the images of these digests. */
+function published(...digests: string[]): string[] {
+  const named = digests.flatMap((digest) => {
+    const image = `public/rootimg-${digest.slice('sha256:'.length)}.sfs`;
+    return [image, `${image}.fsverity`];
+  });
+  return ['public/', ...named, 'public/rootimg.sfs', 'public/rootimg.sfs.fsverity'].sort();
+}
+
+/** What lies at each of these paths; links are followed. */
+function contents(paths: string[]): Map<string, Buffer> {
+  return new Map(paths.filter((path) => !path.endsWith('/')).map((path) => [path, readFileSync(at(path))]));
+}
 
 describe('packing a directory', () => {
   test('makes an image that OpenSSL decrypts and unsquashfs unpacks to the same tree', async () => {
@@ -75,8 +83,8 @@ describe('packing a directory', () => {
   );
 
   test('puts the key beside the public directory, for its owner’s eyes only, and leaves nothing else', async () => {
-    await pack(options);
-    expect(everything()).toEqual(wholeSet);
+    const { digest } = await pack(options);
+    expect(everything()).toEqual([...keyPlace, ...published(digest)]);
     const mode = (path: string) => statSync(at(path)).mode & 0o7777;
     expect(mode('public.private/pending/rootimg.key')).toBe(0o600);
     expect(mode('public.private')).toBe(0o700);
@@ -96,14 +104,16 @@ describe('packing a directory', () => {
     expect(statSync(at('confluent/private/os/demo'))).toMatchObject({ uid: 1234, gid: 1235 });
   });
 
-  test('again replaces all three files, with a new key', async () => {
+  test('again makes another image, with a new key, and leaves the first as it was', async () => {
     const first = await pack(options);
-    const before = wholeSet.filter((path) => !path.endsWith('/')).map((path) => readFileSync(at(path)));
+    const before = contents(everything());
     const second = await pack(options);
-    expect(everything()).toEqual(wholeSet);
+    expect(everything()).toEqual([...keyPlace, ...published(first.digest, second.digest)]);
     expect(second.digest).not.toBe(first.digest);
-    const after = wholeSet.filter((path) => !path.endsWith('/')).map((path) => readFileSync(at(path)));
-    for (const [index, bytes] of after.entries()) expect(bytes.equals(before[index] ?? bytes)).toBe(false);
+    for (const [path, bytes] of before) {
+      const kept = published(first.digest).includes(path) && path.includes('-');
+      expect({ path, same: readFileSync(at(path)).equals(bytes) }).toEqual({ path, same: kept });
+    }
     expect(decryptImage(readFileSync(second.imagePath), readText(second.keyPath ?? '')).toString('latin1', 0, 4)).toBe(
       'hsqs',
     );
@@ -112,7 +122,7 @@ describe('packing a directory', () => {
   test('without encryption makes a plain squashfs and no key', async () => {
     const packed = await pack({ ...options, xts: undefined });
     expect(packed.keyPath).toBeUndefined();
-    expect(everything()).toEqual(['public/', 'public/rootimg.sfs', 'public/rootimg.sfs.fsverity']);
+    expect(everything()).toEqual(published(packed.digest));
     compareWithTree(packed.imagePath, at('tree'), at('unpacked'));
   });
 
@@ -187,22 +197,24 @@ describe('a pack that fails', () => {
   });
 
   test('leaves the old image, sidecar and key as they were', async () => {
-    await pack(options);
-    const old = new Map(wholeSet.filter((path) => !path.endsWith('/')).map((path) => [path, readFileSync(at(path))]));
+    const { digest } = await pack(options);
+    const old = contents(everything());
     const abort = new AbortController();
     await expect(pack({ ...options, signal: abort.signal, onProgress: () => abort.abort() })).rejects.toThrow();
-    expect(everything()).toEqual(wholeSet);
+    expect(everything()).toEqual([...keyPlace, ...published(digest)]);
     for (const [path, bytes] of old) expect(readFileSync(at(path)).equals(bytes)).toBe(true);
   });
 
   test('because one of the targets cannot be replaced brings the others back', async () => {
-    await pack(options);
+    const { digest } = await pack(options);
     const key = readText(at('public.private/pending/rootimg.key'));
-    // The last of the three renames meets a directory.
+    // The last of the renames meets a directory.
     execFileSync('rm', [at('public/rootimg.sfs')]);
     mkdirSync(at('public/rootimg.sfs'));
     await expect(pack(options)).rejects.toMatchObject({ code: 'PACK' });
     expect(readText(at('public.private/pending/rootimg.key'))).toBe(key);
-    expect(everything()).toEqual(wholeSet.map((path) => (path === 'public/rootimg.sfs' ? `${path}/` : path)).sort());
+    const before = published(digest).map((path) => (path === 'public/rootimg.sfs' ? `${path}/` : path));
+    expect(everything()).toEqual([...keyPlace, ...before].sort());
+    expect(readlinkSync(at('public/rootimg.sfs.fsverity'))).toContain(digest.slice('sha256:'.length));
   });
 });
