@@ -387,8 +387,9 @@ static void live(void) {
                                {.fd = signals, .events = POLLIN},
                                {.fd = start_again_ms == 0 ? main_watch : -1, .events = POLLIN}};
     poll(pollers, 3, wait_ms());
-    look_around();
+    /* Signals first: a SIGCHLD that has been read is looked after below. */
     take_signals();
+    look_around();
     if (start_again_ms != 0 && now_ms() >= start_again_ms) {
       if (look_at_connection() != ALIVE) exit(0);
       if (!start(true)) schedule();
