@@ -48,6 +48,8 @@ export interface ChunkLoaderParts {
 interface Loading {
   target: SpanTarget;
   fetch: SpanFetch;
+  /** It was got in advance, and by now a reader waits for it. */
+  promoted: boolean;
 }
 
 export class ChunkLoader {
@@ -70,6 +72,8 @@ export class ChunkLoader {
   #slotsWanted = 0;
   /** Fetches under way that were begun because a reader waits. */
   #demands = 0;
+  /** Fetches under way for which a reader has begun to wait. */
+  #promoted = 0;
   #lastDemandAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
@@ -100,6 +104,14 @@ export class ChunkLoader {
     for (const chunk of inRam) this.inRam.add(chunkIndex(chunk));
   }
 
+  /** Moves a chunk from its slot into the RAM file. False when it is in none, or somebody reads it at this moment. */
+  moveToRam(chunk: ChunkIndex): boolean {
+    if (!this.#parts.store.moveToRam(chunk)) return false;
+    this.inRam.add(chunk);
+    this.#eviction.forget(chunk);
+    return true;
+  }
+
   /** Handles all that native has to say. To be called whenever it says that there is something. */
   drain(): void {
     const demanded: { chunk: ChunkIndex; slot: number }[] = [];
@@ -113,7 +125,7 @@ export class ChunkLoader {
             demanded.push({ chunk, slot: b });
             break;
           case StoreEvent.promoted:
-            this.#loading.get(chunk)?.fetch.promote();
+            this.#promote(this.#loading.get(chunk));
             this.#lastDemandAt = this.#parts.time.now();
             accesses.push({ first: chunk, count: 1 });
             break;
@@ -156,7 +168,7 @@ export class ChunkLoader {
 
   /** For how long, in ms, no reader has had to wait for the members; 0 while one has. */
   get quietMs(): number {
-    return this.demanding ? 0 : this.#parts.time.now() - this.#lastDemandAt;
+    return this.demanding || this.#promoted > 0 ? 0 : this.#parts.time.now() - this.#lastDemandAt;
   }
 
   /**
@@ -216,7 +228,8 @@ export class ChunkLoader {
     const range = target.missing();
     if (range === undefined) return;
     const chunks = target.missingChunks;
-    const loading = { target, fetch: this.#parts.collective.fetch(range, priority, target) };
+    const fetch = this.#parts.collective.fetch(range, priority, target);
+    const loading: Loading = { target, fetch, promoted: false };
     for (const chunk of chunks) this.#loading.set(chunk, loading);
     if (priority === 'demand') this.#demands++;
     try {
@@ -225,8 +238,16 @@ export class ChunkLoader {
       await this.#failed(target, priority, error);
     } finally {
       if (priority === 'demand') this.#demands--;
+      if (loading.promoted) this.#promoted--;
       for (const chunk of chunks) if (this.#loading.get(chunk) === loading) this.#loading.delete(chunk);
     }
+  }
+
+  #promote(loading: Loading | undefined): void {
+    if (loading === undefined) return;
+    if (!loading.promoted) this.#promoted++;
+    loading.promoted = true;
+    loading.fetch.promote();
   }
 
   /** A prefetch that nobody waits for is given up; one that somebody waits for goes on as demand; demand's failure is an I/O error. */

@@ -22,6 +22,11 @@ export class EvictionOrder {
     this.#order.set(chunk, true);
   }
 
+  /** The chunk is in no slot any more. */
+  forget(chunk: ChunkIndex): void {
+    this.#order.delete(chunk);
+  }
+
   /** Evicts until no more than `count` chunks are left, or none that is not pinned. */
   shrinkTo(count: number): void {
     this.makeRoom(Math.max(0, this.#order.size - count));

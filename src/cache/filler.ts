@@ -4,15 +4,13 @@
  */
 import type { TimeSource } from '../base/time-source.ts';
 import { type ChunkIndex, chunkIndex, type ImageGeometry } from '../image/geometry.ts';
-import type { Store } from '../native/binding.ts';
 import type { ChunkLoader } from './chunk-loader.ts';
 import type { Pace, Pause } from './pace.ts';
 import { chunksOf, cut, type Span } from './spans.ts';
 
 export interface FillerParts {
-  store: Pick<Store, 'moveToRam'>;
   geometry: ImageGeometry;
-  loader: Pick<ChunkLoader, 'inRam' | 'prefetch'>;
+  loader: Pick<ChunkLoader, 'inRam' | 'moveToRam' | 'prefetch'>;
   pace: Pace;
   time: TimeSource;
 }
@@ -21,6 +19,8 @@ export interface FillerParts {
 const lookAgainMs = 20;
 /** After a request that brought nothing (an outage, no free slot), in ms. */
 const vainMs = 100;
+/** So many spans are moved from slots before readers get their turn. */
+const movesAtOnce = 8;
 
 export class Filler {
   readonly #parts: FillerParts;
@@ -28,7 +28,8 @@ export class Filler {
   #pause: Pause | undefined;
   #notBefore = 0;
   #stopped = false;
-  readonly #stop = Promise.withResolvers<void>();
+  /** Ends a rest before its time. */
+  #wake = () => {};
 
   constructor(parts: FillerParts) {
     this.#parts = parts;
@@ -44,36 +45,36 @@ export class Filler {
    * wait for it by now, in an outage for long.
    */
   async run(): Promise<boolean> {
-    const { geometry, loader, pace, time } = this.#parts;
+    const { geometry, loader, pace } = this.#parts;
     const whole = { first: chunkIndex(0), count: geometry.chunkCount };
     const pieces = cut(whole, Math.max(1, pace.spanBytes / geometry.chunkSize));
     while (!this.#stopped && loader.inRam.size < geometry.chunkCount) {
+      let moves = 0;
       for (const piece of pieces) {
-        if (this.#missing(piece).length === 0) continue;
-        await this.#turn();
-        if (this.#stopped) break;
-        this.#get(piece);
+        const before = loader.inRam.size;
+        if (this.#missing(piece).length > 0) {
+          await this.#turn();
+          if (this.#stopped) break;
+          this.#get(piece);
+        } else if (loader.inRam.size > before && ++moves % movesAtOnce === 0) {
+          await this.#rest(0);
+        }
       }
-      await Promise.race([Promise.all(this.#underWay), this.#stop.promise]);
-      if (loader.inRam.size < geometry.chunkCount) await sleep(time, lookAgainMs);
+      while (this.#underWay.size > 0 && !this.#stopped) await this.#rest(lookAgainMs);
+      if (loader.inRam.size < geometry.chunkCount && !this.#stopped) await this.#rest(lookAgainMs);
     }
     return !this.#stopped;
   }
 
   stop(): void {
     this.#stopped = true;
-    this.#stop.resolve();
+    this.#wake();
   }
 
   /** What is neither in the RAM file nor could be moved into it now. */
   #missing(piece: Span): ChunkIndex[] {
-    const { loader, store } = this.#parts;
-    return chunksOf(piece).filter((chunk) => {
-      if (loader.inRam.has(chunk)) return false;
-      if (!store.moveToRam(chunk)) return true;
-      loader.inRam.add(chunk);
-      return false;
-    });
+    const { loader } = this.#parts;
+    return chunksOf(piece).filter((chunk) => !loader.inRam.has(chunk) && !loader.moveToRam(chunk));
   }
 
   #get(piece: Span): void {
@@ -82,6 +83,7 @@ export class Filler {
     pace.asked(wanted.length * geometry.chunkSize);
     const got = loader.prefetch(piece).then(() => {
       this.#underWay.delete(got);
+      this.#wake();
       if (!wanted.some((chunk) => loader.inRam.has(chunk))) this.#notBefore = time.now() + vainMs;
     });
     this.#underWay.add(got);
@@ -95,11 +97,18 @@ export class Filler {
       this.#pause = typeof allowance === 'number' ? undefined : allowance;
       const most = typeof allowance === 'number' ? allowance : 0;
       if (this.#underWay.size < most && time.now() >= this.#notBefore) return;
-      await Promise.race([sleep(time, lookAgainMs), ...this.#underWay]);
+      await this.#rest(lookAgainMs);
     }
   }
-}
 
-function sleep(time: TimeSource, ms: number): Promise<void> {
-  return new Promise((resolve) => time.after(ms, resolve));
+  /** Until something changes, `ms` at most. */
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.time.after(ms, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
 }

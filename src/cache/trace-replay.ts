@@ -13,12 +13,12 @@ export interface TraceReplayParts {
   /** Chunks in the order of their first touch, each once. */
   chunks: Uint32Array;
   loader: Pick<ChunkLoader, 'demanding' | 'prefetch'>;
-  /** Requests that may be under way at once. */
+  /** Requests that may be under way at once; 0 while no member is usable. */
   spans: () => number;
   /** Chunks that came in advance and were not read yet. */
   unread: () => number;
-  /** Upper bound of `unread`. */
-  window: number;
+  /** Upper bound of `unread`, as it is now. */
+  window: () => number;
   /** Chunks of one request at most. */
   longestSpan: number;
   time: TimeSource;
@@ -31,6 +31,8 @@ export interface TraceReplayParts {
 const batch = 64;
 /** How often the replay looks whether it may go on, in ms. */
 const lookAgainMs = 2;
+/** The same while it is far ahead of the readers. */
+const farMs = 20;
 
 export class TraceReplay {
   readonly #parts: TraceReplayParts;
@@ -38,6 +40,8 @@ export class TraceReplay {
   #asked = 0;
   #running = false;
   #stopped = false;
+  /** Ends a rest before its time. */
+  #wake = () => {};
 
   constructor(parts: TraceReplayParts) {
     this.#parts = parts;
@@ -50,7 +54,12 @@ export class TraceReplay {
 
   /** Whether it gets things now, or would as soon as the readers let it; not while it waits for them to read what has come. */
   get active(): boolean {
-    return this.#running && this.#parts.unread() < this.#parts.window;
+    return this.#running && this.#parts.unread() < this.#parts.window();
+  }
+
+  /** Whether something of the trace has not been asked for, or has not come. */
+  get pending(): boolean {
+    return this.#running && !this.#stopped;
   }
 
   /** Resolves when all of the trace has been asked for and has come, or after `stop`. */
@@ -74,6 +83,7 @@ export class TraceReplay {
         this.#asked += span.count;
         const got = loader.prefetch(span).then(() => {
           this.#underWay.delete(got);
+          this.#wake();
         });
         this.#underWay.add(got);
       }
@@ -81,11 +91,23 @@ export class TraceReplay {
   }
 
   async #turn(): Promise<void> {
-    const { loader, spans, unread, window, time } = this.#parts;
-    while (!this.#stopped && (loader.demanding || this.#underWay.size >= spans() || unread() >= window)) {
-      const pause = new Promise<void>((resolve) => time.after(lookAgainMs, resolve));
-      await Promise.race([pause, ...this.#underWay]);
+    const { loader, spans, unread, window } = this.#parts;
+    while (!this.#stopped) {
+      const far = unread() >= window();
+      if (!far && !loader.demanding && this.#underWay.size < spans()) return;
+      await this.#rest(far ? farMs : lookAgainMs);
     }
+  }
+
+  /** Until something changes, `ms` at most. */
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.time.after(ms, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 }
 

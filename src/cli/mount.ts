@@ -75,6 +75,7 @@ async function mountInBackground(options: MountOptions): Promise<void> {
       script: process.argv[1] ?? '',
       arguments: ['daemon', options.mountpoint],
       options,
+      held: true,
       onLog(line) {
         bar.clear();
         process.stderr.write(`${line}\n`);

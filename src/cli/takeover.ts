@@ -27,6 +27,8 @@ Exit status: 0 taken over, 1 not: the old daemon serves on.`,
         script: process.argv[1] ?? '',
         arguments: ['daemon', mountpoint, '--take-over', flags.control ?? controlPathOf(mountpoint)],
         options: undefined,
+        // The predecessor's holder looks after it.
+        held: false,
         onLog: (line) => process.stderr.write(`${line}\n`),
         onProgress: () => {},
       });

@@ -45,17 +45,18 @@ export function retetherCommand(): Command {
   return new Command('retether')
     .description('let the memory of an untethered or filling mount go: what is read comes from the members again')
     .argument('<mountpoint>')
+    .option('--force', 'also when no member serves the image now: reads wait until one does', false)
     .option('--control <socket>', 'ask the daemon at this control socket')
     .addHelpText(
       'after',
       `
 Loop devices that were moved to RAM are moved back to the mount first. A mount that was made with the image method
-untethered cannot: its readers pass by the daemon.
+untethered cannot: its readers pass by the daemon. The members are asked first: when none serves the image, the memory stays.
 
 Exit status: 0 the memory is free, 1 it is not.`,
     )
-    .action(async (mountpoint: string, flags: { control?: string }) => {
-      await retether(flags.control ?? controlPathOf(mountpoint));
+    .action(async (mountpoint: string, flags: { control?: string; force: boolean }) => {
+      await retether(flags.control ?? controlPathOf(mountpoint), flags.force);
     });
 }
 

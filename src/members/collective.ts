@@ -63,6 +63,7 @@ export class MemberCollective implements Collective, FetchWorld {
   #image: ImageEnds | undefined;
   #bytesWasted = 0;
   #wakeScheduled = false;
+  readonly #confirmations = new Set<(confirmed: boolean) => void>();
   #activity: Activity = 'serving';
   /** Aborted at the end of each stretch of serving. */
   #session = new AbortController();
@@ -147,6 +148,20 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#activity = 'wearied';
     for (const fetch of this.#fetches) if (fetch.priority === 'prefetch') fetch.cancel();
     this.#restIfIdle();
+  }
+
+  confirm(withinMs: number): Promise<boolean> {
+    this.#endRest();
+    return new Promise((resolve) => {
+      const cancel = this.time.after(withinMs, () => settle(false));
+      const settle = (confirmed: boolean) => {
+        cancel();
+        this.#confirmations.delete(settle);
+        resolve(confirmed);
+      };
+      this.#confirmations.add(settle);
+      this.#prober.start();
+    });
   }
 
   get busy(): boolean {
@@ -281,6 +296,7 @@ export class MemberCollective implements Collective, FetchWorld {
     member.corruptRange = undefined;
     if (member.state !== 'up') member.speed.restart(this.time.now());
     this.#note(member, () => member.health.identified(this.time.now()));
+    for (const settle of [...this.#confirmations]) settle(true);
     this.#wake();
   }
 

@@ -121,6 +121,8 @@ export interface Collective {
    * slowness.ts's. It hears only requests that were alone on their member, so several always under way at one member tell nothing.
    */
   readonly busy: boolean;
+  /** Ends a rest and asks every member anew: whether one shows the image within so many ms. */
+  confirm(withinMs: number): Promise<boolean>;
   /** How many members may serve now. */
   readonly usableMembers: number;
   /** Spans that it makes sense to have in flight at once as prefetch, from what the members deliver. At least 1. */

@@ -1,17 +1,22 @@
 /**
  * The daemon in the background: the same program started once more, in a session of its own, with nothing of the caller's
  * terminal. The options go over its IPC channel; what it says while it starts is shown by the caller; when the mount is ready, or
- * cannot be, the two part.
+ * cannot be, the two part. A holder stands between them, unless somebody else restarts the daemon.
  *
  * argv[0] begins with '@' so that systemd's killing sprees at switch_root and shutdown pass it over (systemd's
  * ROOT_STORAGE_DAEMONS).
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import type { MemoryProgress } from './image-memory.ts';
 import { type MountOptions, mountOptionsSchema } from './options.ts';
+
+/** argv[0] of every daemon. */
+export const daemonName = '@tetherfs';
+const holderProgram = fileURLToPath(new URL('../../native/build/tetherfs-holder', import.meta.url));
 
 const daemonMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('hello') }),
@@ -28,6 +33,8 @@ export interface BackgroundStart {
   arguments: readonly string[];
   /** Undefined for a successor, which goes on with its predecessor's. */
   options: MountOptions | undefined;
+  /** Whether a holder is to start it, and to start it again after a crash (native/holder.c). */
+  held: boolean;
   /** Takes log lines of the starting daemon. */
   onLog: (line: string) => void;
   /** Told twice a second while the image is pulled. */
@@ -36,10 +43,14 @@ export interface BackgroundStart {
 
 /** Resolves with the daemon's pid once it is ready. @throws TetherfsError as the daemon reported it, or DAEMON_DIED. */
 export function startInBackground(start: BackgroundStart): Promise<number> {
-  const { script, arguments: extra, options, onLog, onProgress } = start;
+  const { script, arguments: extra, options, held, onLog, onProgress } = start;
   const errors = openErrorOutput();
-  const child = spawn(process.execPath, [...process.execArgv, script, ...extra], {
-    argv0: '@tetherfs',
+  const command = [...process.execArgv, script, ...extra];
+  const [program, words, argv0] = held
+    ? [holderProgram, ['--argv0', daemonName, process.execPath, ...command], `${daemonName}-holder`]
+    : [process.execPath, command, daemonName];
+  const child = spawn(program, words, {
+    argv0,
     cwd: '/',
     detached: true,
     stdio: ['ignore', errors, errors, 'ipc'],

@@ -15,8 +15,8 @@ export interface BootTraceParts {
   store: Store;
   image: OpenedImage;
   loader: ChunkLoader;
-  /** Chunks got in advance and not read, at most. */
-  window: number;
+  /** Chunks got in advance and not read, at most, as things are now. */
+  window: () => number;
   /** First touches that a daemon before us recorded. */
   earlier: readonly number[];
   log: Log;
@@ -80,6 +80,11 @@ export class BootTrace {
     };
   }
 
+  /** Whether a trace is being replayed. */
+  get replaying(): boolean {
+    return this.#replay?.pending ?? false;
+  }
+
   close(): void {
     this.#cancelEnd();
     this.#replay?.stop();
@@ -114,7 +119,7 @@ export class BootTrace {
     const replay = new TraceReplay({
       chunks,
       loader,
-      spans: () => image.collective.suggestedPrefetchSpans,
+      spans: () => (image.collective.usableMembers === 0 ? 0 : image.collective.suggestedPrefetchSpans),
       unread,
       window,
       longestSpan: Math.max(1, longestSpanBytes / image.geometry.chunkSize),

@@ -22,6 +22,11 @@ export const untetherRequestSchema = z.object({
   backgroundRate: z.number().int().positive().optional(),
 });
 
+export const retetherRequestSchema = z.object({
+  /** Also when no member serves the image now. */
+  force: z.boolean().default(false),
+});
+
 /** A socket that takes our descriptors, see descriptor-keeper.ts. */
 export const handoverRequestSchema = z.object({ inbox: z.string() });
 /** Who goes on. */
@@ -48,9 +53,9 @@ export async function untether(controlPath: string, how: z.infer<typeof untether
   await ask(controlPath, 'POST', '/untether', how);
 }
 
-/** Lets the RAM go again; resolves when it is free. @throws TetherfsError when readers pass through to it. */
-export async function retether(controlPath: string): Promise<void> {
-  await ask(controlPath, 'POST', '/retether', {}, retetherMs);
+/** Lets the RAM go again; resolves when it is free. @throws TetherfsError when readers pass through to it, or no member serves the image. */
+export async function retether(controlPath: string, force: boolean): Promise<void> {
+  await ask(controlPath, 'POST', '/retether', { force }, retetherMs);
 }
 
 /** Has the daemon send copies of all its descriptors to `inbox`. Changes nothing. */

@@ -14,7 +14,12 @@ import type { Collective } from '../members/contract.ts';
 import { type AdoptedMemory, loadBinding, type MountedSession, type Store } from '../native/binding.ts';
 import type { ImageMethod } from '../profile/index.ts';
 import { BootTrace, traceLimit } from './boot-trace.ts';
-import { handoverCommitSchema, handoverRequestSchema, untetherRequestSchema } from './control-client.ts';
+import {
+  handoverCommitSchema,
+  handoverRequestSchema,
+  retetherRequestSchema,
+  untetherRequestSchema,
+} from './control-client.ts';
 import { type ControlRoutes, type ControlServer, startControlServer } from './control-server.ts';
 import { DescriptorKeeper } from './descriptor-keeper.ts';
 import { Handover } from './handover.ts';
@@ -120,7 +125,8 @@ async function wireParts(
   const onRamFile = (fd: number | undefined) => keeper.ramFile(fd);
   const memory = new ImageMemory({ store, image, loader, outageTimeoutMs, path, onRamFile, log, time });
   closers.push(() => memory.close());
-  const window = method === 'progressive' ? geometry.chunkCount : Math.floor(slots / 2);
+  // What goes to the RAM file takes nothing away from the cache.
+  const window = () => (memory.state === 'tethered' ? Math.floor(slots / 2) : geometry.chunkCount);
   const trace = new BootTrace({ store, image, loader, window, earlier: inheritance?.state.trace ?? [], log, time });
   closers.push(() => trace.close());
 
@@ -161,7 +167,7 @@ async function wireParts(
     'GET /status': status,
     'GET /trace': () => trace.text(),
     'POST /untether': (body) => memory.untether(untetherRequestSchema.parse(body).backgroundRate),
-    'POST /retether': () => memory.retether(),
+    'POST /retether': (body) => memory.retether(retetherRequestSchema.parse(body ?? {}).force),
     'POST /handover/offer': (body) => handover.offer(handoverRequestSchema.parse(body).inbox),
     'POST /handover/commit': (body) => handover.commit(handoverCommitSchema.parse(body).pid),
   };
@@ -190,7 +196,14 @@ async function wireParts(
   else if (method === 'progressive') fillIfItFits(memory, options, log);
   const stopWatching = watchWaits(store, collective, log);
   const keep = Math.floor(options.idleCacheSize / geometry.chunkSize);
-  const stopReleasing = releaseWhenIdle({ store, session, loader, keep, dropPages: options.pageCache === 'drop' });
+  const stopReleasing = releaseWhenIdle({
+    store,
+    session,
+    loader,
+    keep,
+    dropPages: options.pageCache === 'drop',
+    expecting: () => trace.replaying,
+  });
   const gone = ended.then(async ({ errno, handedOver }) => {
     stopWatching();
     stopReleasing();

@@ -14,6 +14,8 @@ export interface IdleReleaseParts {
   keep: number;
   /** Whether the file's pages are let go, too. */
   dropPages: boolean;
+  /** Whether much is being got in advance, which readers are to find. */
+  expecting: () => boolean;
 }
 
 /** Readers rest when they have read less than this in so many ms. */
@@ -21,14 +23,14 @@ const idleMs = 10_000;
 const idleBytes = 1024 * 1024;
 
 /** @returns what ends it. */
-export function releaseWhenIdle({ store, session, loader, keep, dropPages }: IdleReleaseParts): () => void {
+export function releaseWhenIdle({ store, session, loader, keep, dropPages, expecting }: IdleReleaseParts): () => void {
   let bytesBefore = 0;
   let bytesReleasedAt = 0;
   const timer = setInterval(() => {
     const { bytesRead } = store.stats();
     const idle = bytesRead - bytesBefore < idleBytes;
     bytesBefore = bytesRead;
-    if (!idle || bytesRead - bytesReleasedAt < idleBytes) return;
+    if (!idle || expecting() || bytesRead - bytesReleasedAt < idleBytes) return;
     bytesReleasedAt = bytesRead;
     loader.shrink(keep);
     store.trim();

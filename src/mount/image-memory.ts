@@ -13,6 +13,7 @@ import {
   loopDevicesOn,
   moveLoopDevices,
   moveLoopDevicesToMount,
+  UnmovableLoops,
 } from './loop-devices.ts';
 import { checkMemory } from './memory-check.ts';
 import type { OpenedImage } from './open-image.ts';
@@ -51,6 +52,8 @@ const rateTicks = 10;
 /** A loop device that is attached after the image was complete is moved within this, in ms. */
 const loopWatchMs = 5_000;
 const lookAgainMs = 50;
+/** How long members may take to show that they serve the image before its memory is let go. */
+const confirmMs = 5_000;
 
 export class ImageMemory {
   readonly #parts: ImageMemoryParts;
@@ -61,11 +64,15 @@ export class ImageMemory {
   #session: MountedSession | undefined;
   #retethering: Promise<void> | undefined;
   #closed = false;
+  /** The look at loop devices that is under way. */
+  #moving: Promise<void> = Promise.resolve();
+  readonly #unmovable: UnmovableLoops;
   #stopWatching = () => {};
   #rate = 0;
 
   constructor(parts: ImageMemoryParts) {
     this.#parts = parts;
+    this.#unmovable = new UnmovableLoops(parts.log);
   }
 
   get state(): MemoryState {
@@ -100,7 +107,8 @@ export class ImageMemory {
    */
   async pull(onProgress: (progress: MemoryProgress) => void): Promise<void> {
     this.#begin();
-    await this.#fill(fullPace(this.#parts.image.collective), onProgress);
+    const complete = await this.#fill(fullPace(this.#parts.image.collective), onProgress);
+    if (!complete) throw new TetherfsError('PULL_ENDED', 'the pull of the image was ended before all of it had come');
     await this.#complete();
   }
 
@@ -130,29 +138,39 @@ export class ImageMemory {
 
   /**
    * Moves loop devices back to the mount and lets the memory go; once, however often it is asked for meanwhile.
-   * @throws TetherfsError PASSTHROUGH, LOOP_DEVICE.
+   * @throws TetherfsError PASSTHROUGH; LOOP_DEVICE; NO_MEMBER when nobody serves the image, unless it is forced.
    */
-  retether(): Promise<void> {
-    this.#retethering ??= this.#retether().finally(() => {
+  retether(force: boolean): Promise<void> {
+    this.#retethering ??= this.#retether(force).finally(() => {
       this.#retethering = undefined;
     });
     return this.#retethering;
   }
 
-  async #retether(): Promise<void> {
-    if (this.#session?.protocol().passthrough === true) {
+  async #retether(force: boolean): Promise<void> {
+    if (this.#session === undefined) {
+      throw new TetherfsError('NOT_MOUNTED', 'the image is being pulled for a mount that is not made yet');
+    }
+    if (this.#session.protocol().passthrough === true) {
       throw new TetherfsError(
         'PASSTHROUGH',
         'readers of an untethered mount pass by the daemon, straight to RAM; unmount it and mount it tethered instead',
       );
     }
+    if (!force) await this.#confirmMembers();
     const wasFilling = this.#filler !== undefined;
     this.#filler?.stop();
     await this.#filling;
     if (this.#ram === undefined) return;
     this.#stopWatching();
+    await this.#moving;
     try {
-      await moveLoopDevicesToMount(identityOfDescriptor(this.#ram.fd), this.#parts.path);
+      const { fd } = this.#ram;
+      await moveLoopDevicesToMount(
+        identityOfDescriptor(fd),
+        this.#parts.path,
+        identityOfMounted(this.#session.device, this.#parts.image.fileName),
+      );
     } catch (cause) {
       if (!wasFilling) this.#watchLoopDevices();
       throw new TetherfsError('LOOP_DEVICE', `cannot let the memory go: ${describeError(cause)}`, { cause });
@@ -191,8 +209,8 @@ export class ImageMemory {
 
   /** @returns false when it was stopped. */
   async #fill(pace: Pace, onProgress: (progress: MemoryProgress) => void): Promise<boolean> {
-    const { store, image, loader, time } = this.#parts;
-    const filler = new Filler({ store, geometry: image.geometry, loader, pace, time });
+    const { image, loader, time } = this.#parts;
+    const filler = new Filler({ geometry: image.geometry, loader, pace, time });
     this.#filler = filler;
     let failure: unknown;
     const stopTicking = this.#everyTick(() => {
@@ -202,7 +220,7 @@ export class ImageMemory {
     });
     const audited = this.#audit(filler);
     // It may fail while the filler still runs; it is awaited below.
-    audited.catch(() => {});
+    audited.catch(() => filler.stop());
     let complete: boolean;
     try {
       complete = await filler.run();
@@ -229,6 +247,7 @@ export class ImageMemory {
         continue;
       }
       const wrong = await store.auditRam(first, count);
+      if (this.#closed) return;
       if (wrong >= 0) {
         filler.stop();
         throw new TetherfsError(
@@ -241,6 +260,7 @@ export class ImageMemory {
   }
 
   async #complete(): Promise<void> {
+    if (this.#closed) return;
     const { store, image, log } = this.#parts;
     this.#state = 'untethered';
     store.trim();
@@ -261,17 +281,37 @@ export class ImageMemory {
   /** Also devices that are attached later leave the mount. */
   #watchLoopDevices(): void {
     if (this.#session?.protocol().passthrough === true) return;
-    const timer = setInterval(async () => {
-      const loops = await this.#moveLoopDevices();
-      if (loops.length > 0) this.#parts.log.info('a loop device reads from RAM now', { moved: loops.join(' ') });
+    if (this.#closed) return;
+    const timer = setInterval(() => {
+      this.#moving = this.#moveLateLoopDevices();
     }, loopWatchMs);
     timer.unref();
     this.#stopWatching = () => clearInterval(timer);
   }
 
+  async #moveLateLoopDevices(): Promise<void> {
+    const loops = await this.#moveLoopDevices();
+    if (loops.length > 0) this.#parts.log.info('a loop device reads from RAM now', { moved: loops.join(' ') });
+  }
+
+  /** What is in RAM may be the only copy that can be had. @throws TetherfsError NO_MEMBER */
+  async #confirmMembers(): Promise<void> {
+    const { collective } = this.#parts.image;
+    if (await collective.confirm(confirmMs)) return;
+    const reasons = collective.status().members.map(({ url, reason }) => `${url} (${reason})`);
+    throw new TetherfsError(
+      'NO_MEMBER',
+      `the memory stays, because no member serves the image now: ${reasons.join('; ')}; --force lets it go all the same`,
+    );
+  }
+
   async #moveLoopDevices(): Promise<string[]> {
     if (this.#session === undefined || this.#ram === undefined) return [];
-    return moveLoopDevices(identityOfMounted(this.#session.device), this.#ram.fd, this.#parts.log);
+    return moveLoopDevices(
+      identityOfMounted(this.#session.device, this.#parts.image.fileName),
+      this.#ram.fd,
+      this.#unmovable,
+    );
   }
 
   async #release(): Promise<void> {
@@ -296,6 +336,7 @@ export class ImageMemory {
       this.#rate = ((samples.at(-1) ?? 0) - oldest) / ((samples.length - 1) * (tickMs / 1000));
       callback();
     }, tickMs);
+    timer.unref();
     return () => clearInterval(timer);
   }
 

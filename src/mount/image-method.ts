@@ -18,17 +18,24 @@ import type { MountOptions } from './options.ts';
 /** @throws UsageError when the profile cannot be read or says something that is no image method. */
 export async function chooseImageMethod(options: MountOptions, log: Log): Promise<ImageMethod> {
   const { imageMethod: flag, profile } = options;
-  const said = profile === undefined ? fromCommandLine() : imageMethodOf(await readProfile(profile, options), profile);
   const source = profile ?? '/proc/cmdline';
   if (flag !== undefined) {
-    if (said !== undefined && said.method !== flag) {
-      log.info('--image-method overrides the profile', { method: flag, said: said.word, source });
+    // Only to say so: what cannot be read, or makes no sense, is of no importance then.
+    const overridden = await whatIsSaid(options).catch(() => undefined);
+    if (overridden !== undefined && overridden.method !== flag) {
+      log.info('--image-method overrides the profile', { method: flag, said: overridden.word, source });
     }
     return flag;
   }
+  const said = await whatIsSaid(options);
   if (said === undefined) return 'tethered';
   log.info('image method', { method: said.method, said: said.word, source });
   return said.method;
+}
+
+async function whatIsSaid(options: MountOptions): Promise<SaidMethod | undefined> {
+  const { profile } = options;
+  return profile === undefined ? fromCommandLine() : imageMethodOf(await readProfile(profile, options), profile);
 }
 
 function fromCommandLine(): SaidMethod | undefined {

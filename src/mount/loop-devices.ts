@@ -2,85 +2,128 @@
  * The loop devices that stand on a file, and moving them to another: how a node that runs becomes independent of the daemon, and
  * dependent again. Known by device and inode number, because paths change their meaning at switch_root.
  */
-import { fstatSync, readdirSync } from 'node:fs';
+import { fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { describeError } from '../base/errors.ts';
+import { describeError, errorCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { type LoopStatus, loadBinding } from '../native/binding.ts';
 import { failureOfProcess } from './own-process.ts';
 
 /** A file as the kernel knows it. */
-export type FileIdentity = Pick<LoopStatus, 'major' | 'minor' | 'inode'>;
+export interface FileIdentity extends Pick<LoopStatus, 'major' | 'minor' | 'inode'> {
+  /** The last part of its path. */
+  name: string;
+}
 
 /** Inode number of the one file in a mount: NODE_FILE of native/fuse_session.c. */
 const fileInode = 2;
 
-export function identityOfMounted(device: { major: number; minor: number }): FileIdentity {
-  return { ...device, inode: fileInode };
+export function identityOfMounted({ major, minor }: { major: number; minor: number }, name: string): FileIdentity {
+  return { major, minor, inode: fileInode, name };
 }
 
+/** Of the RAM file. */
 export function identityOfDescriptor(descriptor: number): FileIdentity {
   const { dev, ino } = fstatSync(descriptor, { bigint: true });
   // makedev(3) of glibc.
   const major = Number(((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n));
   const minor = Number((dev & 0xffn) | ((dev >> 12n) & 0xffffff00n));
-  return { major, minor, inode: Number(ino) };
+  return { major, minor, inode: Number(ino), name: 'memfd:tetherfs-image' };
 }
 
-/** Paths of the loop devices on the file. */
+/** Paths of the loop devices on the file, but for those that are locked at this moment. */
 export function loopDevicesOn(file: FileIdentity): string[] {
-  return loopDevices().filter((device) => {
-    const found = statusOf(device);
-    return found?.major === file.major && found.minor === file.minor && found.inode === file.inode;
-  });
+  return loopDevices(file).filter((device) => isOn(statusOf(device), file));
+}
+
+function isOn(found: LoopStatus | 'locked' | undefined, file: FileIdentity): boolean {
+  if (found === undefined || found === 'locked') return false;
+  return found.major === file.major && found.minor === file.minor && found.inode === file.inode;
+}
+
+/** Says once of each loop device why it stays where it is. */
+export class UnmovableLoops {
+  readonly #log: Log;
+  readonly #said = new Set<string>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  stays(device: string, why: string): void {
+    if (this.#said.has(device)) return;
+    this.#said.add(device);
+    this.#log.warn('a loop device stays on the mount', { device, why });
+  }
 }
 
 /** Moves every read-only loop device on `from` to the open file `to`. @returns those that were moved. */
-export async function moveLoopDevices(from: FileIdentity, to: number, log: Log): Promise<string[]> {
+export async function moveLoopDevices(from: FileIdentity, to: number, unmovable: UnmovableLoops): Promise<string[]> {
   const moved: string[] = [];
-  for (const device of loopDevicesOn(from)) {
-    if (statusOf(device)?.readOnly !== true) {
-      log.warn('a loop device stays on the mount because it is not read-only; attach it with losetup -r', { device });
+  for (const device of loopDevices(from)) {
+    const found = statusOf(device);
+    if (found === undefined || found === 'locked' || !isOn(found, from)) continue;
+    if (!found.readOnly) {
+      unmovable.stays(device, 'it is not read-only: attach it with losetup -r');
       continue;
     }
     try {
       await loadBinding().loopChangeFile(device, to);
       moved.push(device);
     } catch (error) {
-      log.warn('a loop device stays on the mount', { device, error: describeError(error) });
+      unmovable.stays(device, describeError(error));
     }
   }
   return moved;
 }
 
 /**
- * Moves every loop device on `from` to the file at `path`, which is in our own mount: by a process of its own, see own-process.ts.
- * @throws Error when one cannot be moved.
+ * Moves every loop device on `from` to the file `mounted` at `path`, which is in our own mount: by a process of its own, see own-process.ts.
+ * @throws Error when one cannot be moved, or is locked so that it cannot be told whether it must be.
  */
-export async function moveLoopDevicesToMount(from: FileIdentity, path: string): Promise<string[]> {
+export async function moveLoopDevicesToMount(
+  from: FileIdentity,
+  path: string,
+  mounted: FileIdentity,
+): Promise<string[]> {
+  const locked = loopDevices(from).filter((device) => statusOf(device) === 'locked');
+  if (locked.length > 0) throw new Error(`${locked.join(', ')} is locked by somebody; try again`);
   const devices = loopDevicesOn(from);
   if (devices.length === 0) return devices;
   const script = fileURLToPath(new URL('./loop-mover.ts', import.meta.url));
-  const why = await failureOfProcess([script, path, ...devices]);
+  const { major, minor, inode } = mounted;
+  const why = await failureOfProcess([script, path, `${major}:${minor}:${inode}`, ...devices]);
   if (why !== undefined) throw new Error(`${devices.join(', ')} cannot be moved to ${path}: ${why}`);
   return devices;
 }
 
-function loopDevices(): string[] {
+/**
+ * Those that may stand on the file. The others are not asked: one on a dead server answers never. Their paths may be those of another root: the
+ * name is the same in all.
+ */
+function loopDevices({ name }: FileIdentity): string[] {
   try {
     return readdirSync('/sys/block')
-      .filter((name) => /^loop\d+$/.test(name))
-      .map((name) => `/dev/${name}`);
+      .filter((device) => /^loop\d+$/.test(device) && backingFile(device)?.includes(name))
+      .map((device) => `/dev/${device}`);
   } catch {
     return [];
   }
 }
 
-/** Undefined also for a device that has no node in /dev. */
-function statusOf(device: string): LoopStatus | undefined {
+function backingFile(device: string): string | undefined {
   try {
-    return loadBinding().loopStatus(device);
+    return readFileSync(`/sys/block/${device}/loop/backing_file`, 'utf8');
   } catch {
     return undefined;
+  }
+}
+
+/** Undefined also for a device that has no node in /dev. */
+function statusOf(device: string): LoopStatus | 'locked' | undefined {
+  try {
+    return loadBinding().loopStatus(device);
+  } catch (error) {
+    return errorCode(error) === 'ETIMEDOUT' ? 'locked' : undefined;
   }
 }

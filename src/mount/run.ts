@@ -34,7 +34,7 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   process.on('SIGINT', onSignal);
   await onReady();
   notifyServiceManager(`READY=1\nSTATUS=mounted on ${options.mountpoint}`);
-  if (start.inheritance !== undefined) announceSuccession(log);
+  if (start.inheritance !== undefined) announceSuccession(options.mountpoint);
   log.info('ready', { mountpoint: options.mountpoint });
   return (await daemon.ended) === 0 ? 0 : 1;
 }

@@ -3,9 +3,9 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeError, TetherfsError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { TetherfsError } from '../base/errors.ts';
 import { type Binding, loadBinding } from '../native/binding.ts';
+import { daemonName } from './background.ts';
 import { askForHandover, commitHandover, readStatus } from './control-client.ts';
 import { controlDirectory } from './control-path.ts';
 import { offerComplete } from './handover.ts';
@@ -74,13 +74,10 @@ function joinGroupOf(pid: number): void {
   }
 }
 
-/** From now on the service manager restarts this very command when we die. */
-export function announceSuccession(log: Log, native: Binding = loadBinding()): void {
-  const script = process.argv[1] ?? '';
-  const command = [process.execPath, ...process.execArgv, script, ...process.argv.slice(2, 4)];
-  try {
-    native.notifyServiceManager(command.map((word) => `X_TETHERFS_ARG=${word}`).join('\n'));
-  } catch (error) {
-    log.warn('nobody would restart this version after a crash', { error: describeError(error) });
-  }
+/** From now on the holder restarts this version when we die (native/holder.c); systemd restarts what its unit says. */
+export function announceSuccession(mountpoint: string, native: Binding = loadBinding()): void {
+  const command = [process.execPath, ...process.execArgv, process.argv[1] ?? '', 'daemon', mountpoint];
+  const escaped = (word: string) => word.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
+  const words = command.map((word) => `X_TETHERFS_ARG=${escaped(word)}`);
+  native.notifyServiceManager(['X_TETHERFS_COMMAND=1', `X_TETHERFS_ARGV0=${daemonName}`, ...words].join('\n'));
 }

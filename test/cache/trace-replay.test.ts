@@ -20,7 +20,7 @@ function world(chunks: number[], parts: Partial<TraceReplayParts> = {}) {
     loader,
     spans: () => 1000,
     unread: () => 0,
-    window: 1_000_000,
+    window: () => 1_000_000,
     longestSpan: 8,
     time: systemTime,
     ...parts,
@@ -59,7 +59,7 @@ it('waits while a reader wants something else, and while enough is under way', a
 
 it('goes no further than its window ahead of the readers, and says that it rests', async () => {
   let unread = 0;
-  const { replay, asked } = world([1, 10, 20], { unread: () => unread, window: 5 });
+  const { replay, asked } = world([1, 10, 20], { unread: () => unread, window: () => 5 });
   unread = 5;
   void replay.run();
   await sleep(30);

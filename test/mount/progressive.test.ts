@@ -117,7 +117,7 @@ describe('untether and retether', () => {
         seed: 4,
         readers: 3,
       });
-      await retether(control);
+      await retether(control, false);
       await more;
       const { memory } = await daemon.status();
       expect(memory).toMatchObject({ state: 'tethered', bytes: 0, loopDevices: [] });
@@ -132,7 +132,7 @@ describe('untether and retether', () => {
     const control = controlPathOf(daemon.mountpoint);
     await untether(control, { backgroundRate: 2 << 20 });
     await waitUntil('some is there', async () => (await daemon.status()).memory.bytes > 1 << 20);
-    await retether(control);
+    await retether(control, false);
     expect((await daemon.status()).memory).toMatchObject({ state: 'tethered', bytes: 0 });
     await expectWhole(fileIn(daemon), site.served);
   });

@@ -86,7 +86,7 @@ describe('a site with all well', () => {
 
   it('cannot be tethered again while readers pass by the daemon, and says so', async () => {
     await using daemon = await site.mount(['--digest', site.digest, ...untethered]);
-    await expect(retether(controlPathOf(daemon.mountpoint))).rejects.toMatchObject({ code: 'PASSTHROUGH' });
+    await expect(retether(controlPathOf(daemon.mountpoint), false)).rejects.toMatchObject({ code: 'PASSTHROUGH' });
     await expectRandomReads(fileIn(daemon), site.served, { count: 20, longest: 10_000, seed: 7 });
   });
 
