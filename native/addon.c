@@ -94,8 +94,19 @@ static void close_handle(struct handle *handle) {
   pthread_mutex_unlock(&handle->bell_lock);
 }
 
+static void freeze_handle(struct handle *handle) {
+  pthread_mutex_lock(&handle->session_lock);
+  /* A pause: what is waiting is not to be answered. */
+  if (handle->session != NULL) session_pause(handle->session);
+  handle->frozen = true;
+  pthread_mutex_unlock(&handle->session_lock);
+  store_freeze(handle->store);
+}
+
 void unreference(struct handle *handle) {
   if (--handle->references > 0) return;
+  /* The process ends, and nobody has closed the store: a successor may get the waiting reads again, so do not fail them. */
+  if (!handle->closed) freeze_handle(handle);
   close_handle(handle);
   store_destroy(handle->store);
   pthread_mutex_destroy(&handle->session_lock);
@@ -330,13 +341,7 @@ static napi_value js_descriptors(napi_env env, napi_callback_info info) {
 
 static napi_value js_freeze(napi_env env, napi_callback_info info) {
   struct handle *handle = unwrap(env, info, 0, NULL);
-  if (handle == NULL || handle->closed) return NULL;
-  pthread_mutex_lock(&handle->session_lock);
-  /* A pause: what is waiting is not to be answered. */
-  if (handle->session != NULL) session_pause(handle->session);
-  handle->frozen = true;
-  pthread_mutex_unlock(&handle->session_lock);
-  store_freeze(handle->store);
+  if (handle != NULL && !handle->closed && !handle->frozen) freeze_handle(handle);
   return NULL;
 }
 

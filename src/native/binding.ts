@@ -205,7 +205,10 @@ export interface Store {
    * Reads still waiting come to the successor if it can have them sent again; otherwise pause() and wait for `readsWaiting` to be 0 before.
    */
   freeze(): void;
-  /** Answers every waiting read with EIO, ends the finisher and the session's threads. The store is unusable afterwards. */
+  /**
+   * Answers every waiting read with EIO, ends the finisher and the session's threads. The store is unusable afterwards. A process that exits
+   * without it freezes the store instead: what waits comes to a successor, or ends when nobody has the descriptors any more.
+   */
   close(): void;
 }
 

@@ -358,6 +358,7 @@ static void killed_without_resend(void) {
   CHECK(readers_end(readers, 0, 2) == ECONNABORTED);
   int buffered = readers_end(readers, 1, 2);
   printf("(buffered readers saw %s)\n", buffered == 0 ? "the right bytes" : strerror(buffered));
+  fflush(stdout);
   CHECK(buffered == EIO || buffered == ECONNABORTED || buffered == 0);
   /* The connection lives on. */
   start_readers(readers, O_DIRECT);
