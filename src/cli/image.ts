@@ -1,15 +1,17 @@
-/** `tetherfs image`: making and examining images. */
+/** `tetherfs image`: making, examining and removing images. */
 import { Command } from 'commander';
+import { imageGcCommand } from './image-gc.ts';
 import { imageInfoCommand } from './image-info.ts';
 import { imagePackCommand } from './image-pack.ts';
 import { imageVerifyCommand } from './image-verify.ts';
 
 export function imageCommand(): Command {
   return new Command('image')
-    .description('make and examine images')
+    .description('make, examine and remove images')
     .addCommand(imagePackCommand())
     .addCommand(imageInfoCommand())
     .addCommand(imageVerifyCommand())
+    .addCommand(imageGcCommand())
     .addHelpText(
       'after',
       `
@@ -18,6 +20,7 @@ Examples:
   tetherfs image info --key-file /var/lib/confluent/private/os/demo/pending/rootimg.key \\
       /var/lib/confluent/public/os/demo/rootimg.sfs
   tetherfs image info http://10.0.0.1/confluent-public/os/demo/rootimg.sfs
-  tetherfs image verify --digest sha256:1f0c… http://10.0.0.2/confluent-public/os/demo/rootimg.sfs`,
+  tetherfs image verify --digest sha256:1f0c… http://10.0.0.2/confluent-public/os/demo/rootimg.sfs
+  tetherfs image gc --dry-run --access-log /var/log/nginx/access.log /var/lib/confluent/public/os/demo`,
     );
 }

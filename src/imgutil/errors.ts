@@ -27,3 +27,17 @@ export class WrongBlocksError extends TetherfsError {
     this.blocks = blocks;
   }
 }
+
+/** Images that nobody holds cannot be removed. */
+export class GcError extends TetherfsError {
+  constructor(failures: readonly string[]) {
+    super('GC', `cannot remove what nobody holds: ${failures.join('; ')}`);
+  }
+}
+
+/** Nothing was removed, because it is not certain which images are in use. */
+export class GcDoubtError extends TetherfsError {
+  constructor(doubts: readonly string[]) {
+    super('GC_DOUBT', `nothing was removed: ${doubts.join('; ')}`);
+  }
+}
