@@ -178,7 +178,7 @@ async function progressOf(daemon: Daemon): Promise<number> {
 describe('while it pulls', () => {
   let site: Site;
   beforeAll(async () => {
-    site = await Site.make({ mebibytes: 16, firstHost: 81, nginx: { location: 'limit_rate 1m;' } });
+    site = await Site.make({ mebibytes: 16, firstHost: 81, nginx: { location: 'limit_rate 400k;' } });
   });
   afterAll(() => site[Symbol.asyncDispose]());
 
