@@ -120,6 +120,7 @@ static void remove_named(const char *name, size_t bytes) {
 
 static void hold(const struct inbox_message *message, const char *name, size_t bytes) {
   remove_named(name, bytes);
+  if (message->fd_count > (size_t)(MAX_HELD - held_count)) say("no room for more descriptors than %d", MAX_HELD);
   for (size_t i = 0; i < message->fd_count; i++) {
     if (held_count == MAX_HELD) {
       close(message->fds[i]);
@@ -129,7 +130,6 @@ static void hold(const struct inbox_message *message, const char *name, size_t b
     memcpy(held[held_count].name, name, bytes);
     held[held_count++].name[bytes] = 0;
   }
-  if (held_count == MAX_HELD) say("no room for more descriptors than %d", MAX_HELD);
 }
 
 enum connection { NONE, ALIVE, GONE };

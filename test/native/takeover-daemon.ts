@@ -81,14 +81,22 @@ const common = {
   mountpoint,
   fileName: 'image',
   source: 'takeover-test',
-  threads: 2,
   mtime: 1,
   pageCache: 'keep' as const,
 };
+// A process more or less: threads are added, and never taken away.
+const threads = generation === 2 ? 3 : 2;
+const resend = process.env['TEST_NO_RESEND'] === undefined;
 const session =
   before === undefined
-    ? store.mount({ ...common, passthrough: false })
-    : store.adoptMount({ ...common, fuseFds: fds.get('fuse') ?? [], protocol: before.protocol, device: before.device });
+    ? store.mount({ ...common, threads, passthrough: false })
+    : store.adoptMount({
+        ...common,
+        threads,
+        fuseFds: fds.get('fuse') ?? [],
+        protocol: { ...before.protocol, resend: before.protocol.resend && resend },
+        device: before.device,
+      });
 const { fuse, arena, ledger } = store.descriptors();
 const state: State = {
   generation,

@@ -336,6 +336,16 @@ static void killed_with_resend(void) {
   kill(readers[0], SIGKILL);
   for (int i = 0; i < PATIENCE_MS && waitpid(readers[0], &status, WNOHANG) == 0; i++) usleep(1000);
   CHECK(WIFSIGNALED(status));
+  pid_t ended = 0, orphan = fork();
+  if (orphan == 0) drop_inherited(), _exit(read_once(O_DIRECT, 310 * CHUNK));
+  CHECK(ask(server, 'w').stats.reads_waiting >= READERS);
+  usleep(50000);
+  kill_server(server);
+  kill(orphan, SIGKILL); /* while nobody serves */
+  usleep(20000);
+  server = start_server(STUCK, false, true, &report);
+  for (int i = 0; i < 2000 && (ended = waitpid(orphan, &status, WNOHANG)) == 0; i++) usleep(1000);
+  CHECK(ended == orphan && WIFSIGNALED(status)); /* the kernel sends its interrupt again, too */
   kill_server(server);
   server = start_server(DELIVERING, false, true, &report);
   readers[0] = extra;

@@ -1,7 +1,7 @@
 /** The binding's side of a takeover: a daemon in JavaScript under the holder, killed and replaced, and what its readers see. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,9 +85,28 @@ it('a killed daemon is started again and goes on; a waiting read sees a pause', 
   const third = await generation(3);
   await waiting;
   expect(log()[2]).toContain('argv0=@tetherfs');
-  expect(log()[2]).toMatch(/adopted=\[.*\b3\b.*\b70\b.*\] threads=2/);
+  expect(log()[2]).toMatch(/adopted=\[.*\b3\b.*\b70\b.*\] threads=3/);
   const ended = once(held, 'exit');
   process.kill(third, 'SIGTERM');
+  expect(await ended).toEqual([0, null]);
+});
+
+it('without resend a waiting read ends with ECONNABORTED, and the mount lives on', async () => {
+  process.env['TEST_NO_RESEND'] = '1';
+  const held = startHeld();
+  delete process.env['TEST_NO_RESEND'];
+  const first = await generation(1);
+  await using file = await open(join(directory, 'mount', 'image'), constants.O_RDONLY | constants.O_DIRECT);
+  const waiting = file.read(Buffer.alloc(4096), 0, 4096, (lateChunk + 5) * chunkSize).catch((error) => error);
+  await sleep(200);
+  process.kill(first, 'SIGKILL');
+  const second = await generation(2);
+  expect(await waiting).toMatchObject({ code: 'ECONNABORTED' });
+  expect(log()[1]).toContain('threads=3');
+  await chunkIs(70);
+  await file.close();
+  const ended = once(held, 'exit');
+  process.kill(second, 'SIGTERM');
   expect(await ended).toEqual([0, null]);
 });
 
