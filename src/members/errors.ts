@@ -62,10 +62,16 @@ export class NoMemberError extends TetherfsError {
 
 /** A file that is no image could not be got from its one URL. */
 export class FetchFailedError extends TetherfsError {
-  constructor(url: string, what: string, options: ErrorOptions) {
-    super('FETCH_FAILED', `cannot get ${url}: ${what}`, options);
+  /** Whether the server answered: asking again would not help then. */
+  readonly answered: boolean;
+
+  constructor(url: string, fault: MemberFault) {
+    super('FETCH_FAILED', `cannot get ${url}: ${fault.what}`, { cause: fault });
+    this.answered = !unanswered.includes(fault.kind);
   }
 }
+
+const unanswered: readonly FaultKind[] = ['resolve', 'connect', 'timeout', 'reset'];
 
 /** A digest is known, but no member serves a hash tree that belongs to it. */
 export class NoValidTreeError extends TetherfsError {

@@ -33,7 +33,7 @@ export async function fetchSmallFile(url: string, { ca, maxBytes, time }: SmallF
       }
     }
   } catch (error) {
-    if (error instanceof MemberFault) throw new FetchFailedError(url, error.what, { cause: error });
+    if (error instanceof MemberFault) throw new FetchFailedError(url, error);
     throw error;
   } finally {
     member.pool.close();

@@ -2,10 +2,11 @@
  * How the image is to be held: as the flag says, else as the profile says, else as the kernel command line does, else tethered.
  */
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, UsageError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
-import { fetchSmallFile } from '../members/index.ts';
+import { FetchFailedError, fetchSmallFile } from '../members/index.ts';
 import {
   type ImageMethod,
   imageMethodOf,
@@ -14,6 +15,9 @@ import {
   type SaidMethod,
 } from '../profile/index.ts';
 import type { MountOptions } from './options.ts';
+
+/** Between two tries for a profile, in ms. */
+const profilePauseMs = 1_000;
 
 /** @throws UsageError when the profile cannot be read or says something that is no image method. */
 export async function chooseImageMethod(options: MountOptions, log: Log): Promise<ImageMethod> {
@@ -27,10 +31,25 @@ export async function chooseImageMethod(options: MountOptions, log: Log): Promis
     }
     return flag;
   }
-  const said = await whatIsSaid(options);
+  const said = await patiently(options, log);
   if (said === undefined) return 'tethered';
   log.info('image method', { method: said.method, said: said.word, source });
   return said.method;
+}
+
+/** A node whose network is not up yet waits for its profile as it waits for its members. @throws what the last try threw. */
+async function patiently(options: MountOptions, log: Log): Promise<SaidMethod | undefined> {
+  const { mountTimeout } = options;
+  const deadline = mountTimeout === 0 ? Number.POSITIVE_INFINITY : systemTime.now() + mountTimeout * 1000;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await whatIsSaid(options);
+    } catch (error) {
+      if (!(error instanceof FetchFailedError) || error.answered || systemTime.now() >= deadline) throw error;
+      if (tries === 1) log.warn('the profile cannot be got yet', { error: describeError(error) });
+      await sleep(profilePauseMs);
+    }
+  }
 }
 
 async function whatIsSaid(options: MountOptions): Promise<SaidMethod | undefined> {

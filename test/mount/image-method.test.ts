@@ -30,6 +30,15 @@ it('is tethered when nobody says anything', async () => {
   expect(await methodWith('--profile', profileFile)).toMatchObject({ method: 'tethered' });
 });
 
+it('waits for a profile whose server is not there yet', async () => {
+  profile('confluent_imagemethod=progressive');
+  await site.members[0]?.kill();
+  const asked = methodWith('--profile', profileUrl);
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await site.members[0]?.restart();
+  expect(await asked).toMatchObject({ method: 'progressive', log: expect.stringContaining('cannot be got yet') });
+});
+
 it('is what the profile says, a file or a URL', async () => {
   profile('quiet confluent_imagemethod=untethered rd.shell');
   expect(await methodWith('--profile', profileFile)).toMatchObject({ method: 'untethered', state: 'untethered' });
