@@ -36,7 +36,8 @@ rootimg.sfs does not point at it and did not within --keep-for, it has been here
 and no line in it names the digest. The logs are to be in the common or combined format; rotated ones beside them (FILE.1, FILE.2.gz,
 FILE-20261122.gz) are read too. When the logs leave a doubt, nothing is removed.
 
-A node that does not run, or was cut off from this member, leaves no trace in the logs: give --keep what such nodes shall find again.
+A node that does not run, was cut off from this member, or has the whole image in RAM leaves no trace in the logs: give --keep what such
+nodes shall find again.
 
 One line an image: kept or removed, and why. Exit status: 0 done, 1 nothing was removed because of doubts or a failure, 2 wrong usage.
 
