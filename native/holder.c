@@ -1,7 +1,8 @@
 /*
  * tetherfs-holder [--argv0 NAME] COMMAND [ARGUMENT...]: runs a daemon, keeps its descriptors, and starts it again with them when it dies. As
  * dull as can be: it must outlive everything, so it allocates nothing, and opens nothing but the command, whose program it has open
- * from the start, so that it can be started again after its file was deleted.
+ * from the start, so that it can be started again after its file was deleted. What else it needs to run (its dynamic loader, libraries, scripts)
+ * must still be there then, and nothing of it may lie on the mount that it serves.
  *
  * It speaks systemd's descriptor store protocol: $NOTIFY_SOCKET for FDSTORE=1, FDSTOREREMOVE=1, FDNAME=, MAINPID=; $LISTEN_FDS,
  * $LISTEN_FDNAMES and $LISTEN_PID to what it starts again. Other than systemd, it keeps the newest of a name: a message's descriptors replace
