@@ -6,9 +6,11 @@
 #include "xts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 napi_value js_xts(napi_env env, napi_callback_info info) {
   napi_value arguments[4];
@@ -113,6 +115,11 @@ static void loop_change_run(struct work *work) {
   work->error = loop_change_file(change->device, change->fd, &work->syscall);
 }
 
+static void loop_change_done(struct work *work) {
+  const struct loop_change *change = (const struct loop_change *)work;
+  close(change->fd);
+}
+
 napi_value js_loop_change_file(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   size_t count = 2;
@@ -125,8 +132,15 @@ napi_value js_loop_change_file(napi_env env, napi_callback_info info) {
     free(change);
     return NULL;
   }
-  change->fd = (int)fd;
+  /* Its own: while this waits for a thread the caller may close the number, and another file may get it. */
+  change->fd = fcntl((int)fd, F_DUPFD_CLOEXEC, 0);
+  if (change->fd < 0) {
+    throw_errno(env, errno, "fcntl");
+    free(change);
+    return NULL;
+  }
   change->work.name = "tetherfs:loopChangeFile";
   change->work.run = loop_change_run;
+  change->work.done = loop_change_done;
   return work_start(env, &change->work);
 }

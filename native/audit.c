@@ -50,13 +50,14 @@ static bool is_as_served(struct auditor *auditor, const struct store *store, uin
   return verity_check(auditor->verity, scratch, store->chunk_bytes, start >> store->block_shift);
 }
 
-/* Counts as a worker, so that the RAM file stays while its bytes are looked at. */
-static bool begin(struct store *store) {
+/* Counts as a worker, so that the RAM file stays while its bytes are looked at. False when there is none, or the store is over. */
+static bool begin(struct store *store, int *error) {
   pthread_mutex_lock(&store->lock);
-  bool attached = store->ram_attached;
-  if (attached) store->ram_workers++;
+  if (store->closed || store->frozen) *error = ECANCELED;
+  bool begun = *error == 0 && store->ram_attached;
+  if (begun) store->ram_workers++;
   store_unlock(store);
-  return attached;
+  return begun;
 }
 
 static void end(struct store *store) {
@@ -79,9 +80,9 @@ int store_audit(struct store *store, uint32_t first, uint32_t count, int64_t *wr
   int error = 0;
   *wrong = -1;
   if (count == 0) return 0;
-  if (!begin(store)) {
-    *wrong = first;
-    return 0;
+  if (!begin(store, &error)) {
+    if (error == 0) *wrong = first;
+    return error;
   }
   if (store->verity != NULL) error = auditor_init(&auditor, store);
   for (uint32_t i = 0; i < count && error == 0 && *wrong < 0; i++) {

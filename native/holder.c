@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -40,6 +41,9 @@
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
+#endif
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57 /* Linux 5.6 */
 #endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -442,6 +446,8 @@ static void stay(void) {
   if (fd >= 0 && write(fd, "-1000", 5) < 0) say("oom_score_adj could not be set");
   if (fd >= 0) close(fd);
   mlockall(MCL_CURRENT | MCL_FUTURE);
+  /* For us and all that we start, threads included: to free memory, the kernel must not begin I/O that may have to wait for us. */
+  prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
 /* Above the standard streams, which may be closed: what is opened in their place would be let go. */

@@ -82,7 +82,11 @@ static int question_new(const char *device, struct question **out) {
   }
   memcpy(question->device, device, strlen(device) + 1);
   pthread_mutex_init(&question->lock, NULL);
-  pthread_cond_init(&question->answered, NULL);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&question->answered, &attributes);
+  pthread_condattr_destroy(&attributes);
   *out = question;
   return 0;
 }
@@ -105,7 +109,7 @@ static int start_asking(struct question *question) {
 /* Whether the answer came in time; if not, the question is not ours any more. */
 static bool wait_for_answer(struct question *question) {
   struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
+  clock_gettime(CLOCK_MONOTONIC, &until); /* a booting node's wall clock jumps */
   until.tv_nsec += LOOP_PATIENCE_MS * 1000000L;
   until.tv_sec += until.tv_nsec / 1000000000;
   until.tv_nsec %= 1000000000;
