@@ -137,6 +137,34 @@ describe('untether and retether', () => {
     await expectWhole(fileIn(daemon), site.served);
   });
 
+  it('retether keeps the memory while no member serves the image', async () => {
+    await using daemon = await site.mount(['--digest', site.digest, '--image-method', 'progressive']);
+    const control = controlPathOf(daemon.mountpoint);
+    await untethered(daemon);
+    for (const member of site.members) await member.kill();
+    await expect(retether(control, false)).rejects.toMatchObject({ code: 'NO_MEMBER' });
+    expect((await daemon.status()).memory.state).toBe('untethered');
+    await expectWhole(fileIn(daemon), site.served);
+    for (const member of site.members) await member.restart();
+    await retether(control, false);
+    expect((await daemon.status()).memory).toMatchObject({ state: 'tethered', bytes: 0 });
+    await expectWhole(fileIn(daemon), site.served);
+  });
+
+  it('retether in an outage does not wait for a reader that waits', async () => {
+    await using daemon = await site.mount(['--digest', site.digest]);
+    const control = controlPathOf(daemon.mountpoint);
+    await untether(control, { backgroundRate: 2 << 20 });
+    await waitUntil('some is there', async () => (await daemon.status()).memory.bytes > 1 << 20);
+    for (const member of site.members) await member.kill();
+    const reading = expectRandomReads(fileIn(daemon), site.served, { count: 40, longest: 9000, seed: 5, readers: 8 });
+    await waitUntil('they wait', async () => (await daemon.status()).reads.waiting > 0);
+    await retether(control, true);
+    expect((await daemon.status()).memory).toMatchObject({ state: 'tethered', bytes: 0 });
+    for (const member of site.members) await member.restart();
+    await reading;
+  });
+
   it('memory that does not keep what was put into it is noticed, and not relied on', async () => {
     await using daemon = await site.mount(['--digest', site.digest, '--key-file', site.keyFile]);
     await untether(controlPathOf(daemon.mountpoint), { backgroundRate: 8 << 20 });
