@@ -34,6 +34,7 @@ import type { MountOptions } from './options.ts';
 import { formatSize } from './size.ts';
 import { snapshot } from './snapshot.ts';
 import type { Status } from './status.ts';
+import { detachDead } from './unmount.ts';
 
 const MiB = 1024 * 1024;
 /** Session threads never wait for a member, so more than there are cores only fight over the lock; and eight are enough. */
@@ -204,15 +205,20 @@ async function wireParts(
     dropPages: options.pageCache === 'drop',
     expecting: () => trace.replaying,
   });
+  const { device } = session;
   const gone = ended.then(async ({ errno, handedOver }) => {
     stopWatching();
     stopReleasing();
+    if (errno !== 0) {
+      await detachDead(mountpoint, device).catch((error: unknown) =>
+        log.warn('a dead mount is left', { mountpoint, error: describeError(error) }),
+      );
+    }
     for (const close of closers.reverse()) await close();
     if (handedOver) log.info('handed over', { mountpoint });
     else log.info('unmounted', { mountpoint, ...(errno !== 0 && { errno }) });
     return errno;
   });
-  const { device } = session;
   return {
     status,
     stop: () => unmount(mountpoint, log),

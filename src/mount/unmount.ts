@@ -9,6 +9,11 @@ import { loadBinding } from '../native/binding.ts';
 import { readStatus } from './control-client.ts';
 import { controlPathOf } from './control-path.ts';
 
+interface Device {
+  major: number;
+  minor: number;
+}
+
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
 const goodbyeMs = 5000;
 
@@ -55,13 +60,30 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Looks into /proc/self/mountinfo, so that a mount that hangs is not touched. proc(5). */
 function isTetherfs(mountpoint: string): boolean {
+  return mountsAt(mountpoint).some(({ type }) => type === 'fuse.tetherfs');
+}
+
+/** Takes a mount whose connection was aborted out of the way of the next one. Who has a file of it open keeps it, with errors. */
+export async function detachDead(mountpoint: string, { major, minor }: Device): Promise<void> {
+  // Somebody may have done so already, or mounted something over it.
+  if (mountsAt(mountpoint).at(-1)?.device === `${major}:${minor}`) await loadBinding().unmount(mountpoint, 'lazy');
+}
+
+interface MountedThere {
+  /** `MAJOR:MINOR` */
+  device: string;
+  type: string;
+}
+
+/** The topmost is last. From /proc/self/mountinfo, so that a mount that hangs is not touched. proc(5). */
+function mountsAt(mountpoint: string): MountedThere[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .some((line) => {
-      const [, , , , mountedOn = ''] = line.split(' ');
-      return unescapeOctal(mountedOn) === mountpoint && line.includes(' - fuse.tetherfs ');
+    .flatMap((line) => {
+      const [, , device = '', , mountedOn = ''] = line.split(' ');
+      const [, type = ''] = / - (\S+) /.exec(line) ?? [];
+      return unescapeOctal(mountedOn) === mountpoint ? [{ device, type }] : [];
     });
 }
 

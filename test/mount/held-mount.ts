@@ -1,0 +1,133 @@
+/**
+ * A mount in the background, as a machine's boot makes it: `tetherfs mount`, the daemon, and the holder that stands behind it. Nothing of it is
+ * our child, so what became of it is asked of /proc. Closing it takes down whatever is left.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { readStatus } from '../../src/mount/control-client.ts';
+import { controlPathOf } from '../../src/mount/control-path.ts';
+import type { Status } from '../../src/mount/status.ts';
+import { isMounted, tetherfsCommand } from '../support/daemon.ts';
+import { allProcesses, isRunning, parentOf, signal } from '../support/process-tree.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const run = promisify(execFile);
+
+export interface HeldMountOptions {
+  urls: readonly string[];
+  /** An empty directory. */
+  mountpoint: string;
+  /** Further options of `tetherfs mount`. */
+  options?: readonly string[];
+  /** The program to mount with; ours when absent. */
+  command?: string;
+  /** Runs the command line until it has ended. */
+  start?: (command: string, words: readonly string[]) => Promise<unknown>;
+}
+
+export class HeldMount implements AsyncDisposable {
+  readonly mountpoint: string;
+  /** The one file in it. */
+  readonly file: string;
+  /** Process ids as they were at first. */
+  readonly daemon: number;
+  readonly holder: number;
+  /** Of the connection in /sys/fs/fuse/connections. */
+  readonly connection: string;
+
+  private constructor(mountpoint: string, daemon: number) {
+    this.mountpoint = mountpoint;
+    this.file = join(mountpoint, 'rootimg.sfs');
+    this.daemon = daemon;
+    this.holder = parentOf(daemon) ?? 0;
+    this.connection = connectionOf(mountpoint);
+  }
+
+  static async make({ urls, mountpoint, options = [], command, start = run }: HeldMountOptions): Promise<HeldMount> {
+    await start(command ?? tetherfsCommand, ['mount', ...options, ...urls, mountpoint]);
+    const { pid } = await readStatus(controlPathOf(mountpoint));
+    return new HeldMount(mountpoint, pid);
+  }
+
+  status(): Promise<Status> {
+    return readStatus(controlPathOf(this.mountpoint));
+  }
+
+  /** The daemon after `pid`: another process that answers. */
+  successorOf(pid: number, timeoutMs = 10_000): Promise<Status> {
+    const probe = async () => {
+      const found = await this.status();
+      return found.pid !== pid && found;
+    };
+    return waitUntil('a successor answers', probe, { timeoutMs });
+  }
+
+  takeOver(): Promise<unknown> {
+    return run(tetherfsCommand, ['takeover', this.mountpoint]);
+  }
+
+  /** Ends the connection under everybody, as an administrator does when nothing else helps. Harmless when it has ended. */
+  abort(): void {
+    try {
+      writeFileSync(`/sys/fs/fuse/connections/${this.connection}/abort`, '1');
+    } catch {
+      // It has gone.
+    }
+  }
+
+  /** What there still is of it, in words: nothing, when all is over. */
+  leftovers(): string[] {
+    const processes = [this.daemon, this.holder].filter((pid) => existsSync(`/proc/${pid}`));
+    return [
+      ...processes.map((pid) => `process ${pid} (${isRunning(pid) ? 'alive' : 'zombie'})`),
+      ...(isMounted(this.mountpoint) ? ['the mount'] : []),
+      ...(existsSync(`/sys/fs/fuse/connections/${this.connection}`) ? ['its connection'] : []),
+      ...(existsSync(controlPathOf(this.mountpoint)) ? ['its control socket'] : []),
+    ];
+  }
+
+  /** Unmounted properly when it can be; in any case gone afterwards, whatever a failed test left. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (isMounted(this.mountpoint)) {
+      await run(tetherfsCommand, ['unmount', '--lazy', this.mountpoint], { timeout: 5_000 }).catch(() => {});
+    }
+    const over = () => this.leftovers().length === 0;
+    try {
+      await waitUntil('daemon and holder have ended', over, { timeoutMs: 3_000 });
+    } catch {
+      this.abort();
+      await waitUntil('they have ended', over, { timeoutMs: 2_000 }).catch(() => this.#kill());
+    }
+  }
+
+  #kill(): void {
+    const inherited = allProcesses().filter((pid) => isDaemonOf(pid, this.mountpoint));
+    for (const pid of [this.holder, this.daemon, ...inherited]) signal(pid, 'SIGKILL');
+    if (isMounted(this.mountpoint)) execFileSync('umount', ['--lazy', this.mountpoint]);
+  }
+}
+
+/** Arguments of a process. Empty when it has gone, is a zombie, or of the kernel. */
+export function argumentsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+  } catch {
+    return [];
+  }
+}
+
+function isDaemonOf(pid: number, mountpoint: string): boolean {
+  const words = argumentsOf(pid);
+  return words.includes('daemon') && words.includes(mountpoint);
+}
+
+/** The minor number of the mount's device, from /proc/self/mountinfo. */
+function connectionOf(mountpoint: string): string {
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const [, , device = '', , target] = line.split(' ');
+    if (target === mountpoint) return device.split(':')[1] ?? '';
+  }
+  throw new Error(`${mountpoint} is not mounted`);
+}

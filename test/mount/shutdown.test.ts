@@ -1,0 +1,186 @@
+/**
+ * The end of a mount in the background, with its network and without: nothing hangs, and nothing is left, neither daemon nor holder nor mount
+ * nor zombie. (test/mount/life-cycle.test.ts has the daemon in the foreground.)
+ */
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isMounted, tetherfsCommand } from '../support/daemon.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { HeldMount } from './held-mount.ts';
+import { Site } from './site.ts';
+import { Subreaper } from './subreaper.ts';
+
+const run = promisify(execFile);
+
+/** A killed reader, a status, an abort: what an administrator should not have to wait for. ms; machines are shared. */
+const atOnce = 1_000;
+const inSandbox = process.env['TETHERFS_SANDBOX'] !== undefined;
+
+let site: Site;
+beforeAll(async () => {
+  site = await Site.make({ mebibytes: 8 });
+});
+afterAll(() => site[Symbol.asyncDispose]());
+
+interface Held extends AsyncDisposable {
+  mount: HeldMount;
+  /** Resolves with the holder's exit status when everything has gone. */
+  gone(): Promise<number>;
+}
+
+async function makeMount(): Promise<Held> {
+  const reaper = new Subreaper();
+  const mount = await HeldMount.make({
+    urls: site.urls(),
+    mountpoint: site.newMountpoint(),
+    options: ['--digest', site.digest],
+    start: reaper.start,
+  });
+  return {
+    mount,
+    async gone() {
+      const status = await reaper.statusOf(() => mount.holder, 5_000);
+      await waitUntil(`nothing is left (${mount.leftovers()})`, () => mount.leftovers().length === 0, {
+        timeoutMs: 3_000,
+      });
+      return status;
+    },
+    [Symbol.asyncDispose]: () => mount[Symbol.asyncDispose](),
+  };
+}
+
+/** The network disappears, without a word to anybody, until disposed. */
+function loseNetwork(): Disposable {
+  execFileSync('ip', ['link', 'set', 'lo', 'down']);
+  return { [Symbol.dispose]: () => execFileSync('ip', ['link', 'set', 'lo', 'up']) };
+}
+
+class Reader implements AsyncDisposable {
+  readonly #child;
+  readonly #ended: Promise<number>;
+
+  /** Reads 64 KiB that nobody has read before, past the page cache. Resolves when it waits. */
+  static async waiting(mount: HeldMount): Promise<Reader> {
+    const reader = new Reader(mount.file);
+    await waitUntil('a reader waits', async () => (await mount.status()).reads.waiting > 0);
+    return reader;
+  }
+
+  private constructor(file: string) {
+    const words = [`if=${file}`, 'of=/dev/null', 'bs=64k', 'skip=90', 'count=1', 'iflag=direct', 'status=none'];
+    this.#child = spawn('dd', words, { stdio: 'ignore' });
+    this.#ended = once(this.#child, 'exit').then(([status, signal]) => (signal === null ? Number(status) : 128));
+  }
+
+  /** Its exit status; 128 when a signal ended it. */
+  get ended(): Promise<number> {
+    return this.#ended;
+  }
+
+  /** @returns after how many ms it was gone. */
+  async kill(): Promise<number> {
+    const started = performance.now();
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+    return performance.now() - started;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+const signalTo = (process_: 'daemon' | 'holder', name: NodeJS.Signals) => async (mount: HeldMount) => {
+  process.kill(mount[process_], name);
+};
+/** Each ends a mount that nobody uses, and detaches one that is used; but umount, which refuses to. */
+const ways = [
+  { name: 'umount', end: (mount: HeldMount) => run('umount', [mount.mountpoint]) },
+  { name: 'tetherfs unmount', end: (mount: HeldMount) => run(tetherfsCommand, ['unmount', mount.mountpoint]) },
+  { name: 'umount --lazy', end: (mount: HeldMount) => run('umount', ['--lazy', mount.mountpoint]) },
+  { name: 'SIGTERM to the daemon', end: signalTo('daemon', 'SIGTERM') },
+  { name: 'SIGTERM to the holder', end: signalTo('holder', 'SIGTERM') },
+];
+
+describe('with its network', () => {
+  it.each(ways)('$name ends daemon and holder, with status 0', async ({ end }) => {
+    await using held = await makeMount();
+    await end(held.mount);
+    expect(await held.gone()).toBe(0);
+  });
+
+  it('an abort ends daemon and holder, with status 1', async () => {
+    await using held = await makeMount();
+    held.mount.abort();
+    expect(await held.gone()).toBe(1);
+  });
+});
+
+describe.skipIf(!inSandbox)('when the network has disappeared, with a reader that waits', () => {
+  const answersAtOnce = async (mount: HeldMount) => {
+    const started = performance.now();
+    expect((await mount.status()).reads.waiting).toBe(1);
+    expect(performance.now() - started).toBeLessThan(atOnce);
+  };
+
+  it.each(ways.slice(0, 2))(
+    '$name is refused; the reader can be killed at once, and then it works',
+    async ({ end }) => {
+      await using held = await makeMount();
+      using _ = loseNetwork();
+      await using reader = await Reader.waiting(held.mount);
+      await expect(end(held.mount)).rejects.toThrow(/busy|in use/);
+      await answersAtOnce(held.mount);
+      expect(await reader.kill()).toBeLessThan(atOnce);
+      await end(held.mount);
+      expect(await held.gone()).toBe(0);
+    },
+  );
+
+  it.each(ways.slice(2))('$name detaches it at once; the last reader that is killed ends it', async ({ end }) => {
+    await using held = await makeMount();
+    using _ = loseNetwork();
+    await using reader = await Reader.waiting(held.mount);
+    await end(held.mount);
+    await waitUntil('it is detached', () => !isMounted(held.mount.mountpoint), { timeoutMs: atOnce });
+    await answersAtOnce(held.mount);
+    expect(await reader.kill()).toBeLessThan(atOnce);
+    expect(await held.gone()).toBe(0);
+  });
+
+  it('detached, the reader gets its bytes when the network is back, and then it ends', async () => {
+    await using held = await makeMount();
+    const network = loseNetwork();
+    try {
+      await using reader = await Reader.waiting(held.mount);
+      await run('umount', ['--lazy', held.mount.mountpoint]);
+      network[Symbol.dispose]();
+      expect(await reader.ended).toBe(0);
+      expect(await held.gone()).toBe(0);
+    } finally {
+      network[Symbol.dispose]();
+    }
+  });
+
+  it.each([
+    { name: 'an abort through /sys/fs/fuse', abort: (mount: HeldMount) => mount.abort() },
+    {
+      name: 'a second SIGTERM',
+      abort: async (mount: HeldMount) => {
+        process.kill(mount.daemon, 'SIGTERM');
+        await waitUntil('it is detached', () => !isMounted(mount.mountpoint));
+        process.kill(mount.daemon, 'SIGTERM');
+      },
+    },
+  ])('$name gives the reader an error and ends daemon and holder, with status 1', async ({ abort }) => {
+    await using held = await makeMount();
+    using _ = loseNetwork();
+    await using reader = await Reader.waiting(held.mount);
+    await answersAtOnce(held.mount);
+    await abort(held.mount);
+    expect(await reader.ended).toBe(1);
+    expect(await held.gone()).toBe(1);
+  });
+});
