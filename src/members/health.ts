@@ -31,11 +31,16 @@ const faultsUntilDown = 3;
 /** Faults closer together than this have one cause: a link that stalls stalls all its requests. */
 const oneCauseMs = 100;
 
-/** Base of the delay before a probe: doubled with each failure, up to the longest. Jittered by ±25 %, so at most 5 s. */
-const firstProbeMs = 250;
-const longestProbeMs = 4_000;
-/** In an outage every member is asked this often, ±20 %: reads resume within half a second of the first that is back. */
-const outageProbeMs = 300;
+/**
+ * Base of the delay before a probe: doubled with each failure, up to the longest. Jittered by ±60 %, so at most 4.8 s; with less, all who
+ * saw a short fault at the same moment would return within 100 ms (`scripts/bench faults --only herd`).
+ */
+const firstProbeMs = 350;
+const longestProbeMs = 3_000;
+const probeJitter = 0.6;
+/** In an outage every member is asked this often, ± a third: reads resume within half a second of the first that is back. */
+const outageProbeMs = 270;
+const outageJitter = 1 / 3;
 /** A member that falls again sooner than this after it came back keeps its longer probe delays. */
 const relapseMs = 10_000;
 
@@ -104,8 +109,9 @@ export class Health {
 
   /** ms until the next probe, from a draw `random` in [0, 1). */
   probeDelay(random: number, outage: boolean): number {
-    if (outage) return outageProbeMs * (0.8 + 0.4 * random);
-    return Math.min(firstProbeMs * 2 ** this.#probeFailures, longestProbeMs) * (0.75 + 0.5 * random);
+    if (outage) return outageProbeMs * (1 + outageJitter * (2 * random - 1));
+    const base = Math.min(firstProbeMs * 2 ** this.#probeFailures, longestProbeMs);
+    return base * (1 + probeJitter * (2 * random - 1));
   }
 
   #enter(state: MemberState, reason: string, now: number): true {

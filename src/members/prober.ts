@@ -2,7 +2,6 @@
  * Probes every member that is not up, each on its own jittered schedule (health.ts), one probe at a time. It only asks; what
  * the answer means is the collective's business.
  */
-
 import { describeError } from '../base/errors.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { MemberFault } from './errors.ts';
@@ -18,6 +17,8 @@ export interface ProberOptions {
   urgent: () => boolean;
   onObserved: (member: Member, observation: Observation) => void;
   onFault: (member: Member, fault: MemberFault) => void;
+  /** How a member is asked; probe.ts unless said otherwise. */
+  ask?: typeof probe;
 }
 
 export class Prober {
@@ -41,11 +42,17 @@ export class Prober {
 
   /** The member's health changed, or an outage began: sets the time of its next probe anew. */
   schedule(member: Member): void {
+    this.#schedule(member, 0);
+  }
+
+  /** @param spentMs how long the last probe took: in an outage the next one begins so much sooner, because readers wait for it. */
+  #schedule(member: Member, spentMs: number): void {
     this.#scheduled.get(member)?.();
     this.#scheduled.delete(member);
     if (this.#session.signal.aborted || member.state === 'up' || this.#underWay.has(member)) return;
     const { time, urgent } = this.#options;
-    const delay = member.health.probeDelay(time.random(), urgent());
+    const outage = urgent();
+    const delay = Math.max(0, member.health.probeDelay(time.random(), outage) - (outage ? spentMs : 0));
     this.#scheduled.set(
       member,
       time.after(delay, () => void this.#probe(member)),
@@ -61,19 +68,20 @@ export class Prober {
   }
 
   async #probe(member: Member): Promise<void> {
-    const { time, verification, onObserved, onFault } = this.#options;
+    const { time, verification, onObserved, onFault, ask = probe } = this.#options;
+    const startedAt = time.now();
     const { signal } = this.#session;
     this.#scheduled.delete(member);
     this.#underWay.add(member);
     try {
-      const observation = await probe(member, time, verification, signal);
+      const observation = await ask(member, time, verification, signal);
       if (!signal.aborted) onObserved(member, observation);
     } catch (error) {
       if (!signal.aborted) onFault(member, asFault(member, error));
     } finally {
       if (!signal.aborted) {
         this.#underWay.delete(member);
-        this.schedule(member);
+        this.#schedule(member, time.now() - startedAt);
       }
     }
   }

@@ -91,11 +91,11 @@ test('who relapses at once is probed ever more rarely', () => {
     health.identified(1_000 * relapse + 1_000);
     return delay;
   });
-  expect(delays).toEqual([500, 1_000, 2_000, 4_000]);
+  expect(delays).toEqual([700, 1_400, 2_800, 3_000]);
 });
 
 test('who was well for long is probed soon', () => {
   const health = up();
   health.fault('connect', 'refused', 60_000);
-  expect(health.probeDelay(0.5, false)).toBe(250);
+  expect(health.probeDelay(0.5, false)).toBe(350);
 });
