@@ -57,11 +57,18 @@ export async function inheritFromDaemon(controlPath: string, native: Binding = l
     inbox.close();
   }
   const inheritance = readInheritance(received, native);
+  keepWith(inheritance.state.notifySocket);
   const takeHold = async () => {
     joinGroupOf(pid);
     await commitHandover(controlPath, process.pid);
   };
   return { inheritance, takeHold };
+}
+
+/** Who keeps the predecessor's descriptors keeps ours, whatever service manager the caller of `tetherfs takeover` may have had. */
+function keepWith(notifySocket: string | undefined): void {
+  if (notifySocket === undefined) delete process.env['NOTIFY_SOCKET'];
+  else process.env['NOTIFY_SOCKET'] = notifySocket;
 }
 
 /** Whoever stops the service must find the successor in it, and whoever logs out must not take it along. cgroups(7), version 2. */

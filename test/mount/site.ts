@@ -31,6 +31,8 @@ export interface SiteOptions {
   members?: number;
   /** MiB of incompressible data in the image. */
   mebibytes?: number;
+  /** Puts further files into the image's tree. */
+  populate?: (tree: string) => void;
   /** fs-verity block size in bytes. */
   blockSize?: number;
   /** The members are 127.0.0.N, from this N on; two sites at once need two. */
@@ -59,13 +61,14 @@ export class Site implements AsyncDisposable {
   static async make({
     members = 3,
     mebibytes = 24,
+    populate = () => {},
     blockSize = 65_536,
     firstHost = 11,
     nginx = {},
   }: SiteOptions = {}): Promise<Site> {
     const site = new Site();
     try {
-      await site.#pack(mebibytes, blockSize);
+      await site.#pack(mebibytes, blockSize, populate);
       for (let index = 0; index < members; index++) await site.#addMember(index, firstHost, nginx);
       return site;
     } catch (error) {
@@ -116,12 +119,13 @@ export class Site implements AsyncDisposable {
     this.#directory.remove();
   }
 
-  async #pack(mebibytes: number, verityBlockSize: number): Promise<void> {
+  async #pack(mebibytes: number, verityBlockSize: number, populate: (tree: string) => void): Promise<void> {
     const tree = this.path('tree');
     const out = this.path('packed');
     mkdirSync(tree);
     writeFileSync(join(tree, 'random'), pseudoRandomBytes(mebibytes * 1024 * 1024, 1));
     writeFileSync(join(tree, 'hello'), 'hello\n');
+    populate(tree);
     const { xts } = loadBinding();
     const packed = await pack({ sourceDir: tree, outDir: out, compression: 'zstd', verityBlockSize, xts });
     this.digest = packed.digest;
