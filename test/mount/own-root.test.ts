@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { childrenOf, isRunning } from '../support/process-tree.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { HeldMount } from './held-mount.ts';
@@ -69,8 +69,12 @@ let mount: HeldMount;
 let root: string;
 let shell: RootShell;
 
-beforeEach(async () => {
+beforeAll(async () => {
   site = await Site.make({ mebibytes: 1, populate });
+});
+afterAll(() => site[Symbol.asyncDispose]());
+beforeEach(async () => {
+  for (const member of site.members) await member.restart();
   runtime = new RuntimeCopy(site.path('initramfs'));
   mount = await HeldMount.make({
     urls: site.urls(),
@@ -79,7 +83,7 @@ beforeEach(async () => {
     command: runtime.command,
   });
   root = site.path('root');
-  mkdirSync(root);
+  mkdirSync(root, { recursive: true });
   execFileSync('mount', ['-o', 'loop,ro', mount.file, root], { timeout: 10_000 });
   shell = new RootShell(root);
   expect(await shell.digest(0)).toBe(digestOf(0));
@@ -94,7 +98,6 @@ afterEach(async () => {
   await shell?.end();
   if (existsSync(root)) execFileSync('umount', ['--lazy', root]);
   await mount?.[Symbol.asyncDispose]();
-  await site[Symbol.asyncDispose]();
 });
 
 /** The kernel forgets what it has of the image, the programs' own pages included: they are read again when they are next run. */

@@ -28,7 +28,17 @@ export class RuntimeCopy {
       existsSync(join(checkout, path)),
     );
     mkdirSync(this.#directory, { recursive: true });
-    execFileSync('cp', ['--archive', '--parents', ...paths, this.#directory], { cwd: checkout });
+    const copy = (how: readonly string[]) =>
+      execFileSync('cp', ['--archive', '--force', '--parents', ...how, ...paths, this.#directory], {
+        cwd: checkout,
+        stdio: 'ignore',
+      });
+    try {
+      // Names of their own are enough to be deleted.
+      copy(['--link']);
+    } catch {
+      copy([]); // It is on another file system.
+    }
   }
 
   /** As confluent's boot script does it when the root filesystem is there. */
