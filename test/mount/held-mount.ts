@@ -3,7 +3,7 @@
  * our child, so what became of it is asked of /proc. Closing it takes down whatever is left.
  */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { readStatus } from '../../src/mount/control-client.ts';
@@ -14,6 +14,7 @@ import { allProcesses, isRunning, parentOf, signal } from '../support/process-tr
 import { waitUntil } from '../support/wait-until.ts';
 
 const run = promisify(execFile);
+const socketLeft = 'its control socket';
 
 export interface HeldMountOptions {
   urls: readonly string[];
@@ -84,7 +85,7 @@ export class HeldMount implements AsyncDisposable {
       ...processes.map((pid) => `process ${pid} (${isRunning(pid) ? 'alive' : 'zombie'})`),
       ...(isMounted(this.mountpoint) ? ['the mount'] : []),
       ...(existsSync(`/sys/fs/fuse/connections/${this.connection}`) ? ['its connection'] : []),
-      ...(existsSync(controlPathOf(this.mountpoint)) ? ['its control socket'] : []),
+      ...(existsSync(controlPathOf(this.mountpoint)) ? [socketLeft] : []),
     ];
   }
 
@@ -93,13 +94,15 @@ export class HeldMount implements AsyncDisposable {
     if (isMounted(this.mountpoint)) {
       await run(tetherfsCommand, ['unmount', '--lazy', this.mountpoint], { timeout: 5_000 }).catch(() => {});
     }
-    const over = () => this.leftovers().length === 0;
+    // Who was killed could not remove the socket.
+    const over = () => this.leftovers().every((what) => what === socketLeft);
     try {
       await waitUntil('daemon and holder have ended', over, { timeoutMs: 3_000 });
     } catch {
       this.abort();
       await waitUntil('they have ended', over, { timeoutMs: 2_000 }).catch(() => this.#kill());
     }
+    rmSync(controlPathOf(this.mountpoint), { force: true });
   }
 
   #kill(): void {

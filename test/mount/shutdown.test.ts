@@ -7,8 +7,10 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isMounted, tetherfsCommand } from '../support/daemon.ts';
+import { isRunning } from '../support/process-tree.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { HeldMount } from './held-mount.ts';
+import { openImage, readAt } from './reading.ts';
 import { Site } from './site.ts';
 import { Subreaper } from './subreaper.ts';
 
@@ -42,9 +44,7 @@ async function makeMount(): Promise<Held> {
     mount,
     async gone() {
       const status = await reaper.statusOf(() => mount.holder, 5_000);
-      await waitUntil(`nothing is left (${mount.leftovers()})`, () => mount.leftovers().length === 0, {
-        timeoutMs: 3_000,
-      });
+      await expect.poll(() => mount.leftovers(), { timeout: 3_000 }).toEqual([]);
       return status;
     },
     [Symbol.asyncDispose]: () => mount[Symbol.asyncDispose](),
@@ -116,6 +116,20 @@ describe('with its network', () => {
     held.mount.abort();
     expect(await held.gone()).toBe(1);
   });
+});
+
+it('without its holder the daemon goes on; killed then, it leaves errors and a dead mount, which umount removes', async () => {
+  await using held = await makeMount();
+  const { mount } = held;
+  process.kill(mount.holder, 'SIGKILL');
+  await waitUntil('the holder is gone', () => !isRunning(mount.holder));
+  await using file = await openImage(mount.file, true);
+  expect(await readAt(file, 2 ** 22, 4096)).toEqual(site.served.subarray(2 ** 22, 2 ** 22 + 4096));
+  process.kill(mount.daemon, 'SIGKILL');
+  await waitUntil('the daemon is gone', () => !isRunning(mount.daemon));
+  await expect(readAt(file, 0, 4096)).rejects.toThrow(/ENOTCONN|ECONNABORTED/);
+  await run('umount', ['--lazy', mount.mountpoint]);
+  expect(isMounted(mount.mountpoint)).toBe(false);
 });
 
 describe.skipIf(!inSandbox)('when the network has disappeared, with a reader that waits', () => {
