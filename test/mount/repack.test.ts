@@ -197,7 +197,7 @@ describe('no digest is known, and the one file is', () => {
       },
     ],
   ])('%s, on one member, then on all: each is fenced, and what is cached is served on', async (_, change) => {
-    const old = await packed(1, 10);
+    const old = await packed(1, 32);
     const other = pseudoRandomBytes(old.bytes.length, 9);
     for (const member of everyone) lay(member, old);
     // slow enough that several reads at once are spread over all of them
@@ -211,14 +211,14 @@ describe('no digest is known, and the one file is', () => {
         expect.unreachable(`bytes at ${offset} are wrong`);
     };
     const state = async (member: number) => (await daemon.status()).members[member]?.state;
-    const cached = [8 * MiB, old.bytes.length - 8 * MiB] as const;
+    const cached = [30 * MiB, old.bytes.length - 30 * MiB] as const;
     await expectRead(...cached);
 
     strike(1);
     // reads of what is not cached, several at once: each of the three is asked
     const step = 128 * 1024;
     for (let offset = 3 * MiB; (await state(1)) !== 'stale'; offset += 8 * step) {
-      if (offset > 7 * MiB) expect.unreachable('many reads, and the member is still not stale');
+      if (offset > 28 * MiB) expect.unreachable('many reads, and the member is still not stale');
       await Promise.all(Array.from({ length: 8 }, (_, index) => expectRead(offset + index * step, 65_536)));
     }
     expect([await state(0), await state(2)]).toEqual(['up', 'up']);
