@@ -12,8 +12,8 @@ import { waitUntil } from '../support/wait-until.ts';
 import { expectRandomReads, fileIn } from './reading.ts';
 import { Site } from './site.ts';
 
-/** A second is promised, and usual is half of it; but a busy machine is measured too. ms */
-const bound = 2_000;
+/** A second is promised, and 0.1 to 0.8 s are usual; but a busy machine is measured too. ms */
+const bound = 1_500;
 const links = [2, 2, 2].map((rttMs) => ({ megabits: 200, rttMs }));
 
 let site: Site;
@@ -81,7 +81,8 @@ it.each([
   expect(resumed).toBeLessThan(bound);
   // Otherwise it did not happen to anybody.
   expect(daemon.log).toContain('an attempt failed');
-  const { reads, members } = await daemon.status();
-  expect(reads.failed).toBe(0);
-  expect(members.map(({ state }) => state)).toEqual(members.map(() => 'up'));
+  expect((await daemon.status()).reads.failed).toBe(0);
+  // Nobody is left out for it, once a probe has been there.
+  const allUp = async () => (await daemon.status()).members.every(({ state }) => state === 'up');
+  await waitUntil('all members are up', allUp);
 });
