@@ -5,9 +5,10 @@
  */
 import type { ByteRange } from '../base/byte-range.ts';
 import type { TimeSource } from '../base/time-source.ts';
+import { afterPoll } from './after-poll.ts';
 import type { Connection } from './connections.ts';
 import type { AttemptSink } from './contract.ts';
-import { overdueAfter, stallAfter } from './deadlines.ts';
+import { crawlsAfter, hedgeAfter, overdueAfter, stallAfter } from './deadlines.ts';
 import type { MemberFault } from './errors.ts';
 import type { Get } from './http-get.ts';
 import type { Member } from './member.ts';
@@ -23,10 +24,15 @@ const drainMs = 1_000;
 /** An attempt that stands still this many stalls long is given up even while its member delivers on other connections. */
 const ownStalls = 4;
 
+/** What a member delivers at least, bytes a second, before anything is known of it: 40 Mbit/s. */
+const untriedThroughput = 5_000_000;
+
 export interface AttemptListener {
   /** Every byte was handed to the sink. */
   onDelivered(attempt: Attempt): void;
   onFault(attempt: Attempt, fault: MemberFault): void;
+  /** It was abandoned, and then did not end in time. @param stalled whether nothing came from its member on any connection. */
+  onLost(attempt: Attempt, stalled: boolean): void;
 }
 
 export interface AttemptOptions {
@@ -54,6 +60,9 @@ export class Attempt {
   received = 0;
   readonly #options: AttemptOptions;
   readonly #overdueAt: number;
+  /** What its member used to deliver when it started, and what it had delivered by then. */
+  readonly #usual: { latencyMs: number; throughput: number };
+  readonly #bytesBefore: number;
   #connection: Connection;
   #get: Get;
   #lastProgress: number;
@@ -73,6 +82,11 @@ export class Attempt {
     this.role = role;
     this.startedAt = this.#lastProgress = this.#sentAt = time.now();
     this.#overdueAt = this.startedAt + options.patience * overdueAfter(member.expectedMs(range.length));
+    this.#usual = {
+      latencyMs: member.speed.latencyMs,
+      throughput: member.speed.measuredThroughput ?? untriedThroughput,
+    };
+    this.#bytesBefore = member.bytes;
     this.#due = range.length;
     this.#alone = member.inFlight === 0;
     member.requests++;
@@ -100,19 +114,35 @@ export class Attempt {
     return Math.max(this.#lastProgress, this.member.lastProgress) + this.#stallMs;
   }
 
+  /**
+   * When a hedge is due: while nothing has come, by the member's usual time to first byte; then, when all that the member has
+   * delivered to us meanwhile, and what is missing here, would usually have taken far less time.
+   */
+  get hedgeAt(): number {
+    const { window } = this.member.speed;
+    if (!this.#begun) return this.startedAt + hedgeAfter(window);
+    const { latencyMs, throughput } = this.#usual;
+    const bytes = this.member.bytes - this.#bytesBefore + this.#due;
+    return this.startedAt + crawlsAfter(window, latencyMs + (bytes / throughput) * 1000);
+  }
+
   get #stallMs(): number {
     return this.#options.patience * stallAfter(this.member.speed.window);
   }
 
-  /** Nobody needs it any more: silent from here on, its sink closed. Reads the rest when that is cheap, else hangs up. */
+  /**
+   * Nobody needs it any more: its sink is closed, its books are kept on. Before its first byte it is listened to until that comes, or
+   * until the member counts as stalled: else a member that was always overtaken would never be known for what it is. Then the rest
+   * is read when that is cheap, else it hangs up.
+   */
   abandon(): void {
     if (this.#phase !== 'live') return;
     this.#options.sink.close();
-    if (this.begun && !this.stalled && this.#due <= drainBytes) {
-      this.#phase = 'draining';
-      this.#options.time.after(drainMs, () => this.#hangUp());
-    } else {
+    if (this.stalled || (this.#begun && this.#due > drainBytes)) {
       this.#hangUp();
+    } else {
+      this.#phase = 'draining';
+      this.#watchDrain(this.#options.time.now() + drainMs);
     }
   }
 
@@ -120,6 +150,21 @@ export class Attempt {
   kill(): void {
     if (this.#phase === 'live') this.#options.sink.close();
     this.#hangUp();
+  }
+
+  #watchDrain(until: number): void {
+    const { time, listener } = this.#options;
+    const deadline = () => (this.#begun ? until : this.stalledAt);
+    afterPoll(time, Math.max(0, deadline() - time.now()), () => {
+      if (this.#phase === 'over') return;
+      const now = time.now();
+      if (now < deadline()) {
+        this.#watchDrain(until);
+        return;
+      }
+      this.#hangUp();
+      listener.onLost(this, now >= this.memberStalledAt);
+    });
   }
 
   #request(): Get {
@@ -156,6 +201,7 @@ export class Attempt {
     member.speed.bytesReceived(bytes.length, now);
     member.queuedBytes -= bytes.length;
     this.#due -= bytes.length;
+    if (this.#phase === 'draining' && this.#due > drainBytes) time.after(0, () => this.#hangUp());
     if (this.#phase !== 'live') return;
     this.received += bytes.length;
     sink.write(bytes);

@@ -9,6 +9,8 @@ const sampleMs = 50;
 const sampleBytes = 262_144;
 /** … or after this long, for a member that hardly delivers. */
 const longestSampleMs = 250;
+/** Shorter than this tells nothing, whatever the need. */
+const shortestMs = 20;
 
 export class BusyRate {
   #owing = 0;
@@ -30,6 +32,12 @@ export class BusyRate {
   /** A request is over, one way or another. */
   ended(now: number): void {
     if (--this.#owing === 0) this.#busyMs += Math.max(0, now - this.#since);
+  }
+
+  /** Bytes a second since the last sample, for who cannot wait for the next one; undefined when that was only just. */
+  soFar(now: number): number | undefined {
+    const busyMs = this.#busyMs + (this.#owing > 0 ? Math.max(0, now - this.#since) : 0);
+    return busyMs < shortestMs ? undefined : (this.#bytes / busyMs) * 1000;
   }
 
   /** What has come together for the next sample says nothing of what is to come. */

@@ -14,6 +14,9 @@ const longestStallMs = 150;
 /** … except with a member whose usual answers take longer. */
 const slowMemberFactor = 1.5;
 
+/** So many times longer than usual no healthy member takes. */
+const crawlFactor = 4;
+
 /** No progress at all for this long: the member is suspect, and its spans are retried elsewhere. */
 export function stallAfter(window: LatencyWindow): number {
   const p99 = window.quantile(0.99);
@@ -21,12 +24,17 @@ export function stallAfter(window: LatencyWindow): number {
   return Math.max(Math.min(4 * p99, longestStallMs), slowMemberFactor * p99, shortestStallMs);
 }
 
-/** No first byte for this long after the start: a hedge is sent, if the budget has one. */
+/** No first byte for this long after the start: a hedge is sent, if the budget has one. One answer in fifty is later. */
 export function hedgeAfter(window: LatencyWindow): number {
   const p50 = window.quantile(0.5);
-  const p95 = window.quantile(0.95);
-  if (p50 === undefined || p95 === undefined) return untriedHedgeMs;
-  return Math.max(p95, 2 * p50 + 5);
+  const p98 = window.quantile(0.98);
+  if (p50 === undefined || p98 === undefined) return untriedHedgeMs;
+  return Math.max(p98, 2 * p50 + 5);
+}
+
+/** The answer has begun, but not ended after this long where `usualMs` is usual: it crawls; a hedge is sent, if the budget has one. */
+export function crawlsAfter(window: LatencyWindow, usualMs: number): number {
+  return hedgeAfter(window) + crawlFactor * usualMs;
 }
 
 /** A span that takes longer than this from start to end crawls, whatever its progress: it is retried elsewhere. */

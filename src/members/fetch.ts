@@ -1,7 +1,8 @@
 /**
- * Getting one span: a first attempt at the best member; a hedge when its first byte is later than this member's usual; a
- * retry elsewhere when it fails, stalls or turns out wrong. At most two copies are under way at once. The fetch is over when
- * the target misses nothing any more, which may be a while after the last byte came, because bytes are verified meanwhile.
+ * Getting one span: a first attempt at the best member; a hedge when its first byte is later than this member's usual, or the
+ * rest comes far more slowly; a retry elsewhere when it fails, stalls or turns out wrong. At most two copies are under way at once.
+ * The fetch is over when the target misses nothing any more, which may be a while after the last byte came, because bytes are
+ * verified meanwhile.
  *
  * Every decision is taken in one place, `#advance`, from what is true at that moment; everything that happens (a fault, an
  * alarm, a verdict, a member that came back) merely calls it.
@@ -11,7 +12,6 @@ import type { TimeSource } from '../base/time-source.ts';
 import { afterPoll } from './after-poll.ts';
 import { Attempt, type AttemptRole } from './attempt.ts';
 import type { FetchPriority, FetchTarget, SpanFetch } from './contract.ts';
-import { hedgeAfter } from './deadlines.ts';
 import { FetchCancelled, MemberFault, type OutageError } from './errors.ts';
 import type { HedgeBudget } from './hedge-budget.ts';
 import type { Member } from './member.ts';
@@ -28,6 +28,9 @@ const firstPauseMs = 10;
 const longestPauseMs = 500;
 /** How far the deadlines stretch when the only member left is asked again and again. */
 const mostPatience = 64;
+
+/** Timers count whole ms, and ring so much late on an idle machine. */
+const usualLagMs = 3;
 
 /** What a fetch needs of the collective. */
 export interface FetchWorld {
@@ -62,6 +65,8 @@ export class HedgedFetch implements SpanFetch {
   #patience = 1;
   #notBefore = 0;
   #hedgeSpent = false;
+  /** ms by which alarms have rung late: so long this process was busy, and no member is to blame. */
+  #excusedMs = 0;
   #cancelAlarm: () => void = () => {};
 
   constructor(priority: FetchPriority, target: FetchTarget, world: FetchWorld) {
@@ -109,7 +114,7 @@ export class HedgedFetch implements SpanFetch {
     this.#judgeStalls(now);
     const working = this.#live.find((attempt) => !attempt.stalled);
     if (working !== undefined) {
-      if (this.#hedgeAt(working) <= now) this.#hedge(missing);
+      if (this.#hedgeAt(working) <= now) this.#hedge(working, missing, now);
     } else if (now >= this.#notBefore) {
       this.#start(this.#attempts === 0 ? 'first' : 'retry', missing);
     }
@@ -120,15 +125,20 @@ export class HedgedFetch implements SpanFetch {
     for (const attempt of this.#live) {
       if (attempt.stalled || now < attempt.stalledAt) continue;
       attempt.stalled = true;
-      const { member, range } = attempt;
-      const offset = range.offset + attempt.received;
-      const waited = Math.round(now - attempt.startedAt);
-      const fault = new MemberFault('timeout', member.url.text, `no progress (${waited} ms after the request)`, {
-        offset,
-      });
-      if (now >= attempt.memberStalledAt) this.#world.onFault(member, fault, range);
-      else member.count('timeout');
+      this.#onStalled(attempt, now >= attempt.memberStalledAt);
     }
+  }
+
+  /** @param whole whether nothing came from its member on any connection. */
+  #onStalled({ member, range, received, startedAt }: Attempt, whole: boolean): void {
+    if (!whole) {
+      member.count('timeout');
+      return;
+    }
+    const waited = Math.round(this.#world.time.now() - startedAt);
+    const offset = range.offset + received;
+    const what = `no progress (${waited} ms after the request)`;
+    this.#world.onFault(member, new MemberFault('timeout', member.url.text, what, { offset }), range);
   }
 
   #start(role: AttemptRole, missing: ByteRange): void {
@@ -172,13 +182,17 @@ export class HedgedFetch implements SpanFetch {
       listener: {
         onDelivered: () => this.#onDelivered(attempt),
         onFault: (_attempt, fault) => this.#onFault(attempt, fault),
+        onLost: (_attempt, stalled) => this.#onStalled(attempt, stalled),
       },
     });
     this.#live.push(attempt);
   }
 
-  #hedge(missing: ByteRange): void {
+  #hedge(late: Attempt, missing: ByteRange, now: number): void {
     this.#hedgeSpent = true;
+    const { speed } = late.member;
+    if (late.begun) speed.crawls(now);
+    else speed.late(now - late.startedAt, now);
     const busy = this.#live.map(({ member }) => member);
     if (this.#world.pick(missing.length, busy) === undefined || !this.#world.budget.take()) return;
     this.#start('hedge', missing);
@@ -187,8 +201,8 @@ export class HedgedFetch implements SpanFetch {
   /** When a hedge is due for the one attempt that works; never again once one was considered, or for a prefetch. */
   #hedgeAt(working: Attempt): number {
     const alone = this.#live.length === 1;
-    if (this.#priority !== 'demand' || this.#hedgeSpent || !alone || working.begun) return Number.POSITIVE_INFINITY;
-    return working.startedAt + hedgeAfter(working.member.speed.window);
+    if (this.#priority !== 'demand' || this.#hedgeSpent || !alone) return Number.POSITIVE_INFINITY;
+    return working.hedgeAt + this.#excusedMs;
   }
 
   #pauseMs(): number {
@@ -265,6 +279,12 @@ export class HedgedFetch implements SpanFetch {
   }
 
   #alarm(ms: number): void {
-    this.#cancelAlarm = afterPoll(this.#world.time, ms, () => this.advance());
+    const { time } = this.#world;
+    const dueAt = time.now() + ms;
+    this.#cancelAlarm = afterPoll(time, ms, () => {
+      const lateMs = time.now() - dueAt;
+      if (lateMs > usualLagMs) this.#excusedMs += lateMs;
+      this.advance();
+    });
   }
 }

@@ -23,6 +23,12 @@ export class LatencyWindow {
     this.#sorted = undefined;
   }
 
+  /** The newest sample; undefined without samples. */
+  get newest(): number | undefined {
+    if (this.#count === 0) return undefined;
+    return this.#samples[(this.#next + this.#samples.length - 1) % this.#samples.length];
+  }
+
   /** Oldest first. */
   get samples(): number[] {
     const ring = [...this.#samples.subarray(0, this.#count)];
@@ -46,6 +52,8 @@ const optimisticThroughput = 125_000_000;
 const freshMs = 1_000;
 const halvingMs = 2_000;
 const leastTrust = 1 / 64;
+/** A member that is late again and again is not believed to be later than this. */
+const latestMs = 10_000;
 
 export interface SpeedMemory {
   latencyMs?: number | undefined;
@@ -61,22 +69,47 @@ export class SpeedEstimate {
   #latencyMs: number | undefined;
   #throughput: number | undefined;
   #sampledAt = Number.NEGATIVE_INFINITY;
+  /** So long a request has waited at least; 0 once an answer has told how long it takes. */
+  #lateMs = 0;
 
   /** Of a member that has nothing else to do: waiting behind its other answers is not counted, the queue is. */
   get latencyMs(): number {
-    return this.#latencyMs ?? optimisticLatencyMs;
+    return Math.max(this.#latencyMs ?? optimisticLatencyMs, this.#lateMs);
   }
 
   get throughput(): number {
     return this.#throughput ?? optimisticThroughput;
   }
 
+  /** Undefined before the first sample. */
+  get measuredThroughput(): number | undefined {
+    return this.#throughput;
+  }
+
   /** @param alone whether the member had no other request under way when this one was sent. */
   recordLatency(ms: number, now: number, alone: boolean): void {
     this.window.record(ms);
+    this.#lateMs = alone ? 0 : Math.min(this.#lateMs, ms);
     if (!alone) return;
     this.slowness.record(ms, now);
     this.#latencyMs = mix(this.#latencyMs, ms);
+    this.#sampledAt = now;
+  }
+
+  /**
+   * A request has waited `ms` for its first byte, and is late. What is hedged is mostly given up before it has a sample: without this a
+   * member that has become slow would be asked again and again as if it were quick. Counts double each time until an answer tells more.
+   */
+  late(ms: number, now: number): void {
+    this.#lateMs = Math.min(Math.max(2 * this.#lateMs, ms), latestMs);
+    this.#sampledAt = now;
+  }
+
+  /** An answer has begun and takes far too long: what it delivers now counts at once, not by and by. */
+  crawls(now: number): void {
+    const rate = this.#busy.soFar(now);
+    if (rate === undefined) return;
+    this.#throughput = Math.min(this.throughput, rate);
     this.#sampledAt = now;
   }
 
@@ -108,12 +141,14 @@ export class SpeedEstimate {
   }
 
   /**
-   * The member was out and is back: how slowly it delivered while it failed would keep it from its share for long. It counts as untried;
-   * its deadlines stay.
+   * The member was out and is back: how slowly it delivered while it failed would keep it from its share for long. It counts as untried but
+   * for the latency, which the probe that found it well has just measured; its deadlines stay.
    */
   restart(now: number): void {
     this.#throughput = undefined;
-    this.#latencyMs = undefined;
+    this.#latencyMs = this.window.newest;
+    this.#lateMs = 0;
+    this.#sampledAt = now;
     this.slowness.restart();
     this.#busy.forget(now);
   }

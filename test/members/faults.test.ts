@@ -124,6 +124,24 @@ test('a late first byte is hedged, within the budget', async () => {
   expect(site.member(good.url).hedges).toBeGreaterThanOrEqual(site.member(good.url).hedgesWon);
 });
 
+test('an answer that crawls is overtaken long before it is overdue', async () => {
+  await using good = await MisbehavingServer.start(image);
+  await using slow = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [slow.url, good.url]);
+  await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
+  slow.behaviour = 'drip';
+  const waits: number[] = [];
+  // that it is given up in the end is seen later than that it is overtaken
+  while ((site.member(slow.url).errors['timeout'] ?? 0) === 0 && waits.length < 10_000) {
+    const startedAt = performance.now();
+    await site.read({ offset: (waits.length % 20) * chunkSize, length: chunkSize });
+    waits.push(performance.now() - startedAt);
+  }
+  expect(site.member(slow.url).errors['timeout']).toBeGreaterThan(0);
+  expect(Math.max(...waits)).toBeLessThan(900);
+  expect(site.member(good.url).hedgesWon).toBeGreaterThan(0);
+});
+
 test('a cancelled fetch says so, and leaves nothing open', async () => {
   await using server = await MisbehavingServer.start(image);
   await using site = await Site.open(image, [server.url]);

@@ -70,13 +70,48 @@ test('waiting behind other answers counts for the deadlines, not for the expecte
   expect(speed.window.quantile(0.99)).toBe(80);
 });
 
-test('a member that is back counts as untried, however slow it was when it failed', () => {
+test('a member that is back counts as untried but for what its probe took, however slow it was when it failed', () => {
   const speed = new SpeedEstimate();
   speed.recordLatency(500, 0, true);
   speed.requestBegan(0);
   speed.bytesReceived(1_000, 5_000);
   speed.requestEnded(5_000);
   expect(speed.expectedMs(65_536, 0, 5_000)).toBeGreaterThan(10_000);
+  speed.recordLatency(200, 5_990, true);
   speed.restart(6_000);
-  expect(speed.expectedMs(65_536, 0, 6_000)).toBe(new SpeedEstimate().expectedMs(65_536, 0, 6_000));
+  const untried = new SpeedEstimate();
+  untried.recordLatency(200, 6_000, true);
+  expect(speed.expectedMs(65_536, 0, 6_000)).toBe(untried.expectedMs(65_536, 0, 6_000));
+});
+
+test('who is late counts as twice as late each time, until an answer tells', () => {
+  const speed = new SpeedEstimate();
+  speed.recordLatency(2, 0, true);
+  speed.late(20, 100);
+  expect(speed.latencyMs).toBe(20);
+  speed.late(20, 200);
+  expect(speed.latencyMs).toBe(40);
+  // behind others: it takes no longer than that
+  speed.recordLatency(30, 300, false);
+  expect(speed.latencyMs).toBe(30);
+  speed.recordLatency(2, 400, true);
+  expect(speed.latencyMs).toBe(2);
+  for (let i = 0; i < 30; i++) speed.late(20, 500);
+  expect(speed.latencyMs).toBeLessThanOrEqual(10_000);
+});
+
+test('an answer that crawls counts at once, and never for the better', () => {
+  const speed = new SpeedEstimate();
+  speed.requestBegan(0);
+  expect(speed.bytesReceived(10_000_000, 101)).toBeUndefined();
+  speed.requestEnded(101);
+  const usual = speed.throughput;
+  speed.requestBegan(1_000);
+  speed.bytesReceived(20_000, 1_040);
+  speed.crawls(1_041);
+  expect(speed.throughput).toBeLessThan(usual / 50);
+  const slow = speed.throughput;
+  speed.bytesReceived(200_000, 1_042);
+  speed.crawls(1_042);
+  expect(speed.throughput).toBeLessThanOrEqual(slow);
 });
