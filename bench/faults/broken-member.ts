@@ -9,7 +9,7 @@ function broken(name: string, strike: (member: FaultMember) => unknown): Scenari
     name,
     async run(makeSite) {
       await using site = await makeSite();
-      const { healthy, reads, struckAt } = await readThroughFault(site, { afterMs: 3_000, strike });
+      const { healthy, reads, struckAt } = await readThroughFault(site, { afterMs: 2_000, strike });
       const hit = waitedSince(reads, struckAt);
       return [
         { what: 'longest wait', value: longestWait(hit), unit: 'ms', digits: 1, atMost: 25 },

@@ -132,6 +132,8 @@ export class FaultSite implements AsyncDisposable {
   readonly images: FaultImages;
   readonly #directory: TempDir;
   readonly #owned: AsyncDisposableStack;
+  /** Its exit status, once it has ended. */
+  daemonEnded: number | undefined;
   #daemon: Daemon | undefined;
 
   private constructor(members: FaultMember[], images: FaultImages, directory: TempDir, owned: AsyncDisposableStack) {
@@ -164,13 +166,17 @@ export class FaultSite implements AsyncDisposable {
   async mount(): Promise<number> {
     const { digest } = this.images.image;
     const startedAt = performance.now();
-    this.#daemon = this.#owned.use(
+    const daemon = this.#owned.use(
       await Daemon.start({
         urls: this.members.map(({ url }) => url),
         mountpoint: join(this.#directory.path, 'mnt'),
         options: ['--digest', digest, '--log-level', 'info'],
       }),
     );
+    this.#daemon = daemon;
+    void daemon.ended.then((status) => {
+      this.daemonEnded = status;
+    });
     return performance.now() - startedAt;
   }
 
@@ -199,7 +205,9 @@ export class FaultSite implements AsyncDisposable {
     return { reader, from };
   }
 
+  /** @throws Error with the daemon's log when it has ended. */
   async line(member: FaultMember): Promise<MemberLine> {
+    if (this.daemonEnded !== undefined) throw new Error(`tetherfs ended with ${this.daemonEnded}:\n${this.daemon.log}`);
     const line = (await this.daemon.status()).members.find(({ url }) => url === member.url);
     if (line === undefined) throw new Error(`${member.url} is no member`);
     return line;
@@ -210,6 +218,7 @@ export class FaultSite implements AsyncDisposable {
     return waitUntil(
       'a member has requests under way',
       async () => {
+        if (this.daemonEnded !== undefined) return this.members[0];
         const { members } = await this.daemon.status();
         const busiest = members.reduce((a, b) => (b.inFlight > a.inFlight ? b : a));
         return busiest.inFlight > 0 && this.members.find(({ url }) => url === busiest.url);
@@ -219,6 +228,7 @@ export class FaultSite implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#owned.disposed) return;
     // a daemon without members would wait for nobody, but its readers would wait for it
     await Promise.all(this.members.map((member) => member.restore()));
     await this.#owned.disposeAsync();
