@@ -31,6 +31,8 @@ export interface AttemptListener {
   /** Every byte was handed to the sink. */
   onDelivered(attempt: Attempt): void;
   onFault(attempt: Attempt, fault: MemberFault): void;
+  /** Bytes came after it was abandoned: nobody uses them. */
+  onDrained(bytes: number): void;
   /** It was abandoned, and then did not end in time. @param stalled whether nothing came from its member on any connection. */
   onLost(attempt: Attempt, stalled: boolean): void;
 }
@@ -192,7 +194,7 @@ export class Attempt {
   }
 
   #data(bytes: Uint8Array): void {
-    const { member, time, sink } = this.#options;
+    const { member, time, sink, listener } = this.#options;
     this.#progress();
     member.bytes += bytes.length;
     const now = time.now();
@@ -202,7 +204,10 @@ export class Attempt {
     member.queuedBytes -= bytes.length;
     this.#due -= bytes.length;
     if (this.#phase === 'draining' && this.#due > drainBytes) time.after(0, () => this.#hangUp());
-    if (this.#phase !== 'live') return;
+    if (this.#phase !== 'live') {
+      listener.onDrained(bytes.length);
+      return;
+    }
     this.received += bytes.length;
     sink.write(bytes);
   }

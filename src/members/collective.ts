@@ -239,6 +239,10 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#wake();
   }
 
+  onDrained(bytes: number): void {
+    this.#bytesWasted += bytes;
+  }
+
   onSettled(fetch: HedgedFetch, wasted: number): void {
     this.#fetches.delete(fetch);
     this.#waiting.delete(fetch);

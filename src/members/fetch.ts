@@ -45,6 +45,8 @@ export interface FetchWorld {
   refusal(priority: FetchPriority): OutageError | undefined;
   /** Wakes the fetch when a member comes back or gets room, and when waiting is no longer allowed. */
   wait(fetch: HedgedFetch): void;
+  /** So many more bytes were received in vain, of a fetch that is over. */
+  onDrained(bytes: number): void;
   /** The fetch is over; `wasted` bytes were received in vain. */
   onSettled(fetch: HedgedFetch, wasted: number): void;
 }
@@ -182,6 +184,7 @@ export class HedgedFetch implements SpanFetch {
       listener: {
         onDelivered: () => this.#onDelivered(attempt),
         onFault: (_attempt, fault) => this.#onFault(attempt, fault),
+        onDrained: (bytes) => world.onDrained(bytes),
         onLost: (_attempt, stalled) => this.#onStalled(attempt, stalled),
       },
     });

@@ -140,6 +140,11 @@ test('an answer that crawls is overtaken long before it is overdue', async () =>
   expect(site.member(slow.url).errors['timeout']).toBeGreaterThan(0);
   expect(Math.max(...waits)).toBeLessThan(900);
   expect(site.member(good.url).hedgesWon).toBeGreaterThan(0);
+  await waitUntil('nothing is under way', () =>
+    site.collective.status().members.every(({ inFlight }) => inFlight === 0),
+  );
+  const { members, bytesWasted } = site.collective.status();
+  expect(members.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(waits.length * chunkSize + bytesWasted);
 });
 
 test('a cancelled fetch says so, and leaves nothing open', async () => {
