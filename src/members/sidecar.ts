@@ -12,7 +12,7 @@ import type { Member } from './member.ts';
 import { readWhole } from './whole-file.ts';
 
 /** How long a member has the field to itself. */
-const headStartMs = 250;
+const headStartMs = 120;
 /** Nothing at all for the first of these, or not the whole by the second, and a member is given up. */
 const deadlines = { stallMs: 2_000, limitMs: 60_000 };
 
