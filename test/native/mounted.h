@@ -25,7 +25,8 @@ static struct served served;
 static struct loader loader;
 static struct store *store;
 static struct session *session;
-static char mountpoint[] = "/tmp/tetherfs-mount-test-XXXXXX";
+/* With our pid, as scripts/leftovers expects it. */
+static char mountpoint[64];
 static char path[sizeof mountpoint + 16];
 
 /* A store without a mount. */
@@ -92,6 +93,7 @@ static inline bool child_succeeds(pid_t child) {
 
 static inline bool mounted_init(void) {
   served_make(&served, IMAGE, HIDDEN, CHUNK, CHUNK);
+  snprintf(mountpoint, sizeof mountpoint, "/tmp/tetherfs-mount-test-%d-XXXXXX", (int)getpid());
   if (mkdtemp(mountpoint) == NULL) return false;
   snprintf(path, sizeof path, "%s/rootimg.sfs", mountpoint);
   return true;
