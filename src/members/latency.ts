@@ -52,6 +52,8 @@ const optimisticThroughput = 125_000_000;
 const freshMs = 1_000;
 const halvingMs = 2_000;
 const leastTrust = 1 / 64;
+/** A member is believed to deliver this at least, in bytes a second: what is expected to take for ever is never tried again. */
+const leastThroughput = 16_384;
 /** A member that is late again and again is not believed to be later than this. */
 const latestMs = 10_000;
 
@@ -109,7 +111,7 @@ export class SpeedEstimate {
   crawls(now: number): void {
     const rate = this.#busy.soFar(now);
     if (rate === undefined) return;
-    this.#throughput = Math.min(this.throughput, rate);
+    this.#throughput = Math.max(Math.min(this.throughput, rate), leastThroughput);
     this.#sampledAt = now;
   }
 

@@ -38,9 +38,14 @@ export async function readStatus(controlPath: string): Promise<Status> {
   if (parsed.success) return parsed.data;
   throw new TetherfsError(
     'DAEMON_OTHER_VERSION',
-    `the daemon at ${controlPath} answers in a form that this version does not know; use the tetherfs it was started with`,
+    `the daemon at ${controlPath} answers in a form that this version does not know (${parsed.error.issues[0]?.path.join('.')}); use the tetherfs it was started with`,
     { cause: parsed.error },
   );
+}
+
+/** Its process id; also of a daemon whose version tells other things than ours. */
+export async function readDaemonPid(controlPath: string): Promise<number> {
+  return z.object({ pid: z.number() }).parse(JSON.parse(await ask(controlPath, 'GET', '/status'))).pid;
 }
 
 /** The trace of first touches so far, as the text of a trace file. @throws TetherfsError NO_TRACE when none is recorded. */

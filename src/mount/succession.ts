@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { TetherfsError } from '../base/errors.ts';
 import { type Binding, loadBinding } from '../native/binding.ts';
 import { daemonName } from './background.ts';
-import { askForHandover, commitHandover, readStatus } from './control-client.ts';
+import { askForHandover, commitHandover, readDaemonPid } from './control-client.ts';
 import { controlDirectory } from './control-path.ts';
 import { offerComplete } from './handover.ts';
 import { type Inheritance, type NamedDescriptors, readInheritance, storedName } from './inheritance.ts';
@@ -31,7 +31,7 @@ export interface Predecessor {
 
 /** Copies of all that the daemon at `controlPath` has. @throws TetherfsError when there is none, or it cannot hand over; it serves on then. */
 export async function inheritFromDaemon(controlPath: string, native: Binding = loadBinding()): Promise<Predecessor> {
-  const { pid } = await readStatus(controlPath);
+  const pid = await readDaemonPid(controlPath);
   mkdirSync(controlDirectory, { recursive: true, mode: 0o700 });
   const inboxPath = join(controlDirectory, `inbox-${process.pid}`);
   const inbox = native.openDescriptorInbox(inboxPath);

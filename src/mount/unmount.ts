@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import { loadBinding } from '../native/binding.ts';
-import { readStatus } from './control-client.ts';
+import { readDaemonPid } from './control-client.ts';
 import { controlPathOf } from './control-path.ts';
 
 interface Device {
@@ -46,7 +46,7 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
 /** Undefined when nobody answers at the mount's usual control socket: it is dead, or has another. */
 async function daemonOf(mountpoint: string): Promise<number | undefined> {
   try {
-    return (await readStatus(controlPathOf(mountpoint))).pid;
+    return await readDaemonPid(controlPathOf(mountpoint));
   } catch {
     return undefined;
   }

@@ -115,3 +115,14 @@ test('an answer that crawls counts at once, and never for the better', () => {
   speed.crawls(1_042);
   expect(speed.throughput).toBeLessThanOrEqual(slow);
 });
+
+test('a member that has begun an answer and delivers nothing gets expectations that are long, not endless', () => {
+  const speed = new SpeedEstimate();
+  speed.recordLatency(1, 0, true);
+  speed.requestBegan(0);
+  speed.crawls(500);
+  const atOnce = speed.expectedMs(65_536, 0, 500);
+  expect(atOnce).toBeGreaterThan(1_000);
+  expect(atOnce).toBeLessThan(60_000);
+  expect(speed.expectedMs(65_536, 0, 60_000)).toBeLessThan(1_000);
+});
