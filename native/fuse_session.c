@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,10 +58,24 @@ struct session {
 
 /* ---- Answers ---- */
 
+/*
+ * The kernel copies from and to pages of ours. One that it has to bring in first is its chance to notice that we have been killed, and then
+ * it gives the request up with EIO, where otherwise our successor gets it again (fuse_dev_do_read, fuse_dev_do_write: get_user_pages ends
+ * with EINTR). Whoever touches all pages before has none to be brought in.
+ */
+static void touch(const struct iovec *iov, int count) {
+  for (int i = 0; i < count; i++) {
+    const volatile uint8_t *bytes = iov[i].iov_base;
+    for (size_t at = 0; at < iov[i].iov_len; at += 4096) (void)bytes[at];
+    if (iov[i].iov_len > 0) (void)bytes[iov[i].iov_len - 1];
+  }
+}
+
 static void send_vector(const struct channel *channel, uint64_t unique, int error, struct iovec *iov, int count,
                         size_t bytes) {
   struct fuse_out_header header = {.len = (uint32_t)(sizeof header + bytes), .error = -error, .unique = unique};
   iov[0] = (struct iovec){&header, sizeof header};
+  touch(iov, count);
   /* ENOENT: the request was given up meanwhile. Without its data the reader gets an error rather than nothing. */
   if (writev(channel->fd, iov, count) >= 0 || errno == ENOENT || errno == ENODEV || count == 1) return;
   header = (struct fuse_out_header){.len = sizeof header, .error = -EIO, .unique = unique};
@@ -366,9 +381,10 @@ static void *thread_main(void *argument) {
   sigemptyset(&wake);
   sigaddset(&wake, WAKE_SIGNAL);
   pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
-  void *buffer = malloc(REQUEST_BUFFER_BYTES);
-  if (buffer != NULL) error = channel == &session->channels[0] || wait_for_init(session) ? serve(channel, buffer) : 0;
-  free(buffer);
+  void *buffer = mmap(NULL, REQUEST_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (buffer != MAP_FAILED) (void)!mlock(buffer, REQUEST_BUFFER_BYTES); /* see touch(); populated, it is there without */
+  if (buffer != MAP_FAILED) error = channel == &session->channels[0] || wait_for_init(session) ? serve(channel, buffer) : 0;
+  if (buffer != MAP_FAILED) munmap(buffer, REQUEST_BUFFER_BYTES);
   if (error != 0) atomic_compare_exchange_strong(&session->ended_by, &none, error);
   /* The others may still be waiting for an INIT that never comes. */
   if (channel == &session->channels[0] && !session->initialised) stop_waiting_for_init(session);

@@ -267,6 +267,7 @@ static int readers_end(const pid_t *pids, int from, int step) {
     for (int tries = 0; tries < PATIENCE_MS && waitpid(pids[i], &status, WNOHANG) == 0; tries++) usleep(1000);
     int result = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     common = common == -2 || common == result ? result : -1;
+    if (result != 0 && result != ECONNABORTED) fprintf(stderr, "(reader %d: exit %d, status %#x)\n", i, result, (unsigned)status);
   }
   return common;
 }
