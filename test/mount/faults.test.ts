@@ -80,6 +80,7 @@ describe('one member of three', () => {
   it.each([404, 500, 503])('answers %i: reading goes on, and the log says so once', async (code) => {
     await using daemon = await site.mount(verified());
     await readThrough(daemon, () => site.members[1]?.reload({ location: `return ${code};` }));
+    await untilAsked(daemon, (state) => state !== 'up');
     // A reload of nginx may end requests as well: then they are the first reason.
     await waitUntil('it is down for that', async () => {
       const { state, reason, errors } = member(await daemon.status(), 1);
