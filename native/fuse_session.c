@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -355,17 +356,34 @@ static void stop_waiting_for_init(struct session *session) {
   pthread_mutex_unlock(&session->lock);
 }
 
-/* The errno that ended it, 0 for an unmount. */
+/* The connection is being taken down: returns when no request can be taken from it any more. */
+static void wait_until_disconnected(int fd) {
+  struct pollfd gone = {.fd = fd}; /* POLLERR is reported unasked */
+  while (poll(&gone, 1, 1000) < 0 && errno == EINTR) continue;
+}
+
+/*
+ * The errno that ended it, 0 for an unmount.
+ *
+ * An errno counts when the read after it says the same. One alone may be about a request that could not be handed over: its reader has had an
+ * error, and the mount lives on. Above all, a thread that has just taken a request when the connection goes down gets ECONNABORTED, whatever
+ * took it down; only a read that finds the queue itself disconnected tells an abort (ECONNABORTED) from an unmount (ENODEV): fuse_dev_do_read
+ * and fuse_abort_conn of fs/fuse/dev.c.
+ */
 static int serve(struct channel *channel, void *buffer) {
+  int before = 0;
   while (!atomic_load_explicit(&channel->session->stop, memory_order_relaxed)) {
     ssize_t bytes = read(channel->fd, buffer, REQUEST_BUFFER_BYTES);
     if (bytes > 0) {
       int error = dispatch(channel, buffer, (size_t)bytes);
       if (error != 0) return error;
+      before = 0;
     } else if (bytes == 0 || errno == ENODEV) {
       return 0;
-    } else if (errno != ENOENT && errno != EINTR && errno != EAGAIN) {
-      return errno; /* ENOENT: a request that was interrupted before we had it */
+    } else if (errno != ENOENT && errno != EINTR && errno != EAGAIN) { /* ENOENT: a request that was interrupted before we had it */
+      if (errno == before) return before;
+      before = errno;
+      if (before == ECONNABORTED) wait_until_disconnected(channel->fd);
     }
   }
   return 0;

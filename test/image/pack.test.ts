@@ -16,6 +16,7 @@ import { verifySidecar } from '../../src/image/sidecar.ts';
 import { type PackOptions, pack } from '../../src/imgutil/pack.ts';
 import { loadBinding } from '../../src/native/binding.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { compareWithTree, decryptImage, makeTree, readText } from './image-tree.ts';
 
 let directory: TempDir;
@@ -188,11 +189,12 @@ describe('a pack that fails', () => {
   test('while mksquashfs runs leaves nothing behind, mksquashfs neither', async () => {
     const abort = new AbortController();
     const packing = pack({ ...options, compression: 'xz', signal: abort.signal });
-    const started = setInterval(() => {
-      if (everything().some((path) => path.endsWith('clear.sfs'))) abort.abort();
-    }, 1);
-    await expect(packing).rejects.toThrow('packing was interrupted; nothing was changed');
-    clearInterval(started);
+    const interrupted = expect(packing).rejects.toThrow('packing was interrupted; nothing was changed');
+    await waitUntil('mksquashfs writes', () => everything().some((path) => path.endsWith('clear.sfs')), {
+      intervalMs: 1,
+    });
+    abort.abort();
+    await interrupted;
     expect(everything()).toEqual([]);
   });
 

@@ -10,7 +10,9 @@ import { readStatus } from '../../src/mount/control-client.ts';
 import { controlPathOf } from '../../src/mount/control-path.ts';
 import type { Status } from '../../src/mount/status.ts';
 import { isMounted, tetherfsCommand } from '../support/daemon.ts';
+import { connectionOf } from '../support/fuse-connection.ts';
 import { allProcesses, isRunning, parentOf, signal } from '../support/process-tree.ts';
+import { closed, opened } from '../support/teardown.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const run = promisify(execFile);
@@ -35,7 +37,7 @@ export class HeldMount implements AsyncDisposable {
   /** Process ids as they were at first. */
   readonly daemon: number;
   readonly holder: number;
-  /** Of the connection in /sys/fs/fuse/connections. */
+  /** Its directory in /sys/fs/fuse/connections. */
   readonly connection: string;
 
   private constructor(mountpoint: string, daemon: number) {
@@ -44,6 +46,7 @@ export class HeldMount implements AsyncDisposable {
     this.daemon = daemon;
     this.holder = parentOf(daemon) ?? 0;
     this.connection = connectionOf(mountpoint);
+    opened(this);
   }
 
   static async make({ urls, mountpoint, options = [], command, start = run }: HeldMountOptions): Promise<HeldMount> {
@@ -72,7 +75,7 @@ export class HeldMount implements AsyncDisposable {
   /** Ends the connection under everybody, as an administrator does when nothing else helps. Harmless when it has ended. */
   abort(): void {
     try {
-      writeFileSync(`/sys/fs/fuse/connections/${this.connection}/abort`, '1');
+      writeFileSync(`${this.connection}/abort`, '1');
     } catch {
       // It has gone.
     }
@@ -84,7 +87,7 @@ export class HeldMount implements AsyncDisposable {
     return [
       ...processes.map((pid) => `process ${pid} (${isRunning(pid) ? 'alive' : 'zombie'})`),
       ...(isMounted(this.mountpoint) ? ['the mount'] : []),
-      ...(existsSync(`/sys/fs/fuse/connections/${this.connection}`) ? ['its connection'] : []),
+      ...(existsSync(this.connection) ? ['its connection'] : []),
       ...(existsSync(controlPathOf(this.mountpoint)) ? [socketLeft] : []),
     ];
   }
@@ -97,11 +100,12 @@ export class HeldMount implements AsyncDisposable {
     // Who was killed could not remove the socket.
     const over = () => this.leftovers().every((what) => what === socketLeft);
     try {
-      await waitUntil('daemon and holder have ended', over, { timeoutMs: 3_000 });
+      await waitUntil('daemon and holder have ended', over);
     } catch {
       this.abort();
-      await waitUntil('they have ended', over, { timeoutMs: 2_000 }).catch(() => this.#kill());
+      await waitUntil('they have ended', over).catch(() => this.#kill());
     }
+    closed(this);
     rmSync(controlPathOf(this.mountpoint), { force: true });
   }
 
@@ -124,13 +128,4 @@ export function argumentsOf(pid: number): string[] {
 function isDaemonOf(pid: number, mountpoint: string): boolean {
   const words = argumentsOf(pid);
   return words.includes('daemon') && words.includes(mountpoint);
-}
-
-/** The minor number of the mount's device, from /proc/self/mountinfo. */
-function connectionOf(mountpoint: string): string {
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    const [, , device = '', , target] = line.split(' ');
-    if (target === mountpoint) return device.split(':')[1] ?? '';
-  }
-  throw new Error(`${mountpoint} is not mounted`);
 }

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -31,7 +30,7 @@ function untethered(daemon: Daemon): Promise<unknown> {
 
 describe('progressive', () => {
   it('is ready at once, and becomes untethered under its readers: loop device moved, network dropped, daemon expendable', async () => {
-    const daemon = await site.mount(['--digest', site.digest, ...progressive, '--background-rate', '12MiB']);
+    await using daemon = await site.mount(['--digest', site.digest, ...progressive, '--background-rate', '12MiB']);
     expect((await daemon.status()).memory).toMatchObject({
       method: 'progressive',
       state: 'filling',
@@ -50,7 +49,7 @@ describe('progressive', () => {
     await waitUntil('the loop device is moved', async () =>
       (await daemon.status()).memory.loopDevices.includes(loop.path),
     );
-    expect(daemon.log).toContain('untethered: the whole image is in RAM');
+    await daemon.says('untethered: the whole image is in RAM');
     await waitUntil('no connection is left', async () =>
       (await daemon.status()).members.every(({ connections }) => connections === 0),
     );
@@ -61,11 +60,9 @@ describe('progressive', () => {
     const { bytes } = (await daemon.status()).reads;
     await expectLoopReads(loop);
     expect((await daemon.status()).reads.bytes).toBe(bytes);
-    daemon.signal('SIGKILL');
-    await daemon.ended;
+    await daemon.kill();
     await expectLoopReads(loop);
     for (const member of site.members) await member.restart();
-    execFileSync('umount', ['--lazy', daemon.mountpoint]);
   });
 
   it('moves a loop device that comes late, too', async () => {
@@ -173,7 +170,7 @@ describe('untether and retether', () => {
     writeSync(ram, 'rot', 5_000_000);
     closeSync(ram);
     await waitUntil('it is let go', async () => (await daemon.status()).memory.state === 'tethered');
-    expect(daemon.log).toMatch(/chunk 76 of the image in RAM is not what was served/);
+    await daemon.says(/chunk 76 of the image in RAM is not what was served/);
     await expectWhole(fileIn(daemon), site.plain);
   });
 });

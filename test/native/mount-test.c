@@ -90,26 +90,36 @@ static void looks_like_a_directory(void) {
   finish();
 }
 
-static void fetch_never(void *context, uint32_t chunk, uint8_t *data) {
-  (void)context, (void)chunk, (void)data;
-  while (!loader.stop) usleep(1000);
+static atomic_bool delivers;
+
+static void fetch_late(void *context, uint32_t chunk, uint8_t *data) {
+  while (!loader.stop && !delivers) usleep(1000);
+  served_fetch(context, chunk, data);
 }
 
-/* Starts with a loader that never delivers, and a child that reads directly. */
-static pid_t stuck_reader(void) {
+/* Starts with a loader that delivers nothing until `delivers` is set, and children that read directly and wait. */
+static void start_stuck(unsigned count, pid_t *readers) {
   start(32, (struct loader_options){0});
-  loader.options.fetch = fetch_never;
+  delivers = false;
+  loader.options.fetch = fetch_late;
   loader_start(&loader, store);
-  pid_t child = fork();
-  if (child == 0) drop_inherited(), _exit(read_around(1, O_DIRECT, 1));
+  for (unsigned i = 0; i < count; i++) {
+    readers[i] = fork();
+    if (readers[i] == 0) drop_inherited(), _exit(read_around(i + 1, O_DIRECT, 1));
+  }
   struct store_stats stats;
   for (int i = 0; i < 5000; i++) {
     store_get_stats(store, &stats);
-    if (stats.reads_waiting > 0) break;
+    if (stats.reads_waiting == count) break;
     usleep(1000);
   }
-  CHECK(stats.reads_waiting > 0);
-  return child;
+  CHECK(stats.reads_waiting == count);
+}
+
+static pid_t stuck_reader(void) {
+  pid_t reader;
+  start_stuck(1, &reader);
+  return reader;
 }
 
 static void kill_frees_a_reader(void) {
@@ -126,6 +136,61 @@ static void kill_frees_a_reader(void) {
   finish();
 }
 
+/*
+ * An ordinary unmount takes the connection down while threads take requests: the last readers of a detached mount are killed all at once, which
+ * makes an interrupt and a release of each. Without a second look, one such end in nine was taken for an abort.
+ */
+static void the_last_readers_end_is_no_abort(void) {
+  enum { ROUNDS = 100, READERS = 16 };
+  pid_t readers[READERS];
+  for (int round = 0; round < ROUNDS; round++) {
+    start_stuck(READERS, readers);
+    CHECK(umount2(mountpoint, MNT_DETACH) == 0);
+    for (int i = 0; i < READERS; i++) kill(readers[i], SIGKILL);
+    for (int i = 0; i < READERS; i++) waitpid(readers[i], NULL, 0);
+    delivers = true; /* the loader is to hear of the end */
+    CHECK(session_ended() && loader.ended_by == 0);
+    finish();
+  }
+}
+
+/* The same race, of the release of the one file that is open. */
+static void the_last_close_is_no_abort(void) {
+  for (int round = 0; round < 300; round++) {
+    start(32, (struct loader_options){0});
+    loader_start(&loader, store);
+    int fd = open(path, O_RDONLY);
+    CHECK(fd >= 0 && umount2(mountpoint, MNT_DETACH) == 0);
+    close(fd);
+    CHECK(session_ended() && loader.ended_by == 0);
+    finish();
+  }
+}
+
+/* What must be told from it. The control file of the connection is named after the mount's device. */
+static void an_abort_is_one(void) {
+  pid_t readers[16];
+  uint32_t major, minor;
+  const char *syscall;
+  char control[64];
+  for (int round = 0; round < 20; round++) {
+    start_stuck(16, readers);
+    CHECK(fuse_device(mountpoint, &major, &minor, &syscall) == 0);
+    snprintf(control, sizeof control, "/sys/fs/fuse/connections/%u/abort", minor);
+    int fd = open(control, O_WRONLY);
+    CHECK(fd >= 0 && write(fd, "1", 1) == 1);
+    close(fd);
+    delivers = true;
+    for (int i = 0; i < 16; i++) {
+      int status = 0;
+      CHECK(waitpid(readers[i], &status, 0) == readers[i] && WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    }
+    CHECK(session_ended() && loader.ended_by == ECONNABORTED);
+    CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
+    finish();
+  }
+}
+
 static void close_under_a_live_mount(void) {
   pid_t child = stuck_reader();
   int status = 0;
@@ -140,6 +205,9 @@ int main(void) {
   TEST(smallest_arena, "sixteen processes read through the smallest arena");
   TEST(looks_like_a_directory, "the mount shows one read-only file");
   TEST(kill_frees_a_reader, "kill -9 ends a reader whose chunk does not come");
+  TEST(the_last_readers_end_is_no_abort, "a detached mount that ends with the last of many killed readers was not aborted");
+  TEST(the_last_close_is_no_abort, "a detached mount that ends with its last close was not aborted");
+  TEST(an_abort_is_one, "an abort under many readers is one");
   TEST(close_under_a_live_mount, "closing under a live mount fails its reader and ends the threads");
   mounted_end();
   DONE();

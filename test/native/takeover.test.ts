@@ -5,10 +5,10 @@ import { closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, r
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { loadBinding } from '../../src/native/binding.ts';
+import { requestsWaiting } from '../support/fuse-connection.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const native = loadBinding();
@@ -65,6 +65,10 @@ function startHeld(): ChildProcess {
   return child;
 }
 
+async function aReadWaits(): Promise<void> {
+  await waitUntil('a read waits', () => requestsWaiting(join(directory, 'mount')) > 0);
+}
+
 async function chunkIs(chunk: number): Promise<void> {
   await using file = await open(join(directory, 'mount', 'image'));
   const { buffer, bytesRead } = await file.read(Buffer.alloc(4096), 0, 4096, chunk * chunkSize);
@@ -77,7 +81,7 @@ it('a killed daemon is started again and goes on; a waiting read sees a pause', 
   const first = await generation(1);
   await chunkIs(3);
   const waiting = chunkIs(lateChunk + 5);
-  await sleep(200); // It has come to the daemon, and waits.
+  await aReadWaits();
   process.kill(first, 'SIGKILL');
   const second = await generation(2);
   await chunkIs(70);
@@ -98,7 +102,7 @@ it('without resend a waiting read ends with ECONNABORTED, and the mount lives on
   const first = await generation(1);
   await using file = await open(join(directory, 'mount', 'image'), constants.O_RDONLY | constants.O_DIRECT);
   const waiting = file.read(Buffer.alloc(4096), 0, 4096, (lateChunk + 5) * chunkSize).catch((error) => error);
-  await sleep(200);
+  await aReadWaits();
   process.kill(first, 'SIGKILL');
   const second = await generation(2);
   expect(await waiting).toMatchObject({ code: 'ECONNABORTED' });
@@ -115,7 +119,7 @@ it('a successor takes over, and is started again by the same holder when it is k
   const first = await generation(1);
   await chunkIs(3);
   const waiting = chunkIs(lateChunk + 5);
-  await sleep(200);
+  await aReadWaits();
   const successor = spawn(process.execPath, [program, directory, 'take'], { stdio: 'inherit' });
   processes.push(successor);
   writeFileSync(join(directory, 'successor'), `${successor.pid}`);

@@ -2,12 +2,14 @@
  * `tetherfs mount --foreground` as a test has it: started, asked, ended; its log kept. Closing it fails when a mount is left.
  * Nothing here touches the mount from the JavaScript thread: a read that hangs must not hang the test's own time-outs.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readStatus } from '../../src/mount/control-client.ts';
 import { controlPathOf } from '../../src/mount/control-path.ts';
 import type { Status } from '../../src/mount/status.ts';
+import { closed, complain, opened } from './teardown.ts';
 import { waitUntil } from './wait-until.ts';
 
 export const tetherfsCommand = fileURLToPath(new URL('../../bin/tetherfs', import.meta.url));
@@ -28,6 +30,8 @@ export class Daemon implements AsyncDisposable {
   readonly #exit: Promise<number>;
   #log = '';
   #exitStatus: number | undefined;
+  /** By the test itself: then its mount may be left. */
+  #killed = false;
 
   private constructor({ urls, mountpoint, options = [] }: DaemonOptions) {
     mkdirSync(mountpoint, { recursive: true });
@@ -48,6 +52,7 @@ export class Daemon implements AsyncDisposable {
         resolve(this.#exitStatus);
       });
     });
+    opened(this);
   }
 
   /** Resolves when its first bytes have been read. @throws Error with the daemon's log when it does not come to that. */
@@ -67,15 +72,17 @@ export class Daemon implements AsyncDisposable {
     return new Daemon(options);
   }
 
-  async ready(withinMs = 20_000): Promise<void> {
-    await waitUntil(
-      `${this.mountpoint} is ready`,
-      () => this.#exitStatus !== undefined || this.#log.includes('tetherfs: ready'),
-      {
-        timeoutMs: withinMs,
-      },
-    );
-    if (this.#exitStatus !== undefined) throw new Error(`tetherfs ended with ${this.#exitStatus}:\n${this.#log}`);
+  async ready(withinMs?: number): Promise<void> {
+    await this.says('tetherfs: ready', withinMs);
+  }
+
+  /** Resolves when a line of its log has that. A line is there a moment after what it tells of. @throws Error when it ends before. */
+  async says(words: string | RegExp, withinMs = 60_000): Promise<void> {
+    const said = () => (typeof words === 'string' ? this.#log.includes(words) : words.test(this.#log));
+    await waitUntil(`the daemon of ${this.mountpoint} says ${words}`, () => said() || this.#exitStatus !== undefined, {
+      timeoutMs: withinMs,
+    });
+    if (!said()) throw new Error(`tetherfs ended with ${this.#exitStatus}:\n${this.#log}`);
   }
 
   get pid(): number {
@@ -100,26 +107,48 @@ export class Daemon implements AsyncDisposable {
     this.#child.kill(name);
   }
 
-  /**
-   * SIGTERM, and SIGKILL when that has not ended it in time. @returns the exit status.
-   * @throws Error when it had to be killed, or left its mount.
-   */
-  async close(): Promise<number> {
-    let killed = false;
-    this.signal('SIGTERM');
-    const impatience = setTimeout(() => {
-      killed = true;
-      this.signal('SIGKILL');
-    }, 10_000);
-    const status = await this.#exit;
-    clearTimeout(impatience);
-    if (killed) throw new Error(`tetherfs did not end within 10 s of SIGTERM; its log:\n${this.#log}`);
-    if (isMounted(this.mountpoint)) throw new Error(`tetherfs left its mount on ${this.mountpoint}`);
-    return status;
+  /** SIGKILL, as a crash has it; resolves when it is gone. Its mount stays until the clean-up, dead or passing through. */
+  async kill(): Promise<void> {
+    this.#killed = true;
+    this.signal('SIGKILL');
+    await this.#exit;
   }
 
+  /** SIGTERM, and more when that has not ended it in time. @returns the exit status. @throws Error when it took more, or the mount was left. */
+  async close(): Promise<number> {
+    const wrong = await this.#end();
+    if (wrong !== undefined) throw new Error(wrong);
+    return this.#exit;
+  }
+
+  /** Ends it in whatever state it is, under its readers as well; what was wrong with that is said when the test has not failed anyway. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+    const wrong = await this.#end();
+    if (wrong !== undefined) complain(wrong);
+  }
+
+  /** @returns what was wrong. */
+  async #end(): Promise<string | undefined> {
+    // A second SIGTERM ends the mount under its users.
+    const ends = await this.#endedBy('SIGTERM', 10_000);
+    if (!ends) (await this.#endedBy('SIGTERM', 3_000)) || (await this.#endedBy('SIGKILL', 10_000));
+    closed(this);
+    const left = isMounted(this.mountpoint);
+    if (left) execFileSync('umount', ['--lazy', this.mountpoint]);
+    // Who was killed could not remove it.
+    if (this.#killed || !ends) rmSync(controlPathOf(this.mountpoint), { force: true });
+    if (!ends) return `tetherfs did not end within 10 s of SIGTERM; its log:\n${this.#log}`;
+    if (left && !this.#killed) return `tetherfs left its mount on ${this.mountpoint}`;
+    return undefined;
+  }
+
+  async #endedBy(name: NodeJS.Signals, withinMs: number): Promise<boolean> {
+    this.signal(name);
+    const over = new AbortController();
+    const impatience = delay(withinMs, false, { signal: over.signal }).catch(() => false);
+    const ended = await Promise.race([this.#exit.then(() => true), impatience]);
+    over.abort();
+    return ended;
   }
 }
 

@@ -1,11 +1,13 @@
 /**
- * After each test file: no mount, loop device or process may be there that was not there before it. Runs in every test
+ * After each test file: no mount, loop device, process or control socket may be there that was not there before it. Runs in every test
  * file by vitest's `setupFiles`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll } from 'vitest';
+import { controlPaths } from '../../src/mount/control-path.ts';
 import { allProcesses, commandLine, isRunning, parentOf } from './process-tree.ts';
+import { watchTeardown } from './teardown.ts';
 import { waitUntil } from './wait-until.ts';
 
 function mounts(): string[] {
@@ -42,8 +44,14 @@ function belongsToVitest(pid: number): boolean {
   return parentOf(pid) === process.ppid;
 }
 
+/** A dead one's is shown by `tetherfs status`, also to the tests that come after. */
+function controlSockets(): string[] {
+  if (process.env['TETHERFS_SANDBOX'] === undefined) return [];
+  return controlPaths().map((path) => `control socket ${path}`);
+}
+
 function everything(): string[] {
-  return [...mounts(), ...loopDevices(), ...processes()];
+  return [...mounts(), ...loopDevices(), ...processes(), ...controlSockets()];
 }
 
 let before: Set<string>;
@@ -68,3 +76,6 @@ afterAll(async () => {
     throw new Error(`this test file left behind: ${left.join('; ')}`, { cause });
   }
 });
+
+// After the above, so before it in time: clean-ups run in the reverse order.
+watchTeardown();

@@ -2,9 +2,11 @@
  * A temporary directory that goes away with its scope. Its name holds our pid, so that scripts/leftovers can tell one
  * that is in use from one that was left behind.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { complain } from './teardown.ts';
 
 export interface TempDir extends Disposable {
   readonly path: string;
@@ -15,6 +17,21 @@ export interface TempDir extends Disposable {
 /** @param what in a word (lowercase letters and dashes), for whoever finds the directory. */
 export function makeTempDir(what = 'test'): TempDir {
   const path = mkdtempSync(join(tmpdir(), `tetherfs-${what}-${process.pid}-`));
-  const remove = () => rmSync(path, { recursive: true, force: true });
+  function remove(): void {
+    detachMountsIn(path);
+    rmSync(path, { recursive: true, force: true });
+  }
   return { path, remove, [Symbol.dispose]: remove };
+}
+
+/** Removing goes through mounts, and waits with one that hangs. */
+function detachMountsIn(path: string): void {
+  const targets = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((target) => target.startsWith(`${path}/`));
+  for (const target of targets.reverse()) {
+    complain(`a mount was left on ${target}`);
+    execFileSync('umount', ['--lazy', target]);
+  }
 }
