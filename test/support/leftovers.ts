@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { afterAll, beforeAll } from 'vitest';
 import { controlPaths } from '../../src/mount/control-path.ts';
 import { allProcesses, commandLine, isRunning, parentOf } from './process-tree.ts';
-import { watchTeardown } from './teardown.ts';
+import { watchTeardown } from './teardown-hooks.ts';
 import { waitUntil } from './wait-until.ts';
 
 function mounts(): string[] {
