@@ -7,11 +7,11 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type LinkSettings, type MemberLink, makeNetwork, type Network } from '../../bench/network/network.ts';
-import { median } from '../../bench/support/figures.ts';
-import { Nginx } from '../support/nginx.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
-import { waitUntil } from '../support/wait-until.ts';
+import { Nginx } from '../../test/support/nginx.ts';
+import { makeTempDir } from '../../test/support/temp-dir.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
+import { type LinkSettings, type MemberLink, makeNetwork, type Network } from '../network/network.ts';
+import { median } from '../support/figures.ts';
 
 const run = promisify(execFile);
 
