@@ -74,7 +74,10 @@ it('failed-files lists them, and succeeds when nothing failed outside of them', 
   );
   expect(status).toBe(0);
   writeFileSync(join(temp.path, 'empty'), '');
-  expect(program('failed-files.ts', join(temp.path, 'empty'))).toMatchObject({ status: 1 });
+  for (const name of ['empty', 'absent']) {
+    expect(program('failed-files.ts', join(temp.path, name)).status).toBe(1);
+    expect(program('closing-lines.ts', join(temp.path, name)).lines).toEqual(['0 passed, 0 failed']);
+  }
 });
 
 it('the closing line counts what passed and failed; files run again count as they were then, and are named UNSTABLE', () => {

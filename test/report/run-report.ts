@@ -2,7 +2,7 @@
  * What became of a run of the tests, as its reporter leaves it in a file for what comes after: the closing lines, the second try of
  * .ci/run, the table of test:repeat.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 export interface RunReport {
   files: FileReport[];
@@ -35,9 +35,9 @@ export interface Failure {
   error: string;
 }
 
-/** A run that was ended before its end left an empty file: a report of nothing. */
+/** A run that was ended before its end left no file, or an empty one: a report of nothing. */
 export function readReport(path: string): RunReport {
-  const text = readFileSync(path, 'utf8');
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
   return text === '' ? { files: [], unhandled: [] } : (JSON.parse(text) as RunReport);
 }
 
