@@ -8,6 +8,8 @@ import { mkdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { readStatus } from '../src/mount/control-client.ts';
+import { controlPathOf } from '../src/mount/control-path.ts';
 import { type Status, statusSchema } from '../src/mount/status.ts';
 import { makeCertificateAuthority } from '../test/support/certificates.ts';
 import { tetherfsCommand } from '../test/support/daemon.ts';
@@ -106,9 +108,11 @@ export async function runDemo({ image, manifest, program, say, linkRate }: DemoO
   const programOutput = stdout.trim();
   say(`a program of the image, run in it: ${programOutput}`);
 
+  /** Asked often, so past the command. */
+  const statusNow = () => readStatus(controlPathOf(mountpoint));
   await using reader = startReader(root);
   const accident = await waitUntil('both members have requests in flight, or it is too late', async () => {
-    const now = await status();
+    const now = await statusNow();
     const [inFlightKilled = 0, inFlightStopped = 0] = now.members.map((line) => line.inFlight);
     const seen = { notFetched: notFetched(now), inFlightKilled, inFlightStopped };
     return ((inFlightKilled > 0 && inFlightStopped > 0) || seen.notFetched < enoughLeft) && seen;
@@ -133,23 +137,23 @@ export async function runDemo({ image, manifest, program, say, linkRate }: DemoO
   say(
     `read all of it meanwhile, ${figures.files} files, ${figures.bytes} bytes in ${seconds(figures.totalMs)}: not one byte differs`,
   );
-  const afterReading = await status();
-  for (const { url, state } of afterReading.members.slice(0, 2)) {
-    if (state === 'up') throw new DemoFailure(`${url} is dead or stopped, but its state is ${state}`);
-  }
+  const afterReading = await waitUntil('both members are known to be out', async () => {
+    const now = await status();
+    return now.members.slice(0, 2).every(({ state }) => state !== 'up') && now;
+  });
 
   await doomed.restart();
   frozen.cont();
   const restored = performance.now();
-  await fetchUntil(join(mountpoint, 'rootimg.sfs'), afterReading, async () => {
-    const now = await status();
-    return now.members.every((line, i) => {
+  const atTheEnd = await fetchUntil(join(mountpoint, 'rootimg.sfs'), afterReading, async () => {
+    const now = await statusNow();
+    const inUse = now.members.every((line, i) => {
       const gained = line.bytes - (afterReading.members[i]?.bytes ?? 0);
       return line.state === 'up' && gained >= returnedBytes;
     });
+    return inUse ? now : undefined;
   });
   say(`restored both members: in use again after ${seconds(performance.now() - restored)}`);
-  const atTheEnd = await status();
   return { programOutput, reader: figures, accident, afterReading, atTheEnd };
 }
 
@@ -163,14 +167,16 @@ function notFetched({ image, cache }: Status): number {
   return Math.max(0, 1 - (cache.chunksPublished * cache.chunkSize) / image.size);
 }
 
-/** Reads the file from its start, past the page cache, again and again, until `enough`. */
-async function fetchUntil(path: string, { image }: Status, enough: () => Promise<boolean>): Promise<void> {
+/** Reads the file from its start, past the page cache, again and again. @returns the first answer of `enough`. */
+async function fetchUntil(path: string, { image }: Status, enough: () => Promise<Status | undefined>): Promise<Status> {
   const directIo = 0o40000;
   const file = await open(path, directIo);
   try {
     const buffer = Buffer.alloc(1024 * 1024);
     const deadline = performance.now() + 30_000;
-    for (let offset = 0; !(await enough()); offset = (offset + 8 * buffer.length) % image.fileSize) {
+    for (let offset = 0; ; offset = (offset + 8 * buffer.length) % image.fileSize) {
+      const answer = await enough();
+      if (answer !== undefined) return answer;
       if (performance.now() > deadline) throw new DemoFailure('members that came back were not used within 30 s');
       for (let i = 0; i < 8; i++) await file.read(buffer, 0, buffer.length, offset + i * buffer.length);
     }

@@ -1,6 +1,8 @@
 /** Whatever one member does, readers get the right bytes from the other, and the fault is counted under its name. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { FaultKind, MemberState } from '../../src/members/index.ts';
+import { Lag } from '../support/lag.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { type Behaviour, MisbehavingServer } from './misbehaving-server.ts';
 import { chunkSize, makeImage, Site, sidecarOf } from './site.ts';
@@ -31,6 +33,9 @@ const cases: [Behaviour, FaultKind, MemberState][] = [
   ['changed', 'changed', 'stale'],
 ];
 
+/** Of this process, which is client and servers at once: well below what the collective calls late. */
+const noticeableLagMs = 20;
+
 describe('a member that turns bad under reads', () => {
   test.each(cases)('%s: counted as %s, and %s', { timeout: 20_000 }, async (behaviour, kind, state) => {
     await using good = await MisbehavingServer.start(image);
@@ -38,10 +43,14 @@ describe('a member that turns bad under reads', () => {
     await using site = await Site.open(image, [bad.url, good.url]);
     await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
     bad.behaviour = behaviour;
+    using lag = new Lag();
     await site.readUntil(`a fault of kind ${kind}`, () => (site.member(bad.url).errors[kind] ?? 0) > 0, {
       blind: true,
     });
-    expect(site.member(good.url).errors).toEqual({});
+    // The other is served by this very process: when that did not get its turn, it was late.
+    const { timeout: late = 0, ...errors } = site.member(good.url).errors;
+    expect(errors).toEqual({});
+    if (lag.longest < noticeableLagMs) expect(late).toBe(0);
     // faults may have added up by now
     const states: Partial<Record<MemberState, string[]>> = {
       up: ['up', 'suspect', 'down'],
@@ -71,8 +80,9 @@ describe('the only member', () => {
     server.behaviour = behaviour;
     const read = site.read({ offset: 0, length: 4 * chunkSize }, { blind: true });
     await waitUntil('a fault is seen', () => Object.keys(site.member(server.url).errors).length > 0);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect(server.requests).toBeLessThan(200);
+    const since = performance.now();
+    await sleep(1_000);
+    expect(server.requests / (performance.now() - since)).toBeLessThan(0.2);
     server.behaviour = 'good';
     const target = await read;
     expect(target.openSinks).toBe(0);
@@ -130,16 +140,19 @@ test('an answer that crawls is overtaken long before it is overdue', async () =>
   await using site = await Site.open(image, [slow.url, good.url]);
   await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
   slow.behaviour = 'drip';
+  using lag = new Lag();
   const waits: number[] = [];
+  const overdue = () => (site.member(slow.url).errors['timeout'] ?? 0) > 0;
+  const overtaken = () => site.member(good.url).hedgesWon > 0;
   // that it is given up in the end is seen later than that it is overtaken
-  while ((site.member(slow.url).errors['timeout'] ?? 0) === 0 && waits.length < 10_000) {
+  while (!(overdue() && overtaken()) && waits.length < 10_000) {
     const startedAt = performance.now();
     await site.read({ offset: (waits.length % 20) * chunkSize, length: chunkSize });
     waits.push(performance.now() - startedAt);
   }
-  expect(site.member(slow.url).errors['timeout']).toBeGreaterThan(0);
-  expect(Math.max(...waits)).toBeLessThan(900);
-  expect(site.member(good.url).hedgesWon).toBeGreaterThan(0);
+  expect(overdue()).toBe(true);
+  expect(overtaken()).toBe(true);
+  expect(Math.max(...waits) - lag.longest).toBeLessThan(900);
   await waitUntil('nothing is under way', () =>
     site.collective.status().members.every(({ inFlight }) => inFlight === 0),
   );

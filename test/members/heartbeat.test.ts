@@ -61,8 +61,10 @@ test('each member is asked for one byte, by the digest’s name, and by no other
 test('at rest nobody is asked, and after the rest everybody is', async () => {
   await using site = await open(verified);
   site.collective.rest();
-  // a beat may have been under way
-  await sleep(50);
+  // a beat may have been under way; its log line is written when its end is noticed
+  await waitUntil('nobody is asked any more', async () =>
+    (await Promise.all(members.map((member) => member.inFlight()))).every((count) => count === 0),
+  );
   for (const member of members) member.forget();
   await sleep(5 * heartbeatMs);
   expect(members.flatMap((member) => member.requests())).toEqual([]);

@@ -89,15 +89,14 @@ test('the collective is busy while its members answer distinctly slower than usu
   await using server = await MisbehavingServer.start(image);
   await using site = await Site.open(image, [server.url]);
   const read = () => site.read({ offset: 0, length: chunkSize }, { priority: 'prefetch' });
-  for (let count = 0; count < 5; count++) await read();
-  expect(site.collective.busy).toBe(false);
+  const isBusy = (busy: boolean) => async () => {
+    await read();
+    return site.collective.busy === busy;
+  };
+  await waitUntil('it knows how fast the member is', isBusy(false));
   // shorter than what counts as a stall
   server.delayMs = 40;
-  await waitUntil('it is busy', async () => {
-    await read();
-    return site.collective.busy;
-  });
+  await waitUntil('it is busy', isBusy(true));
   server.delayMs = 0;
-  await read();
-  expect(site.collective.busy).toBe(false);
+  await waitUntil('it is not busy any more', isBusy(false));
 });

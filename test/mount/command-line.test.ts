@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -15,16 +16,18 @@ import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { controlPathOf } from '../../src/mount/control-path.ts';
 import { isMounted, tetherfsCommand } from '../support/daemon.ts';
 import { plainGet } from '../support/plain-http.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { Site } from './site.ts';
 
 let site: Site;
 beforeAll(async () => {
   site = await Site.make({ mebibytes: 4 });
 });
+afterEach(() => site.endMounts());
 afterAll(() => site[Symbol.asyncDispose]());
 
 interface Outcome {
@@ -133,7 +136,9 @@ describe('a mount in the background', () => {
     const mountpoint = site.newMountpoint();
     await tetherfs('mount', '--digest', site.digest, ...site.urls(), mountpoint);
     const user = execFile('tail', ['-f', join(mountpoint, 'rootimg.sfs')]);
-    while (!spawnSync('ls', ['-l', `/proc/${user.pid}/fd`], { encoding: 'utf8' }).stdout.includes('rootimg.sfs'));
+    const descriptors = `/proc/${user.pid}/fd`;
+    const opens = (name: string) => readlinkSync(join(descriptors, name)).endsWith('/rootimg.sfs');
+    await waitUntil('it is in use', () => readdirSync(descriptors).some(opens));
     const refused = await tetherfs('unmount', mountpoint);
     expect(refused).toMatchObject({ status: 1, stderr: expect.stringMatching(/in use.*--lazy/) });
     expect(isMounted(mountpoint)).toBe(true);

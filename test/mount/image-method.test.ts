@@ -33,10 +33,12 @@ it('is tethered when nobody says anything', async () => {
 it('waits for a profile whose server is not there yet', async () => {
   profile('confluent_imagemethod=progressive');
   await site.members[0]?.kill();
-  const asked = methodWith('--profile', profileUrl);
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  const options = ['--digest', site.digest, '--profile', profileUrl];
+  await using daemon = Daemon.launch({ urls: site.urls(), mountpoint: site.newMountpoint(), options });
+  await daemon.says('cannot be got yet');
   await site.members[0]?.restart();
-  expect(await asked).toMatchObject({ method: 'progressive', log: expect.stringContaining('cannot be got yet') });
+  await daemon.ready();
+  expect((await daemon.status()).memory.method).toBe('progressive');
 });
 
 it('is what the profile says, a file or a URL', async () => {
@@ -67,7 +69,7 @@ it('anything else is an error that lists the choices', async () => {
     writeFileSync(profileFile, text);
     const mountpoint = site.newMountpoint();
     const options = ['--digest', site.digest, '--profile', profileUrl];
-    const daemon = Daemon.launch({ urls: site.urls(), mountpoint, options });
+    await using daemon = Daemon.launch({ urls: site.urls(), mountpoint, options });
     expect(await daemon.ended).toBe(2);
     expect(daemon.log).toMatch(why);
   }
@@ -75,7 +77,7 @@ it('anything else is an error that lists the choices', async () => {
 
 it('a profile that cannot be had is an error that says where', async () => {
   const options = ['--digest', site.digest, '--profile', `${profileUrl}.not`];
-  const daemon = Daemon.launch({ urls: site.urls(), mountpoint: site.newMountpoint(), options });
+  await using daemon = Daemon.launch({ urls: site.urls(), mountpoint: site.newMountpoint(), options });
   expect(await daemon.ended).toBe(1);
   expect(daemon.log).toMatch(/profile\.yaml\.not.*404/);
 });

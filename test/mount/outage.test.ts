@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Lag } from '../support/lag.ts';
 import type { Nginx } from '../support/nginx.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { expectWhole, fileIn, openImage, readAt } from './reading.ts';
@@ -52,13 +53,11 @@ it('what is cached is served during an outage', async () => {
 it('with --on-outage eio reads fail after the time-out, not before, and succeed when a member is back', async () => {
   const options = ['--digest', site.digest, '--on-outage', 'eio', '--outage-timeout', '1.5'];
   await using daemon = await site.mount(options);
-  await everyMember((member) => member.kill());
   await using file = await openImage(fileIn(daemon), true);
   const started = performance.now();
+  await everyMember((member) => member.kill());
   await expect(readAt(file, 5_000_000, 4096)).rejects.toMatchObject({ code: 'EIO' });
-  const waited = performance.now() - started;
-  expect(waited).toBeGreaterThan(1_400);
-  expect(waited).toBeLessThan(6_000);
+  expect(performance.now() - started).toBeGreaterThan(1_500);
   await site.members[2]?.restart();
   await waitUntil('a member is up', async () => (await daemon.status()).collective.outageMs === 0);
   expect(await readAt(file, 5_000_000, 4096)).toEqual(site.served.subarray(5_000_000, 5_004_096));
@@ -87,9 +86,10 @@ it('a mount during an outage is made when a member comes back', async () => {
 
 it('the first member in the list silent: the mount is ready all the same', async () => {
   await site.members[0]?.stop();
+  using lag = new Lag();
   const started = performance.now();
   await using daemon = await site.mount();
   // bench/silent-first-member.ts has the figure; here only: it does not wait for that member's time-outs.
-  expect(performance.now() - started).toBeLessThan(5_000);
+  expect(performance.now() - started - lag.longest).toBeLessThan(5_000);
   await expectWhole(fileIn(daemon), site.served);
 });

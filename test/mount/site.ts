@@ -2,6 +2,7 @@
  * A site as a test has it: one packed, encrypted image and a few real nginx members that each serve a copy of their own, so that
  * a test can damage one member's and not the others'.
  */
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   copyFileSync,
@@ -18,9 +19,10 @@ import { parseKeyFile } from '../../src/image/key-file.ts';
 import { pack } from '../../src/imgutil/pack.ts';
 import { loadBinding } from '../../src/native/binding.ts';
 import { type CertificateAuthority, makeCertificateAuthority } from '../support/certificates.ts';
-import { Daemon } from '../support/daemon.ts';
+import { Daemon, isMounted } from '../support/daemon.ts';
 import { Nginx } from '../support/nginx.ts';
 import type { NginxOptions } from '../support/nginx-config.ts';
+import { complain } from '../support/teardown.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { pseudoRandomBytes } from './pseudo-random.ts';
 
@@ -52,7 +54,7 @@ export class Site implements AsyncDisposable {
   served = Buffer.alloc(0);
   plain = Buffer.alloc(0);
   readonly #directory = makeTempDir('site');
-  #mounts = 0;
+  readonly #mountpoints: string[] = [];
 
   private constructor() {
     this.authority = makeCertificateAuthority(join(this.#directory.path, 'ca'));
@@ -105,8 +107,9 @@ export class Site implements AsyncDisposable {
   }
 
   newMountpoint(): string {
-    const mountpoint = join(this.#directory.path, `mnt-${this.#mounts++}`);
+    const mountpoint = join(this.#directory.path, `mnt-${this.#mountpoints.length}`);
     mkdirSync(mountpoint);
+    this.#mountpoints.push(mountpoint);
     return mountpoint;
   }
 
@@ -114,7 +117,16 @@ export class Site implements AsyncDisposable {
     return join(this.#directory.path, name);
   }
 
+  /** Ends what a test that failed has left mounted. One that did not fail has then. */
+  endMounts(): void {
+    for (const mountpoint of this.#mountpoints.filter(isMounted)) {
+      execFileSync('umount', ['--lazy', mountpoint]);
+      complain(`a mount was left on ${mountpoint}`);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.endMounts();
     for (const member of this.members) await member.close();
     this.#directory.remove();
   }

@@ -39,7 +39,7 @@ export class Subreaper {
   };
 
   /** Exit status of a process that had been left behind, or 128 + signal. */
-  statusOf(pid: () => number | undefined, timeoutMs = 10_000): Promise<number> {
+  statusOf(pid: () => number | undefined, timeoutMs = 30_000): Promise<number> {
     return waitUntil('its exit status is known', () => this.#statuses.get(pid() ?? 0), { timeoutMs });
   }
 }

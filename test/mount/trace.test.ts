@@ -104,7 +104,7 @@ describe('replay', () => {
     ] as const) {
       writeFileSync(file, text);
       const mountpoint = site.newMountpoint();
-      const daemon = Daemon.launch({
+      await using daemon = Daemon.launch({
         urls: site.urls(),
         mountpoint,
         options: ['--digest', site.digest, '--trace', file],

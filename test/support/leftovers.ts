@@ -70,7 +70,7 @@ afterAll(async () => {
         left = everything().filter((entry) => !before.has(entry));
         return left.length === 0;
       },
-      { timeoutMs: 3_000 },
+      { timeoutMs: 10_000 },
     );
   } catch (cause) {
     throw new Error(`this test file left behind: ${left.join('; ')}`, { cause });
