@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { controlPathOf } from '../../src/mount/control-path.ts';
 import { imageFileName } from '../../src/mount/image-file-name.ts';
 import { parseListenAddress } from '../../src/mount/metrics.ts';
 import { formatSize, parseSize } from '../../src/mount/size.ts';
@@ -41,10 +40,4 @@ describe('the file shown', () => {
   it.each(['http://h/', 'http://h', 'rootimg.sfs', 'ftp://h/x'])('%s is no member', (url) => {
     expect(() => imageFileName([url])).toThrow(/URL of the image file/);
   });
-});
-
-it('control sockets are named after the mountpoint, and two mountpoints never share one', () => {
-  expect(controlPathOf('/mnt/remoteimg')).toBe('/run/tetherfs/mnt-remoteimg.sock');
-  expect(controlPathOf('/mnt/a-b')).not.toBe(controlPathOf('/mnt/a/b'));
-  expect(controlPathOf('/')).toBe('/run/tetherfs/-.sock');
 });
