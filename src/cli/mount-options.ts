@@ -42,6 +42,7 @@ export function addMountOptions(command: Command): Command {
     )
     .option('--cache-size <size>', 'hard size of the chunk cache, e.g. 64MiB', defaults.cacheSize)
     .option('--idle-cache-size <size>', 'what is left of it when the readers rest', defaults.idleCacheSize)
+    .option('--idle-time <seconds>', 'they rest when they have read next to nothing for', seconds, defaults.idleTime)
     .addOption(
       new Option('--on-outage <mode>', 'reads while no member is usable: wait, or fail with EIO')
         .choices(outageModes)
@@ -49,7 +50,7 @@ export function addMountOptions(command: Command): Command {
     )
     .option('--outage-timeout <seconds>', 'with --on-outage eio: fail reads after', seconds, defaults.outageTimeout)
     .option('--mount-timeout <seconds>', 'give up when no member is usable; 0 = never', seconds, defaults.mountTimeout)
-    .option('--control <socket>', 'control socket (default: /run/tetherfs/<mountpoint>.sock)')
+    .option('--control <socket>', 'control socket (default: /run/tetherfs/<mountpoint>.sock, - for /)')
     .option('--metrics <address>', 'serve Prometheus metrics on ADDRESS:PORT or unix:/PATH')
     .addOption(new Option('--log-level <level>').choices(logLevels).default('info'))
     .addOption(new Option('--log-format <format>').choices(logFormats).default('text'));

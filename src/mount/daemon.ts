@@ -202,6 +202,8 @@ async function wireParts(
     session,
     loader,
     keep,
+    idleMs: options.idleTime * 1000,
+    log,
     dropPages: options.pageCache === 'drop',
     expecting: () => trace.replaying,
   });

@@ -3,6 +3,7 @@
  * and, decompressed, in squashfs' own; each makes it faster (bench/memory-arrangements.ts). When its readers rest, the last is all that is
  * of use: the others are let go, and grow again when they are needed.
  */
+import type { Log } from '../base/log.ts';
 import type { ChunkLoader } from '../cache/index.ts';
 import type { MountedSession, Store } from '../native/binding.ts';
 
@@ -12,18 +13,21 @@ export interface IdleReleaseParts {
   loader: Pick<ChunkLoader, 'shrink'>;
   /** Chunks that stay in the arena. */
   keep: number;
+  /** How long readers who rest have read next to nothing, in ms. */
+  idleMs: number;
   /** Whether the file's pages are let go, too. */
   dropPages: boolean;
   /** Whether much is being got in advance, which readers are to find. */
   expecting: () => boolean;
+  log: Pick<Log, 'debug'>;
 }
 
-/** Readers rest when they have read less than this in so many ms. */
-const idleMs = 10_000;
+/** Next to nothing. */
 const idleBytes = 1024 * 1024;
 
 /** @returns what ends it. */
-export function releaseWhenIdle({ store, session, loader, keep, dropPages, expecting }: IdleReleaseParts): () => void {
+export function releaseWhenIdle(parts: IdleReleaseParts): () => void {
+  const { store, session, loader, keep, idleMs, dropPages, expecting, log } = parts;
   let bytesBefore = 0;
   let bytesReleasedAt = 0;
   const timer = setInterval(() => {
@@ -37,6 +41,7 @@ export function releaseWhenIdle({ store, session, loader, keep, dropPages, expec
     // It fails when the mount is just going, and then it does not matter.
     if (dropPages) void session.dropPages().catch(() => {});
     globalThis.gc?.();
+    log.debug('the readers rest', { keptChunks: keep, dropPages });
   }, idleMs);
   timer.unref();
   return () => clearInterval(timer);

@@ -37,6 +37,8 @@ export const mountOptionsSchema = z.object({
   cacheSize: z.number().int().positive(),
   /** What is left of it when the readers rest, in bytes. */
   idleCacheSize: z.number().int().nonnegative(),
+  /** Seconds in which readers who rest have read next to nothing. */
+  idleTime: z.number().min(0.1).max(86_400).default(10),
   onOutage: z.enum(outageModes),
   /** Seconds without any usable member after which reads fail, with `onOutage: eio`. */
   outageTimeout: z.number().positive(),
@@ -58,6 +60,7 @@ export const defaults = {
    */
   cacheSize: '256MiB',
   idleCacheSize: '16MiB',
+  idleTime: 10,
   pageCache: 'drop',
   outageTimeout: 60,
   mountTimeout: 60,
