@@ -187,12 +187,13 @@ describe('kept', () => {
   test('is an image that rootimg.sfs may have pointed at within the time, because requests for that name do not say what they read', async () => {
     await publish([a, b, c]);
     const now = Date.now() + 8 * day;
+    const between = (one: string, other: string) => (arrivalOf(nameOf(one)) + arrivalOf(nameOf(other))) / 2;
     // a gave way to b within the time
-    const first = await gc({ now, dryRun: true, keepForMs: now - arrivalOf(nameOf(b)) + 5 });
+    const first = await gc({ now, dryRun: true, keepForMs: now - between(a, b) });
     expect(whyOf(first, a)).toMatch(/^rootimg.sfs may have pointed at it until /);
     expect(whyOf(first, b)).toMatch(/^it came here only at /);
     // a gave way to b before it, b to c within it
-    const second = await gc({ now, dryRun: true, keepForMs: now - arrivalOf(nameOf(c)) + 5 });
+    const second = await gc({ now, dryRun: true, keepForMs: now - between(b, c) });
     expect(removedOf(second)).toEqual([a]);
     expect(whyOf(second, b)).toMatch(/^rootimg.sfs may have pointed at it until /);
   });
