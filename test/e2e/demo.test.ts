@@ -9,8 +9,6 @@ import { readTree } from '../../demo/tree-manifest.ts';
 import { packImage } from '../support/packed-image.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
-const inSandbox = process.env['TETHERFS_SANDBOX'] !== undefined;
-
 const programFile = '/usr/bin/openssl';
 
 /** A root in which `/program` runs. */
@@ -29,33 +27,29 @@ function makeRoot(root: string): void {
     cpSync(join(modules, name), join(root, 'lib/node_modules', name), { recursive: true });
 }
 
-test.runIf(inSandbox)(
-  'a tree is read back without a wrong byte while one member is killed and another stopped, and both are used again',
-  async () => {
-    using directory = makeTempDir();
-    const root = join(directory.path, 'root');
-    makeRoot(root);
-    const manifest: string[] = [];
-    readTree(root, (line) => manifest.push(line));
-    const image = await packImage(root, directory.path, ['--compression', 'lz4']);
+test('a tree is read back without a wrong byte while one member is killed and another stopped, and both are used again', async () => {
+  using directory = makeTempDir();
+  const root = join(directory.path, 'root');
+  makeRoot(root);
+  const manifest: string[] = [];
+  readTree(root, (line) => manifest.push(line));
+  const image = await packImage(root, directory.path, ['--compression', 'lz4']);
 
-    const said: string[] = [];
-    const result = await runDemo({
-      image,
-      manifest: `${manifest.join('\n')}\n`,
-      program: ['/program', 'prime', '97'],
-      linkRate: '100mbit',
-      say: (line) => said.push(line),
-    });
+  const said: string[] = [];
+  const result = await runDemo({
+    image,
+    manifest: `${manifest.join('\n')}\n`,
+    program: ['/program', 'prime', '97'],
+    linkRate: '100mbit',
+    say: (line) => said.push(line),
+  });
 
-    expect(result.programOutput).toBe('61 (97) is prime');
-    expect(result.accident.notFetched).toBeGreaterThanOrEqual(enoughLeft);
-    expect(result.accident.inFlightKilled).toBeGreaterThan(0);
-    expect(result.accident.inFlightStopped).toBeGreaterThan(0);
-    expect(result.atTheEnd.reads.failed).toBe(0);
-    expect(result.atTheEnd.cache.chunksRejected).toBe(0);
-    expect(result.atTheEnd.members.map(({ state }) => state)).toEqual(['up', 'up', 'up']);
-    expect(said.join('\n')).toContain('not one byte differs');
-  },
-  120_000,
-);
+  expect(result.programOutput).toBe('61 (97) is prime');
+  expect(result.accident.notFetched).toBeGreaterThanOrEqual(enoughLeft);
+  expect(result.accident.inFlightKilled).toBeGreaterThan(0);
+  expect(result.accident.inFlightStopped).toBeGreaterThan(0);
+  expect(result.atTheEnd.reads.failed).toBe(0);
+  expect(result.atTheEnd.cache.chunksRejected).toBe(0);
+  expect(result.atTheEnd.members.map(({ state }) => state)).toEqual(['up', 'up', 'up']);
+  expect(said.join('\n')).toContain('not one byte differs');
+}, 120_000);

@@ -1,5 +1,5 @@
 /** A memory control group with a limit, of version 1 or 2: the kernel takes page cache from those in it, then kills. Root only. */
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { signal } from '../support/process-tree.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -34,11 +34,9 @@ export class LimitedMemory implements AsyncDisposable {
   /** Undefined where there is no memory controller to be had. */
   static make(bytes: number): LimitedMemory | undefined {
     for (const version of versions) {
-      // The sandbox's own process ids are those of other sandboxes, too.
-      const name = `tetherfs-test-${process.env['TETHERFS_SANDBOX'] ?? 'none'}-${process.pid}`;
-      const directory = join(version.parent, name);
+      let directory: string;
       try {
-        mkdirSync(directory);
+        directory = mkdtempSync(join(version.parent, `tetherfs-test-${process.env['TETHERFS_SANDBOX']}-`));
       } catch {
         continue;
       }

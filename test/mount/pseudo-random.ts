@@ -8,7 +8,7 @@ export function pseudoRandomBytes(length: number, seed: number): Buffer {
 
 /** Uniform integers from 0 to `below` - 1, the same in every run. */
 export function pseudoRandomIntegers(seed: number): (below: number) => number {
-  const words = new Uint32Array(Uint8Array.from(pseudoRandomBytes(1 << 20, seed)).buffer);
+  const words = new Uint32Array(new Uint8Array(pseudoRandomBytes(1 << 18, seed)).buffer);
   let next = 0;
   return (below) => Math.floor(((words[next++ % words.length] ?? 0) / 2 ** 32) * below);
 }

@@ -17,8 +17,6 @@ import { Subreaper } from './subreaper.ts';
 
 const run = promisify(execFile);
 
-const inSandbox = process.env['TETHERFS_SANDBOX'] !== undefined;
-
 let site: Site;
 beforeAll(async () => {
   site = await Site.make({ mebibytes: 8 });
@@ -136,7 +134,7 @@ it('without its holder the daemon goes on; killed then, it leaves errors and a d
   expect(isMounted(mount.mountpoint)).toBe(false);
 });
 
-describe.skipIf(!inSandbox)('when the network has disappeared, with a reader that waits', () => {
+describe('when the network has disappeared, with a reader that waits', () => {
   const answersMeanwhile = async (mount: HeldMount) => expect((await mount.status()).reads.waiting).toBe(1);
 
   it.each(ways.slice(0, 2))('$name is refused; the reader can be killed, and then it works', async ({ end }) => {

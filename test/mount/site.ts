@@ -2,41 +2,33 @@
  * A site as a test has it: one packed, encrypted image and a few real nginx members that each serve a copy of their own, so that
  * a test can damage one member's and not the others'.
  */
-import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   copyFileSync,
   mkdirSync,
   openSync,
-  readFileSync,
   renameSync,
   utimesSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { parseKeyFile } from '../../src/image/key-file.ts';
-import { pack } from '../../src/imgutil/pack.ts';
-import { loadBinding } from '../../src/native/binding.ts';
-import { type CertificateAuthority, makeCertificateAuthority } from '../support/certificates.ts';
-import { Daemon, isMounted } from '../support/daemon.ts';
+import { dirname, join } from 'node:path';
+import {
+  type CertificateAuthority,
+  makeCertificateAuthority,
+  type ServerCertificate,
+} from '../support/certificates.ts';
+import { Daemon } from '../support/daemon.ts';
 import { Nginx } from '../support/nginx.ts';
 import type { NginxOptions } from '../support/nginx-config.ts';
-import { complain } from '../support/teardown.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
-import { pseudoRandomBytes } from './pseudo-random.ts';
+import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
+import { type ImageContents, SiteImage } from './site-image.ts';
 
 const imagePath = 'os/test/rootimg.sfs';
 
-export interface SiteOptions {
+export interface SiteOptions extends Partial<ImageContents> {
   /** How many members. */
   members?: number;
-  /** MiB of incompressible data in the image. */
-  mebibytes?: number;
-  /** Puts further files into the image's tree. */
-  populate?: (tree: string) => void;
-  /** fs-verity block size in bytes. */
-  blockSize?: number;
   /** The members are 127.0.0.N, from this N on; two sites at once need two. */
   firstHost?: number;
   nginx?: Partial<NginxOptions>;
@@ -44,39 +36,67 @@ export interface SiteOptions {
 
 const hourAgo = new Date(Date.now() - 3_600_000);
 
+/** Of all the sites of a test file: openssl takes its time. */
+const certificates = {
+  authority: undefined as CertificateAuthority | undefined,
+  issued: new Map<string, ServerCertificate>(),
+};
+
+function authority(): CertificateAuthority {
+  certificates.authority ??= makeCertificateAuthority(makeTempDir('authority').path);
+  return certificates.authority;
+}
+
+function certificateFor(address: string): ServerCertificate {
+  const certificate = certificates.issued.get(address) ?? authority().issue([address]);
+  certificates.issued.set(address, certificate);
+  return certificate;
+}
+
 export class Site implements AsyncDisposable {
   readonly members: Nginx[] = [];
-  readonly authority: CertificateAuthority;
   /** `sha256:…` of the image. */
-  digest = '';
-  keyFile = '';
+  readonly digest: string;
+  readonly keyFile: string;
   /** The image as served, and the squashfs in it. */
-  served = Buffer.alloc(0);
-  plain = Buffer.alloc(0);
-  readonly #directory = makeTempDir('site');
-  readonly #mountpoints: string[] = [];
+  readonly served: Buffer;
+  readonly plain: Buffer;
+  readonly #directory: TempDir;
+  #mounts = 0;
 
-  private constructor() {
-    this.authority = makeCertificateAuthority(join(this.#directory.path, 'ca'));
+  private constructor(directory: TempDir, { digest, keyFile, served, plain }: SiteImage) {
+    this.#directory = directory;
+    this.digest = digest;
+    this.keyFile = keyFile;
+    this.served = served;
+    this.plain = plain;
   }
 
   static async make({
     members = 3,
     mebibytes = 24,
-    populate = () => {},
+    populate,
     blockSize = 65_536,
     firstHost = 11,
     nginx = {},
   }: SiteOptions = {}): Promise<Site> {
-    const site = new Site();
+    const directory = makeTempDir('site');
+    const image = await SiteImage.make({ mebibytes, blockSize, populate }, directory.path);
+    const site = new Site(directory, image);
     try {
-      await site.#pack(mebibytes, blockSize, populate);
-      for (let index = 0; index < members; index++) await site.#addMember(index, firstHost, nginx);
+      for (let index = 0; index < members; index++) {
+        site.#publish(image, index);
+        await site.#addMember(index, `127.0.0.${firstHost + index}`, nginx);
+      }
       return site;
     } catch (error) {
       await site[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  get authority(): CertificateAuthority {
+    return authority();
   }
 
   urls(scheme: 'http' | 'https' = 'http'): string[] {
@@ -107,9 +127,8 @@ export class Site implements AsyncDisposable {
   }
 
   newMountpoint(): string {
-    const mountpoint = join(this.#directory.path, `mnt-${this.#mountpoints.length}`);
+    const mountpoint = join(this.#directory.path, `mnt-${this.#mounts++}`);
     mkdirSync(mountpoint);
-    this.#mountpoints.push(mountpoint);
     return mountpoint;
   }
 
@@ -119,45 +138,27 @@ export class Site implements AsyncDisposable {
 
   /** Ends what a test that failed has left mounted. One that did not fail has then. */
   endMounts(): void {
-    for (const mountpoint of this.#mountpoints.filter(isMounted)) {
-      execFileSync('umount', ['--lazy', mountpoint]);
-      complain(`a mount was left on ${mountpoint}`);
-    }
+    this.#directory.detachMounts();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.endMounts();
     for (const member of this.members) await member.close();
     this.#directory.remove();
   }
 
-  async #pack(mebibytes: number, verityBlockSize: number, populate: (tree: string) => void): Promise<void> {
-    const tree = this.path('tree');
-    const out = this.path('packed');
-    mkdirSync(tree);
-    writeFileSync(join(tree, 'random'), pseudoRandomBytes(mebibytes * 1024 * 1024, 1));
-    writeFileSync(join(tree, 'hello'), 'hello\n');
-    populate(tree);
-    const { xts } = loadBinding();
-    const packed = await pack({ sourceDir: tree, outDir: out, compression: 'zstd', verityBlockSize, xts });
-    this.digest = packed.digest;
-    this.keyFile = packed.keyPath ?? '';
-    this.served = readFileSync(packed.imagePath);
-    const key = parseKeyFile(readFileSync(this.keyFile));
-    this.plain = Buffer.from(this.served.subarray(4096));
-    xts(this.plain, key, 0, 'decrypt');
+  /** Gives a member its copy. */
+  #publish(image: SiteImage, member: number): void {
+    mkdirSync(dirname(this.fileOf(member)), { recursive: true });
+    for (const suffix of ['', '.fsverity']) {
+      copyFileSync(join(image.directory, `packed/rootimg.sfs${suffix}`), `${this.fileOf(member)}${suffix}`);
+      // As published an hour ago: without a digest, a mount waits until a file is older than a second.
+      utimesSync(`${this.fileOf(member)}${suffix}`, hourAgo, hourAgo);
+    }
   }
 
-  async #addMember(index: number, firstHost: number, nginx: Partial<NginxOptions>): Promise<void> {
-    const address = `127.0.0.${firstHost + index}`;
+  async #addMember(index: number, address: string, nginx: Partial<NginxOptions>): Promise<void> {
     const publicDir = this.path(`public-${index}`);
-    mkdirSync(join(publicDir, 'os/test'), { recursive: true });
-    for (const suffix of ['', '.fsverity']) {
-      copyFileSync(this.path(`packed/rootimg.sfs${suffix}`), `${this.fileOf(index)}${suffix}`);
-      // As published an hour ago: without a digest, a mount waits until a file is older than a second.
-      utimesSync(`${this.fileOf(index)}${suffix}`, hourAgo, hourAgo);
-    }
-    const certificate = this.authority.issue([address]);
+    const certificate = certificateFor(address);
     this.members.push(await Nginx.start({ address, publicDir, certificate, ...nginx }));
   }
 }

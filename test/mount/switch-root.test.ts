@@ -46,29 +46,26 @@ function killingSpree(): number[] {
 }
 
 // Its processes are all that there is: a machine's own would be killed.
-it.skipIf(process.env['TETHERFS_SANDBOX'] === undefined)(
-  'a killing spree passes over daemon and holder; after a crash and a takeover, too',
-  async () => {
-    async function survives(daemon: number, seed: number): Promise<void> {
-      expect([daemon, mount.holder].map(argv0)).toEqual(['@tetherfs', '@tetherfs-holder']);
-      const other = spawn('sleep', ['60'], { stdio: 'ignore' });
-      const ended = once(other, 'exit');
-      expect(killingSpree()).toContain(other.pid);
-      expect(await ended).toEqual([null, expect.stringMatching(/SIGTERM|SIGKILL/)]);
-      await readSome(seed);
-      expect((await mount.status()).pid).toBe(daemon);
-    }
+it('a killing spree passes over daemon and holder; after a crash and a takeover, too', async () => {
+  async function survives(daemon: number, seed: number): Promise<void> {
+    expect([daemon, mount.holder].map(argv0)).toEqual(['@tetherfs', '@tetherfs-holder']);
+    const other = spawn('sleep', ['60'], { stdio: 'ignore' });
+    const ended = once(other, 'exit');
+    expect(killingSpree()).toContain(other.pid);
+    expect(await ended).toEqual([null, expect.stringMatching(/SIGTERM|SIGKILL/)]);
+    await readSome(seed);
+    expect((await mount.status()).pid).toBe(daemon);
+  }
 
-    await survives(mount.daemon, 1);
-    signal(mount.daemon, 'SIGKILL');
-    const { pid: restarted } = await mount.successorOf(mount.daemon);
-    await survives(restarted, 2);
-    await mount.takeOver();
-    const { pid: successor } = await mount.successorOf(restarted);
-    await survives(successor, 3);
-    signal(successor, 'SIGKILL');
-    const { pid: again } = await mount.successorOf(successor);
-    await survives(again, 4);
-    expect(isRunning(mount.holder)).toBe(true);
-  },
-);
+  await survives(mount.daemon, 1);
+  signal(mount.daemon, 'SIGKILL');
+  const { pid: restarted } = await mount.successorOf(mount.daemon);
+  await survives(restarted, 2);
+  await mount.takeOver();
+  const { pid: successor } = await mount.successorOf(restarted);
+  await survives(successor, 3);
+  signal(successor, 'SIGKILL');
+  const { pid: again } = await mount.successorOf(successor);
+  await survives(again, 4);
+  expect(isRunning(mount.holder)).toBe(true);
+});

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll } from 'vitest';
 import { controlPaths } from '../../src/mount/control-path.ts';
-import { allProcesses, commandLine, isRunning, parentOf } from './process-tree.ts';
+import { allProcesses, commandLine, isRunning } from './process-tree.ts';
 import { watchTeardown } from './teardown-hooks.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -31,22 +31,15 @@ function loopDevices(): string[] {
     });
 }
 
-/** In a sandbox every process is this run's; elsewhere a machine's other work would be taken for ours. */
+/** All of the sandbox (sandbox-pool.ts) but us and the shell that waits for us. */
 function processes(): string[] {
-  if (process.env['TETHERFS_SANDBOX'] === undefined) return [];
   return allProcesses()
-    .filter((pid) => pid !== process.pid && isRunning(pid) && !belongsToVitest(pid))
+    .filter((pid) => pid !== process.pid && pid !== process.ppid && isRunning(pid))
     .map((pid) => `process ${pid}: ${commandLine(pid)}`);
-}
-
-/** Vitest's main process is our parent; it starts workers whenever it likes. */
-function belongsToVitest(pid: number): boolean {
-  return parentOf(pid) === process.ppid;
 }
 
 /** A dead one's is shown by `tetherfs status`, also to the tests that come after. */
 function controlSockets(): string[] {
-  if (process.env['TETHERFS_SANDBOX'] === undefined) return [];
   return controlPaths().map((path) => `control socket ${path}`);
 }
 

@@ -8,10 +8,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { complain } from './teardown.ts';
 
+/** What the test files of a run share, each of which has temporary files of its own; it goes with the run. */
+export const sharedDirectory = process.env['TETHERFS_TEST_SHARED'] ?? tmpdir();
+
 export interface TempDir extends Disposable {
   readonly path: string;
   /** Removes the directory and what is in it. Once is enough, more does no harm. */
   remove(): void;
+  /** Ends what is mounted in it, which is complained of. */
+  detachMounts(): void;
 }
 
 /** @param what in a word (lowercase letters and dashes), for whoever finds the directory. */
@@ -21,7 +26,7 @@ export function makeTempDir(what = 'test'): TempDir {
     detachMountsIn(path);
     rmSync(path, { recursive: true, force: true });
   }
-  return { path, remove, [Symbol.dispose]: remove };
+  return { path, remove, detachMounts: () => detachMountsIn(path), [Symbol.dispose]: remove };
 }
 
 /** Removing goes through mounts, and waits with one that hangs. */
