@@ -6,6 +6,7 @@ const tickMs = 5;
 
 export class Lag implements Disposable {
   #longest = 0;
+  #total = 0;
   #last = performance.now();
   readonly #timer = setInterval(() => this.#tick(), tickMs);
 
@@ -15,13 +16,21 @@ export class Lag implements Disposable {
     return this.#longest;
   }
 
+  /** ms, of all the times together. */
+  get total(): number {
+    this.#tick();
+    return this.#total;
+  }
+
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
 
   #tick(): void {
     const now = performance.now();
-    this.#longest = Math.max(this.#longest, now - this.#last - tickMs);
+    const late = Math.max(0, now - this.#last - tickMs);
+    this.#longest = Math.max(this.#longest, late);
+    this.#total += late;
     this.#last = now;
   }
 }
