@@ -152,8 +152,9 @@ test('an answer that crawls is overtaken long before it is overdue', async () =>
   }
   expect(overdue()).toBe(true);
   expect(Math.max(...waits) - lag.total).toBeLessThan(900);
-  // Who gets no turn overtakes nobody.
-  if (lag.total < 500) expect(overtaken()).toBe(true);
+  // Unless it stood still for a moment as well, and so was left at once; and who gets no turn himself overtakes nobody.
+  const stoodStill = site.lines.some((line) => line.includes('member is suspect'));
+  if (!stoodStill && lag.total < 500) expect(overtaken()).toBe(true);
   await waitUntil('nothing is under way', () =>
     site.collective.status().members.every(({ inFlight }) => inFlight === 0),
   );
