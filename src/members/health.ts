@@ -6,7 +6,7 @@ import type { MemberState } from './contract.ts';
 import type { FaultKind } from './errors.ts';
 
 /** The state that a fault alone puts an `up` member in. */
-const consequences: Record<FaultKind, Exclude<MemberState, 'up'>> = {
+const consequences: Record<Exclude<FaultKind, 'defect'>, Exclude<MemberState, 'up'>> = {
   reset: 'suspect',
   timeout: 'suspect',
   'short-body': 'suspect',
@@ -28,7 +28,7 @@ const consequences: Record<FaultKind, Exclude<MemberState, 'up'>> = {
 
 /** So many separate faults in a row, none of them grave alone, and a suspect member is down. */
 const faultsUntilDown = 3;
-/** Faults closer together than this have one cause: a link that stalls stalls all its requests. */
+/** Faults within so many ms of one that was counted have its cause: a link that stalls stalls all its requests. */
 const oneCauseMs = 100;
 
 /**
@@ -49,7 +49,7 @@ export class Health {
   #reason = 'not asked yet';
   #since: number;
   #faultsInRow = 0;
-  #lastFaultAt = Number.NEGATIVE_INFINITY;
+  #countedAt = Number.NEGATIVE_INFINITY;
   #probeFailures = 0;
 
   constructor(now: number) {
@@ -76,11 +76,13 @@ export class Health {
     this.#since = now;
   }
 
-  /** An exchange failed. True when the state changed. */
+  /** An exchange failed. True when the state changed. Our own defects say nothing of a member. */
   fault(kind: FaultKind, reason: string, now: number): boolean {
-    const distinct = now - this.#lastFaultAt >= oneCauseMs;
-    this.#lastFaultAt = now;
-    if (distinct) this.#faultsInRow++;
+    if (kind === 'defect') return false;
+    if (now - this.#countedAt >= oneCauseMs) {
+      this.#faultsInRow++;
+      this.#countedAt = now;
+    }
     const consequence = consequences[kind];
     const next = consequence === 'suspect' && this.#faultsInRow >= faultsUntilDown ? 'down' : consequence;
     return worsens(this.#state, next) ? this.#enter(next, reason, now) : this.#stay(next, reason);

@@ -27,12 +27,14 @@ export function healthiest<C extends Candidate>(candidates: readonly C[]): C[] {
   return [];
 }
 
-/** The member for `bytes` more, from a draw `random` in [0, 1); undefined when none may serve or none has room. */
+/**
+ * The member for `bytes` more, from a draw `random` in [0, 1). Undefined when none may serve, or those that serve best have no room: better
+ * to wait for them than to ask one of whom no good is known.
+ */
 export function select<C extends Candidate>(candidates: readonly C[], bytes: number, random: number): C | undefined {
-  const scored = healthiest(candidates.filter((candidate) => candidate.hasRoom)).map((candidate) => ({
-    candidate,
-    ms: candidate.expectedMs(bytes),
-  }));
+  const scored = healthiest(candidates)
+    .filter((candidate) => candidate.hasRoom)
+    .map((candidate) => ({ candidate, ms: candidate.expectedMs(bytes) }));
   const best = Math.min(...scored.map(({ ms }) => ms));
   const tied = scored.filter(({ ms }) => ms <= best * tie);
   return tied[Math.floor(random * tied.length)]?.candidate;

@@ -72,6 +72,18 @@ test('three separate breaks in a row take a member down, a burst of them does no
   expect(health.state).toBe('down');
 });
 
+test('breaks that never cease take a member down, however close together they are', () => {
+  const health = up();
+  for (let now = 1_000; now <= 1_200; now += 5) health.fault('reset', 'broke', now);
+  expect(health.state).toBe('down');
+});
+
+test('a defect of ours says nothing of a member', () => {
+  const health = up();
+  for (let now = 1_000; now < 5_000; now += 500) expect(health.fault('defect', 'ours', now)).toBe(false);
+  expect(health.state).toBe('up');
+});
+
 test('a delivered range clears a suspect', () => {
   const health = up();
   health.fault('reset', 'broke', 1_000);

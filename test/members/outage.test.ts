@@ -1,11 +1,14 @@
 /** Members that die, stand still and come back: real servers, under reads that must neither fail nor wait for long. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
+import { errorCode } from '../../src/base/errors.ts';
 import { Lag } from '../support/lag.ts';
 import { Nginx } from '../support/nginx.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { MisbehavingServer } from './misbehaving-server.ts';
 import { chunkSize, makeImage, Site } from './site.ts';
 
 const image = makeImage(40 * chunkSize);
@@ -93,6 +96,19 @@ describe('every member out', () => {
     await server.restart();
     await waitUntil('it is up', () => site.collective.status().outageMs === 0);
     await read();
+  });
+
+  test('one that breaks every connection is out, too, however many readers ask it', async () => {
+    await using server = await MisbehavingServer.start(image);
+    await using site = await Site.open(image, [server.url], { onOutage: { mode: 'eio', timeoutMs: 500 } });
+    server.behaviour = 'reset';
+    const reads: Promise<unknown>[] = [];
+    for (let reader = 0; reader < 40; reader++) {
+      reads.push(site.read({ offset: reader * chunkSize, length: chunkSize }, { blind: true }).catch(errorCode));
+      // One after the other, so that there is never a moment without a fault.
+      await sleep(12);
+    }
+    expect(new Set(await Promise.all(reads))).toEqual(new Set(['OUTAGE']));
   });
 
   test('the only member stands still for a while: the read ends on it', async () => {
