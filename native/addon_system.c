@@ -81,27 +81,43 @@ napi_value js_unmount(napi_env env, napi_callback_info info) {
 
 /* ---- Loop devices ---- */
 
-napi_value js_loop_status(napi_env env, napi_callback_info info) {
-  napi_value argument, result;
-  size_t count = 1;
+struct loop_question {
+  struct work work;
   char device[MAX_PATH_BYTES];
-  const char *syscall;
   struct loop_status status;
+};
+
+static void loop_status_run(struct work *work) {
+  struct loop_question *question = (struct loop_question *)work;
+  work->error = loop_get_status(question->device, &question->status, &work->syscall);
+}
+
+static napi_value loop_status_result(napi_env env, struct work *work) {
+  const struct loop_status *status = &((const struct loop_question *)work)->status;
+  napi_value result;
+  napi_create_object(env, &result);
+  napi_set_named_property(env, result, "major", number(env, status->major));
+  napi_set_named_property(env, result, "minor", number(env, status->minor));
+  napi_set_named_property(env, result, "inode", number(env, (double)status->inode));
+  napi_set_named_property(env, result, "readOnly", boolean(env, status->read_only));
+  napi_set_named_property(env, result, "directIo", boolean(env, status->direct_io));
+  return result;
+}
+
+napi_value js_loop_status(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
   napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  if (!get_text(env, argument, "device", device, sizeof device)) return NULL;
-  int error = loop_get_status(device, &status, &syscall);
-  if (error == ENXIO) return NULL; /* undefined */
-  if (error != 0) {
-    throw_errno(env, error, syscall);
+  struct loop_question *question = work_new(env, sizeof *question);
+  if (question == NULL) return NULL;
+  if (!get_text(env, argument, "device", question->device, sizeof question->device)) {
+    free(question);
     return NULL;
   }
-  napi_create_object(env, &result);
-  napi_set_named_property(env, result, "major", number(env, status.major));
-  napi_set_named_property(env, result, "minor", number(env, status.minor));
-  napi_set_named_property(env, result, "inode", number(env, (double)status.inode));
-  napi_set_named_property(env, result, "readOnly", boolean(env, status.read_only));
-  napi_set_named_property(env, result, "directIo", boolean(env, status.direct_io));
-  return result;
+  question->work.name = "tetherfs:loopStatus";
+  question->work.run = loop_status_run;
+  question->work.result = loop_status_result;
+  return work_start(env, &question->work);
 }
 
 struct loop_change {

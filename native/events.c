@@ -2,6 +2,7 @@
 #include "events.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int events_init(struct event_queue *queue, size_t capacity) {
@@ -34,12 +35,14 @@ void events_nudge(struct event_queue *queue) {
   }
 }
 
-bool events_post(struct event_queue *queue, enum event_kind kind, uint32_t a, uint32_t b) {
-  if (queue->count == queue->capacity && !grow(queue)) return false;
+void events_post(struct event_queue *queue, enum event_kind kind, uint32_t a, uint32_t b) {
+  if (queue->count == queue->capacity && !grow(queue)) {
+    fputs("tetherfs: no memory for what has to be told\n", stderr);
+    abort();
+  }
   queue->ring[(queue->head + queue->count) % queue->capacity] = (struct event){(int32_t)kind, (int32_t)a, (int32_t)b};
   queue->count++;
   events_nudge(queue);
-  return true;
 }
 
 size_t events_take(struct event_queue *queue, struct event *out, size_t room) {

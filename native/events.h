@@ -37,8 +37,8 @@ struct event_queue {
 int events_init(struct event_queue *queue, size_t capacity);
 void events_destroy(struct event_queue *queue);
 
-/* False when the ring was full and could not grow: the event is lost. */
-bool events_post(struct event_queue *queue, enum event_kind kind, uint32_t a, uint32_t b);
+/* Never loses one: without memory for it the process aborts, because some reader would wait for ever. */
+void events_post(struct event_queue *queue, enum event_kind kind, uint32_t a, uint32_t b);
 
 /* The next thing to take is ready although it is not in the ring: ring for it. */
 void events_nudge(struct event_queue *queue);

@@ -69,6 +69,8 @@ export class ImageMemory {
   readonly #unmovable: UnmovableLoops;
   #stopWatching = () => {};
   #rate = 0;
+  /** Bytes a second at most, as it was asked for when RAM began to be filled behind the reads. */
+  #fillRate: number | undefined;
 
   constructor(parts: ImageMemoryParts) {
     this.#parts = parts;
@@ -90,8 +92,8 @@ export class ImageMemory {
     return { bytes, totalBytes: geometry.imageSize, rate: this.#state === 'filling' ? this.#rate : 0 };
   }
 
-  /** Loop devices that stand on the RAM file. */
-  get loopDevices(): string[] {
+  /** Loop devices that stand on the RAM file, but for those that are locked at this moment. Takes up to 250 ms when one is. */
+  async loopDevices(): Promise<string[]> {
     return this.#ram === undefined ? [] : loopDevicesOn(identityOfDescriptor(this.#ram.fd));
   }
 
@@ -158,7 +160,6 @@ export class ImageMemory {
       );
     }
     if (!force) await this.#confirmMembers();
-    const wasFilling = this.#filler !== undefined;
     this.#filler?.stop();
     await this.#filling;
     if (this.#ram === undefined) return;
@@ -172,7 +173,9 @@ export class ImageMemory {
         identityOfMounted(this.#session.device, this.#parts.image.fileName),
       );
     } catch (cause) {
-      if (!wasFilling) this.#watchLoopDevices();
+      // As it was before.
+      if (this.#state === 'filling') this.#filling = this.#fillBehind(this.#fillRate);
+      else this.#watchLoopDevices();
       throw new TetherfsError('LOOP_DEVICE', `cannot let the memory go: ${describeError(cause)}`, { cause });
     }
     await this.#release();
@@ -194,6 +197,7 @@ export class ImageMemory {
   }
 
   async #fillBehind(rate: number | undefined): Promise<void> {
+    this.#fillRate = rate;
     const { image, loader, log, time } = this.#parts;
     const { collective } = image;
     const pace = new BackgroundPace({ collective, quietMs: () => loader.quietMs, rate, time });

@@ -32,8 +32,10 @@ export function identityOfDescriptor(descriptor: number): FileIdentity {
 }
 
 /** Paths of the loop devices on the file, but for those that are locked at this moment. */
-export function loopDevicesOn(file: FileIdentity): string[] {
-  return loopDevices(file).filter((device) => isOn(statusOf(device), file));
+export async function loopDevicesOn(file: FileIdentity): Promise<string[]> {
+  const candidates = loopDevices(file);
+  const found = await Promise.all(candidates.map(statusOf));
+  return candidates.filter((_, index) => isOn(found[index], file));
 }
 
 function isOn(found: LoopStatus | 'locked' | undefined, file: FileIdentity): boolean {
@@ -61,7 +63,7 @@ export class UnmovableLoops {
 export async function moveLoopDevices(from: FileIdentity, to: number, unmovable: UnmovableLoops): Promise<string[]> {
   const moved: string[] = [];
   for (const device of loopDevices(from)) {
-    const found = statusOf(device);
+    const found = await statusOf(device);
     if (found === undefined || found === 'locked' || !isOn(found, from)) continue;
     if (!found.readOnly) {
       unmovable.stays(device, 'it is not read-only: attach it with losetup -r');
@@ -86,9 +88,11 @@ export async function moveLoopDevicesToMount(
   path: string,
   mounted: FileIdentity,
 ): Promise<string[]> {
-  const locked = loopDevices(from).filter((device) => statusOf(device) === 'locked');
+  const candidates = loopDevices(from);
+  const found = await Promise.all(candidates.map(statusOf));
+  const locked = candidates.filter((_, index) => found[index] === 'locked');
   if (locked.length > 0) throw new Error(`${locked.join(', ')} is locked by somebody; try again`);
-  const devices = loopDevicesOn(from);
+  const devices = candidates.filter((_, index) => isOn(found[index], from));
   if (devices.length === 0) return devices;
   const script = fileURLToPath(new URL('./loop-mover.ts', import.meta.url));
   const { major, minor, inode } = mounted;
@@ -120,9 +124,9 @@ function backingFile(device: string): string | undefined {
 }
 
 /** Undefined also for a device that has no node in /dev. */
-function statusOf(device: string): LoopStatus | 'locked' | undefined {
+async function statusOf(device: string): Promise<LoopStatus | 'locked' | undefined> {
   try {
-    return loadBinding().loopStatus(device);
+    return await loadBinding().loopStatus(device);
   } catch (error) {
     return errorCode(error) === 'ETIMEDOUT' ? 'locked' : undefined;
   }

@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { type MemberState, memberStates } from '../members/contract.ts';
+import type { Listener } from './listeners.ts';
 import type { MemberLine, Status } from './status.ts';
 
 interface Metric {
@@ -120,18 +121,12 @@ export const metrics: readonly Metric[] = [
   plain('tetherfs_uptime_seconds', 'Age of the daemon', (s) => s.uptimeMs / 1000),
 ];
 
-export interface MetricsServer {
-  close(): void;
-  /** Leaves its address to a successor, which may listen there now. */
-  leave(): void;
-}
-
 /**
  * Serves `GET /metrics`. @param address `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
  * @throws UsageError for an address that is none; TetherfsError METRICS_LISTEN when it cannot be listened on.
  */
-export async function startMetricsServer(address: string, status: () => Status): Promise<MetricsServer> {
-  const render = buildRegistry(status);
+export async function startMetricsServer(address: string, status: () => Promise<Status>): Promise<Listener> {
+  const render = await buildRegistry(status);
   const server = createServer(async (request, response) => {
     if (request.method !== 'GET' || request.url !== '/metrics') {
       response.writeHead(404).end('try /metrics\n');
@@ -166,9 +161,11 @@ export async function startMetricsServer(address: string, status: () => Status):
 }
 
 /** Every metric takes its values from one snapshot, taken when the registry is asked. */
-function buildRegistry(status: () => Status): () => Promise<{ text: string; contentType: string }> {
+async function buildRegistry(
+  status: () => Promise<Status>,
+): Promise<() => Promise<{ text: string; contentType: string }>> {
   const registry = new Registry();
-  let snapshot = status();
+  let snapshot = await status();
   for (const { name, help, labels, values } of metrics) {
     const configuration = { name, help, labelNames: [...labels], registers: [registry] };
     if (name.endsWith('_total')) {
@@ -190,7 +187,7 @@ function buildRegistry(status: () => Status): () => Promise<{ text: string; cont
     }
   }
   return async () => {
-    snapshot = status();
+    snapshot = await status();
     return { text: await registry.metrics(), contentType: registry.contentType };
   };
 }

@@ -1,4 +1,4 @@
-/** The status of a mount at this moment, gathered from its parts. */
+/** The status of a mount, gathered from its parts. */
 import { readFileSync } from 'node:fs';
 import { systemTime } from '../base/time-source.ts';
 import type { MountedSession, Store } from '../native/binding.ts';
@@ -24,8 +24,9 @@ export interface SnapshotParts {
   started: number;
 }
 
-export function snapshot(parts: SnapshotParts): Status {
+export async function snapshot(parts: SnapshotParts): Promise<Status> {
   const { options, mountpoint, version, image, method, memory, trace, store, slots, session, started } = parts;
+  const loopDevices = await memory.loopDevices();
   const { pause } = memory;
   const { members, ...collective } = image.collective.status();
   const stats = store.stats();
@@ -58,7 +59,7 @@ export function snapshot(parts: SnapshotParts): Status {
       ...memory.progress,
       ...(pause !== undefined && { pause }),
       passthrough: protocol?.passthrough ?? false,
-      loopDevices: memory.loopDevices,
+      loopDevices,
     },
     trace: trace.status(),
     cache: {

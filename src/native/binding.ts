@@ -299,10 +299,10 @@ export interface Binding {
   /** umount2(2) off the JavaScript thread. */
   unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
   /**
-   * LOOP_GET_STATUS64 of a loop device; undefined when nothing is attached to it. @throws Error ETIMEDOUT when the device is locked for more
-   * than 250 ms, by whoever waits for its reads: these may be waiting for us.
+   * LOOP_GET_STATUS64 of a loop device, off the JavaScript thread. @throws Error ENXIO when nothing is attached to it, ETIMEDOUT when the device
+   * is locked for more than 250 ms, by whoever waits for its reads: these may be waiting for us.
    */
-  loopStatus(device: string): LoopStatus | undefined;
+  loopStatus(device: string): Promise<LoopStatus>;
   /**
    * LOOP_CHANGE_FD: has a read-only loop device go on with another file of the same size, under its users. Off the JavaScript thread, because
    * it waits for the reads under way.

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -134,6 +135,23 @@ describe('untether and retether', () => {
     await waitUntil('some is there', async () => (await daemon.status()).memory.bytes > 1 << 20);
     await retether(control, false);
     expect((await daemon.status()).memory).toMatchObject({ state: 'tethered', bytes: 0 });
+    await expectWhole(fileIn(daemon), site.served);
+  });
+
+  it('retether that fails while RAM is filled: it is filled on', async () => {
+    await using daemon = await site.mount(['--digest', site.digest]);
+    const control = controlPathOf(daemon.mountpoint);
+    await untether(control, { backgroundRate: 6 << 20 });
+    await waitUntil('some is there', async () => (await daemon.status()).memory.bytes > 1 << 20);
+    await using _loop = await LoopDevice.attach(ramFileOf(daemon) ?? '');
+    // The file cannot be found where it should be, so the loop device has nowhere to go.
+    execFileSync('mount', ['--bind', site.path('.'), daemon.mountpoint]);
+    try {
+      await expect(retether(control, false)).rejects.toMatchObject({ code: 'LOOP_DEVICE' });
+    } finally {
+      execFileSync('umount', [daemon.mountpoint]);
+    }
+    await untethered(daemon);
     await expectWhole(fileIn(daemon), site.served);
   });
 

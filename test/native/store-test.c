@@ -4,6 +4,7 @@
 #include "recorder.h"
 
 #include <errno.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { CHUNK = 65536, SLOTS = 17, CHUNKS = 40 };
@@ -418,6 +419,20 @@ static void bell_rings_once(void) {
   close_store();
 }
 
+static void loses_no_event(void) {
+  int status = 0;
+  pid_t child = fork();
+  if (child == 0) {
+    size_t more_than_any_machine_has = (size_t)1 << 58;
+    struct event_queue queue = {.capacity = more_than_any_machine_has, .count = more_than_any_machine_has};
+    close(STDERR_FILENO);
+    events_post(&queue, EVENT_GRANTED, 1, 1);
+    _exit(0);
+  }
+  waitpid(child, &status, 0);
+  CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+}
+
 static void refuses_bad_options(void) {
   static const uint8_t key[64];
   const char *why;
@@ -460,6 +475,7 @@ int main(void) {
   TEST(marks, "a marked chunk is reported when it is next read, waiting or not");
   TEST(closing_answers_all, "closing answers every read with EIO");
   TEST(bell_rings_once, "the listener is rung for the first event only until it has seen the end");
+  TEST(loses_no_event, "what cannot be told ends the process");
   TEST(refuses_bad_options, "options that cannot work are refused with a reason");
   DONE();
 }
