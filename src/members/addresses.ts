@@ -1,6 +1,6 @@
 /**
  * The addresses of one member. A name is looked up as the system does it (NSS, /etc/hosts) until that has succeeded once,
- * before the mount. From then on it is refreshed by DNS queries of our own: NSS would load modules and read files from the
+ * before the mount. From then on, in successors too, it is refreshed by DNS queries of our own: NSS would load modules and read files from the
  * root filesystem that may stand on this very daemon. A refresh that fails keeps what is known.
  */
 import { lookup, Resolver } from 'node:dns/promises';
@@ -30,6 +30,16 @@ export class Addresses {
     const [address] = this.#addresses;
     if (address === undefined) throw new Error(`${this.#url.text} is connected to before it was resolved`);
     return address;
+  }
+
+  /** All that are known, the next first: for a successor, which may have no other way to know them. */
+  get known(): readonly string[] {
+    return this.#addresses;
+  }
+
+  /** What a process before us knew. */
+  recall(addresses: readonly string[]): void {
+    if (this.#url.address === undefined && addresses.length > 0) this.#addresses = addresses;
   }
 
   /** No connection to `address` came about: the next address has its turn. */

@@ -66,7 +66,7 @@ export class Attempt {
   readonly #usual: { latencyMs: number; throughput: number };
   readonly #bytesBefore: number;
   #connection: Connection;
-  #get: Get;
+  #get: Get | undefined;
   #lastProgress: number;
   #sentAt: number;
   readonly #alone: boolean;
@@ -98,7 +98,11 @@ export class Attempt {
     if (role === 'hedge') member.hedges++;
     this.#connection = options.fresh ? member.pool.takeFresh() : member.pool.take();
     this.#mayForgive = this.#connection.established;
-    this.#get = this.#request();
+  }
+
+  /** Asks. The listener may hear of it before this returns. */
+  start(): void {
+    this.#request();
   }
 
   /** Whether a body byte has come. */
@@ -169,10 +173,11 @@ export class Attempt {
     });
   }
 
-  #request(): Get {
+  #request(): void {
     const { member, imageSize, time } = this.#options;
-    return requestRange(
-      this.#connection,
+    const connection = this.#connection;
+    const asked = requestRange(
+      connection,
       { url: member.file, range: this.range, imageSize, pin: member.pin },
       {
         onStep: () => this.#progress(),
@@ -186,6 +191,8 @@ export class Attempt {
         onFault: (fault) => this.#fault(fault),
       },
     );
+    // Unless it failed at once, and another was asked instead.
+    if (connection === this.#connection) this.#get = asked;
   }
 
   #progress(): void {
@@ -228,7 +235,7 @@ export class Attempt {
     if (this.#mayForgive && fault.kind === 'reset' && this.#phase === 'live' && !this.begun) {
       this.#mayForgive = false;
       this.#connection = member.pool.takeFresh();
-      this.#get = this.#request();
+      this.#request();
       return;
     }
     const wasLive = this.#phase === 'live';
@@ -240,7 +247,7 @@ export class Attempt {
 
   #hangUp(): void {
     if (this.#phase === 'over') return;
-    this.#get.abort();
+    this.#get?.abort();
     this.#settle();
     this.member.pool.discard(this.#connection);
   }

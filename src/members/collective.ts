@@ -40,6 +40,8 @@ export interface CollectiveOptions {
   onCandidate: (member: Member, observation: Observation) => void;
   /** A member failed a probe before the image was chosen. */
   onUnanswered: (member: Member) => void;
+  /** Something of ours was thrown where only a member can fail. The exchange has failed; the fetch goes on. */
+  onDefect: (error: unknown) => void;
 }
 
 /** Prefetch: at least this many spans for each member that is up, at most that many; in between what fills its pipe. */
@@ -235,6 +237,7 @@ export class MemberCollective implements Collective, FetchWorld {
     member.count(fault.kind);
     if (fault.kind === 'corrupt') member.corruptRange = range;
     this.#options.log.debug('an attempt failed', { fault: fault.message });
+    this.#noteDefect(fault);
     this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
     this.#wake();
   }
@@ -307,8 +310,13 @@ export class MemberCollective implements Collective, FetchWorld {
   #onProbeFault(member: Member, fault: MemberFault): void {
     member.count(fault.kind);
     member.health.probeFailed();
+    this.#noteDefect(fault);
     this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
     if (this.#image === undefined) this.#options.onUnanswered(member);
+  }
+
+  #noteDefect(fault: MemberFault): void {
+    if (fault.kind === 'defect') this.#options.onDefect(fault.cause);
   }
 
   /** Applies a change of health; when the state changed: says so, probes accordingly, and sees whether anyone is left. */

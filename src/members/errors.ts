@@ -23,6 +23,7 @@ export const faultKinds = [
   'changed', // ETag or Last-Modified are not those it was identified with
   'identity', // first or last bytes are not the image's
   'corrupt', // the digest says that its bytes are wrong
+  'defect', // our own: the member is not to blame
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 

@@ -109,6 +109,7 @@ export class HedgedFetch implements SpanFetch {
     const missing = this.#target.missing();
     if (missing === undefined) this.#finish();
     else if (this.#delivered === undefined) this.#pursue(missing);
+    else this.#alarm(lookAgainMs);
   }
 
   #pursue(missing: ByteRange): void {
@@ -160,6 +161,7 @@ export class HedgedFetch implements SpanFetch {
       this.#giveUp(replaces);
       this.#patience = Math.min(this.#patience * 2, mostPatience);
     }
+    let attempt: Attempt | undefined;
     const verdict = { corrupt: (range: ByteRange) => this.#onCorrupt(attempt, member, range) };
     let sink = this.#target.open(missing, verdict);
     if (sink === undefined && role !== 'hedge') {
@@ -172,7 +174,7 @@ export class HedgedFetch implements SpanFetch {
     }
     this.#attempts++;
     if (this.#attempts >= quickAttempts) this.#notBefore = world.time.now() + this.#pauseMs();
-    const attempt: Attempt = new Attempt({
+    attempt = new Attempt({
       member,
       imageSize: world.imageSize,
       range: missing,
@@ -182,13 +184,15 @@ export class HedgedFetch implements SpanFetch {
       sink,
       time: world.time,
       listener: {
-        onDelivered: () => this.#onDelivered(attempt),
-        onFault: (_attempt, fault) => this.#onFault(attempt, fault),
+        onDelivered: (delivered) => this.#onDelivered(delivered),
+        onFault: (failed, fault) => this.#onFault(failed, fault),
         onDrained: (bytes) => world.onDrained(bytes),
-        onLost: (_attempt, stalled) => this.#onStalled(attempt, stalled),
+        onLost: (lost, stalled) => this.#onStalled(lost, stalled),
       },
     });
     this.#live.push(attempt);
+    // It may fail at once: by now it is known.
+    attempt.start();
   }
 
   #hedge(late: Attempt, missing: ByteRange, now: number): void {
@@ -246,14 +250,14 @@ export class HedgedFetch implements SpanFetch {
   }
 
   /** May come long after the attempt ended, even after the fetch did: the member is fenced all the same. */
-  #onCorrupt(attempt: Attempt, member: Member, range: ByteRange): void {
+  #onCorrupt(attempt: Attempt | undefined, member: Member, range: ByteRange): void {
     const fault = new MemberFault('corrupt', member.url.text, 'serves bytes that do not match the digest', {
       offset: range.offset,
     });
     this.#world.onFault(member, fault, range);
     if (this.#settled) return;
     if (this.#delivered === attempt) this.#delivered = undefined;
-    if (this.#live.includes(attempt)) this.#giveUp(attempt);
+    if (attempt !== undefined && this.#live.includes(attempt)) this.#giveUp(attempt);
     this.#advance();
   }
 

@@ -1,7 +1,7 @@
 /**
  * One GET on one connection: steps, head, body, end or fault, in that order, with the transport's many ways to fail told
- * apart. What a good answer is, is the listener's business: it throws a MemberFault to refuse one. After `abort` nothing
- * more is heard.
+ * apart. What a good answer is, is the listener's business: it throws a MemberFault to refuse one. What else it throws is a defect of
+ * ours, and reported as one. After `abort` nothing more is heard.
  */
 import { type Dispatcher, errors } from 'undici';
 import { describeError, errorCode } from '../base/errors.ts';
@@ -55,7 +55,7 @@ export function get(connection: Connection, target: GetTarget, listener: GetList
     try {
       step();
     } catch (error) {
-      fail(error);
+      fail(error instanceof MemberFault ? error : defect(error, url));
       controller.abort(error instanceof Error ? error : new Error(String(error)));
     }
   };
@@ -90,6 +90,10 @@ export function get(connection: Connection, target: GetTarget, listener: GetList
       over = true;
     },
   };
+}
+
+function defect(cause: unknown, url: MemberUrl): MemberFault {
+  return new MemberFault('defect', url.text, `a defect of tetherfs: ${describeError(cause)}`, { cause });
 }
 
 type Phase = 'connecting' | 'waiting' | 'body';

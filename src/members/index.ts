@@ -16,3 +16,4 @@ export { type ImageIdentity, type OpenedCollective, type OpenOptions, openCollec
 export type { OutagePolicy } from './outage.ts';
 export { type ResumeOptions, resumeCollective } from './resume.ts';
 export { fetchSmallFile, type SmallFileOptions } from './small-file.ts';
+export { systemCas } from './trust.ts';

@@ -9,6 +9,8 @@ export const memberMemorySchema = z.object({
   url: z.string(),
   state: z.enum(memberStates),
   reason: z.string(),
+  /** Of its name, the next to be used first. */
+  addresses: z.array(z.string()).max(64).default([]),
   /** Name of the file it was identified by; absent: the one in its URL. */
   file: z.string().optional(),
   /** What that file was identified with. */
@@ -20,4 +22,4 @@ export const memberMemorySchema = z.object({
   /** The last first-byte times, in ms, oldest first. */
   latencies: z.array(z.number().nonnegative()).max(1024),
 });
-export type MemberMemory = z.infer<typeof memberMemorySchema>;
+export type MemberMemory = z.output<typeof memberMemorySchema>;

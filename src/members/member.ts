@@ -82,6 +82,7 @@ export class Member implements Candidate {
       file: this.file.fileName,
       state,
       reason,
+      addresses: this.addresses.known.slice(0, 64),
       latencies: [...latencies],
       ...(this.pin && { pin: this.pin }),
       ...(latencyMs !== undefined && { latencyMs }),
@@ -90,10 +91,11 @@ export class Member implements Candidate {
   }
 
   /** Goes on as a process before us knew it. */
-  recall({ state, reason, file, pin, ...speed }: MemberMemory): void {
+  recall({ state, reason, addresses, file, pin, ...speed }: MemberMemory): void {
     const now = this.#time.now();
     this.health.recall(state, reason, now);
     this.speed.recall(speed, now);
+    this.addresses.recall(addresses);
     this.file = this.files.find(({ fileName }) => fileName === file) ?? this.url;
     this.pin = pin && { etag: pin.etag, lastModified: pin.lastModified };
   }

@@ -7,6 +7,7 @@ import type { TimeSource } from '../base/time-source.ts';
 import { jittered } from '../base/time-source.ts';
 import { MemberCollective } from './collective.ts';
 import type { Collective, Sidecar } from './contract.ts';
+import { throwUncaught } from './defect.ts';
 import { NoMemberError, NoValidTreeError } from './errors.ts';
 import { majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
@@ -36,6 +37,8 @@ export interface OpenOptions {
   onOutage: OutagePolicy;
   /** How often members are asked for a byte although nobody reads, in ms ± a quarter; an hour unless said otherwise. */
   heartbeatMs?: number | undefined;
+  /** Told of our own defects, which no member is to blame for; unless said otherwise they are uncaught exceptions. */
+  onDefect?: ((error: unknown) => void) | undefined;
   log: Log;
   time: TimeSource;
 }
@@ -101,7 +104,7 @@ async function identifyImage(
   members: readonly Member[],
   verification: Verification | undefined,
   patience: Patience,
-  { onOutage, heartbeatMs, log, time }: OpenOptions,
+  { onOutage, heartbeatMs, onDefect = throwUncaught, log, time }: OpenOptions,
 ): Promise<OpenedCollective> {
   const answers = new Map<Member, Observation>();
   const unanswered = new Set<Member>();
@@ -118,6 +121,7 @@ async function identifyImage(
     verification,
     onOutage,
     heartbeatMs,
+    onDefect,
     log,
     time,
     onCandidate(member, observation) {

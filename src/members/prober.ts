@@ -87,8 +87,8 @@ export class Prober {
   }
 }
 
-/** A probe is where a defect of ours must not end the probing: it is shown as the member's reason instead. */
-function asFault(member: Member, error: unknown): MemberFault {
-  if (error instanceof MemberFault) return error;
-  return new MemberFault('protocol', member.url.text, `cannot be probed: ${describeError(error)}`, { cause: error });
+/** A probe is where a defect of ours must not end the probing. */
+function asFault(member: Member, cause: unknown): MemberFault {
+  if (cause instanceof MemberFault) return cause;
+  return new MemberFault('defect', member.url.text, `cannot be probed: ${describeError(cause)}`, { cause });
 }

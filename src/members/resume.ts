@@ -4,6 +4,7 @@
  */
 import { MemberCollective } from './collective.ts';
 import type { Collective } from './contract.ts';
+import { throwUncaught } from './defect.ts';
 import type { Verification } from './identity.ts';
 import { Member } from './member.ts';
 import type { MemberMemory } from './member-memory.ts';
@@ -35,6 +36,7 @@ export function resumeCollective({ urls, digest, ca, image, members, ...options 
     members: resumed,
     onCandidate: () => {},
     onUnanswered: () => {},
+    onDefect: throwUncaught,
   });
   collective.resume(image);
   return collective;

@@ -17,8 +17,8 @@ const bundleFiles = [
 const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** One context for all members: parsing a system's hundred-odd CAs takes tens of ms. @throws UsageError for CAs that are none. */
-export function createTrust(ca: readonly string[] | undefined): SecureContext {
-  return createSecureContext({ ca: ca === undefined ? systemCas() : ca.flatMap(parseCas), minVersion: 'TLSv1.2' });
+export function createTrust(ca: readonly string[] = systemCas()): SecureContext {
+  return createSecureContext({ ca: ca.flatMap(parseCas), minVersion: 'TLSv1.2' });
 }
 
 /** OpenSSL passes over what it cannot read; then every member would look untrustworthy, and nothing would say why. */
@@ -32,15 +32,27 @@ function parseCas(pem: string): string[] {
   }
 }
 
-function systemCas(): string[] {
+/** The system's CAs, as they are now, PEM. A successor cannot read them again: its root may stand on the mount. Those that cannot be read are left out. */
+export function systemCas(): string[] {
   const system = getCACertificates('system');
-  if (system.length > 0) return system;
+  return (system.length > 0 ? system : bundled()).filter(isReadable);
+}
+
+function bundled(): string[] {
   for (const file of bundleFiles) {
     try {
-      return [readFileSync(file, 'utf8')];
+      return readFileSync(file, 'utf8').match(pemCertificate) ?? [];
     } catch {
       // the next distribution's place
     }
   }
   return [];
+}
+
+function isReadable(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
 }

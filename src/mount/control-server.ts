@@ -9,12 +9,7 @@ import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describeError, TetherfsError } from '../base/errors.ts';
 import { controlDirectory } from './control-path.ts';
-
-export interface ControlServer {
-  close(): void;
-  /** Leaves its name to a successor, which may listen there now. What is being answered is still answered. */
-  leave(): void;
-}
+import type { Listener } from './listeners.ts';
 
 /**
  * Answers by method and path, e.g. `GET /status`. A route takes the parsed JSON body (undefined when there is none) and returns what is
@@ -25,8 +20,8 @@ export type ControlRoutes = Readonly<Record<string, (body: unknown) => unknown>>
 /** More than any request of ours. */
 const largestBodyBytes = 4096;
 
-/** @throws TetherfsError CONTROL_IN_USE when another daemon answers at `path`. */
-export async function startControlServer(path: string, routes: ControlRoutes): Promise<ControlServer> {
+/** What is being answered when it leaves is still answered. @throws TetherfsError CONTROL_IN_USE when another daemon answers at `path`. */
+export async function startControlServer(path: string, routes: ControlRoutes): Promise<Listener> {
   if (dirname(path) === controlDirectory) mkdirSync(controlDirectory, { recursive: true, mode: 0o700 });
   if (await answers(path)) {
     throw new TetherfsError(

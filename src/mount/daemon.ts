@@ -20,7 +20,7 @@ import {
   retetherRequestSchema,
   untetherRequestSchema,
 } from './control-client.ts';
-import { type ControlRoutes, type ControlServer, startControlServer } from './control-server.ts';
+import { type ControlRoutes, startControlServer } from './control-server.ts';
 import { DescriptorKeeper } from './descriptor-keeper.ts';
 import { Handover } from './handover.ts';
 import { releaseWhenIdle } from './idle-release.ts';
@@ -28,7 +28,8 @@ import { ImageMemory, type MemoryProgress } from './image-memory.ts';
 import { chooseImageMethod } from './image-method.ts';
 import { type Inheritance, makeState } from './inheritance.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
-import { type MetricsServer, startMetricsServer } from './metrics.ts';
+import { type ListenerStart, Listeners } from './listeners.ts';
+import { startMetricsServer } from './metrics.ts';
 import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
 import { formatSize } from './size.ts';
@@ -43,11 +44,12 @@ const threads = Math.min(Math.max(2, availableParallelism()), 8);
 const waitReportMs = 5000;
 
 export interface Daemon {
-  status(): Status;
   /** Unmounts: at once when nobody uses the mount, otherwise lazily: it ends when its last user has gone. */
   stop(): Promise<void>;
   /** Ends the mount under its users; their reads fail. */
   abort(): void;
+  /** Whether somebody keeps what a successor needs, so that a crash is a pause. */
+  readonly kept: boolean;
   /** Resolves when the mount is gone or a successor's, and everything is closed; with the errno that ended it, else 0. */
   readonly ended: Promise<number>;
 }
@@ -148,8 +150,8 @@ async function wireParts(
       trace: trace.chunks,
     });
   };
-  const servers: (ControlServer | MetricsServer)[] = [];
-  closers.push(() => servers.forEach((server) => void server.close()));
+  const listeners = new Listeners(log, time);
+  closers.push(() => listeners.close());
   const handover = new Handover({
     native,
     keeper,
@@ -158,7 +160,7 @@ async function wireParts(
     state,
     session: () => session,
     leave() {
-      for (const server of servers) server.leave();
+      listeners.leave();
       end({ errno: 0, handedOver: true });
     },
     log,
@@ -172,18 +174,18 @@ async function wireParts(
     'POST /handover/offer': (body) => handover.offer(handoverRequestSchema.parse(body).inbox),
     'POST /handover/commit': (body) => handover.commit(handoverCommitSchema.parse(body).pid),
   };
-  servers.push(await startControlServer(options.control, routes));
-  if (options.metrics !== undefined) servers.push(await startMetricsServer(options.metrics, status));
-
+  const starts = listenerStarts(options, routes, status);
   if (inheritance !== undefined) {
     session = adoptMount(store, image, mountpoint, options, inheritance);
+    for (const start of starts) await listeners.insist(start);
   } else {
+    for (const start of starts) await listeners.open(start);
     if (method === 'untethered') await memory.pull(onProgress);
     else if (options.trace !== false) trace.begin(options.trace);
     session = mount(store, image, mountpoint, options, method);
   }
   memory.mounted(session);
-  keeper.keep(store, state());
+  const kept = keeper.keep(store, state());
   raiseReadAhead(session.device, log);
   log.info(inheritance === undefined ? 'mounted' : 'taken over', {
     mountpoint,
@@ -222,11 +224,19 @@ async function wireParts(
     return errno;
   });
   return {
-    status,
+    kept,
     stop: () => unmount(mountpoint, log),
     abort: () => abortConnection(device),
     ended: gone,
   };
+}
+
+function listenerStarts(options: MountOptions, routes: ControlRoutes, status: () => Promise<Status>): ListenerStart[] {
+  const { control, metrics } = options;
+  return [
+    { name: 'the control socket', start: () => startControlServer(control, routes) },
+    ...(metrics === undefined ? [] : [{ name: '--metrics', start: () => startMetricsServer(metrics, status) }]),
+  ];
 }
 
 /** How it ended: the mount with an errno, or ours of it. */

@@ -42,7 +42,8 @@ export class DescriptorKeeper {
     const all = this.everything(store, state);
     const kept = all.descriptors.every(({ name, fds }) => this.#native.notifyServiceManager(storeMessage(name), fds));
     this.#native.closeDescriptors([all.state]);
-    this.#log.debug(kept ? 'a successor could go on after a crash' : 'nobody keeps our descriptors');
+    if (kept) this.#log.debug('a successor could go on after a crash');
+    else this.#log.info('nobody keeps what a successor would need: a crash would end this mount');
     return kept;
   }
 

@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, UsageError } from '../base/errors.ts';
+import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { FetchFailedError, fetchSmallFile } from '../members/index.ts';
@@ -14,6 +14,7 @@ import {
   largestProfileSize,
   type SaidMethod,
 } from '../profile/index.ts';
+import { readGivenFile } from './given-file.ts';
 import type { MountOptions } from './options.ts';
 
 /** Between two tries for a profile, in ms. */
@@ -63,13 +64,9 @@ function fromCommandLine(): SaidMethod | undefined {
 
 async function readProfile(source: string, { caFile }: MountOptions): Promise<string> {
   if (/^https?:/i.test(source)) {
-    const ca = caFile === undefined ? undefined : [readFileSync(caFile, 'utf8')];
+    const ca = caFile === undefined ? undefined : [readGivenFile(caFile, '--ca-file').toString('utf8')];
     const bytes = await fetchSmallFile(source, { ca, maxBytes: largestProfileSize, time: systemTime });
     return Buffer.from(bytes).toString('utf8');
   }
-  try {
-    return readFileSync(source, 'utf8');
-  } catch (cause) {
-    throw new UsageError(`--profile ${source}: ${describeError(cause)}`, { cause });
-  }
+  return readGivenFile(source, '--profile').toString('utf8');
 }

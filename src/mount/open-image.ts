@@ -2,8 +2,7 @@
  * From options to an image that can be mounted: the members are reached, the image is identified, its hash tree is verified against
  * the digest, its format and key are known to fit each other.
  */
-import { readFileSync } from 'node:fs';
-import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { TetherfsError, UsageError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { hexOf, parseDigest } from '../image/digest.ts';
@@ -13,7 +12,15 @@ import { parseKeyFile } from '../image/key-file.ts';
 import { rangeMatches } from '../image/range-check.ts';
 import { sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
 import type { Collective } from '../members/contract.ts';
-import { type OutagePolicy, openCollective, resumeCollective, type Verification } from '../members/index.ts';
+import {
+  type OutagePolicy,
+  openCollective,
+  parseMemberUrl,
+  resumeCollective,
+  systemCas,
+  type Verification,
+} from '../members/index.ts';
+import { readGivenFile } from './given-file.ts';
 import { imageFileName } from './image-file-name.ts';
 import type { Inheritance } from './inheritance.ts';
 import type { MountOptions } from './options.ts';
@@ -45,7 +52,7 @@ export interface OpenedImage {
   /** First and last bytes as served. */
   head: Uint8Array;
   tail: Uint8Array;
-  /** PEM certificates of the authorities, as they were when it was opened. */
+  /** PEM certificates of the authorities, as they were when it was opened; undefined when none are needed. */
   ca: string[] | undefined;
 }
 
@@ -54,8 +61,8 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
   const fileName = imageFileName(options.urls);
   const digest = options.digest === undefined ? undefined : parseDigest(options.digest);
   if (digest === undefined) insistOnTrust(options, log);
-  const ca = options.caFile === undefined ? undefined : [readFile(options.caFile, '--ca-file').toString('utf8')];
-  const xtsKey = options.keyFile === undefined ? undefined : parseKeyFile(readFile(options.keyFile, '--key-file'));
+  const ca = authorities(options);
+  const xtsKey = options.keyFile === undefined ? undefined : parseKeyFile(readGivenFile(options.keyFile, '--key-file'));
 
   let tree: Verity | undefined;
   let sidecar: Uint8Array | undefined;
@@ -127,6 +134,12 @@ export function resumeImage({ state, sidecar, xtsKey }: Inheritance, log: Log): 
   return { ...facts, collective, geometry, tree, digest, sidecar, xtsKey, ca };
 }
 
+/** PEM. Read once: what a successor could read again may be another file, or lie on the mount itself. */
+function authorities({ caFile, urls }: MountOptions): string[] | undefined {
+  if (caFile !== undefined) return [readGivenFile(caFile, '--ca-file').toString('utf8')];
+  return urls.some((url) => parseMemberUrl(url).secure) ? systemCas() : undefined;
+}
+
 function verificationBy(tree: Verity): Verification {
   const { imageSize, blockSize } = tree;
   return { imageSize, blockSize, matches: (range, found) => rangeMatches(tree, range, found) };
@@ -146,13 +159,4 @@ function insistOnTrust({ urls, allowUnverified }: MountOptions, log: Log): void 
     );
   }
   log.warn('bytes over http:// are not verified: whoever can alter them on the way alters the file', { url: plain });
-}
-
-function readFile(path: string, option: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
-    throw new UsageError(`${option} ${path}: ${why}`, { cause });
-  }
 }

@@ -4,7 +4,7 @@
  */
 import { describeError } from '../base/errors.ts';
 import { loadBinding } from '../native/binding.ts';
-import { type DaemonStart, startDaemon } from './daemon.ts';
+import { type Daemon, type DaemonStart, startDaemon } from './daemon.ts';
 import { describeProgress } from './progress-log.ts';
 import { announceSuccession } from './succession.ts';
 
@@ -15,20 +15,24 @@ import { announceSuccession } from './succession.ts';
 export async function runDaemon(start: DaemonStart, onReady: () => void | Promise<void>): Promise<number> {
   const { options, log, onProgress } = start;
   const { notifyServiceManager } = loadBinding();
-  // A defect on one read's path must not take the machine's root away: it is reported, and the daemon lives on.
-  process.on('uncaughtException', (error) => log.error('defect', { error: error.stack ?? describeError(error) }));
+  let daemon: Daemon | undefined;
+  process.on('uncaughtException', (error) => {
+    log.error('defect', { error: error.stack ?? describeError(error) });
+    if (daemon === undefined || daemon.kept) die();
+  });
   process.on('SIGHUP', () => {});
-  const daemon = await startDaemon({
+  daemon = await startDaemon({
     ...start,
     onProgress(progress) {
       notifyServiceManager(`STATUS=${describeProgress(progress)}`);
       onProgress(progress);
     },
   });
+  const { stop, abort, ended } = daemon;
   let signals = 0;
   const onSignal = () => {
-    if (signals++ > 0) daemon.abort();
-    else daemon.stop().catch((error: unknown) => log.error('cannot unmount', { error: describeError(error) }));
+    if (signals++ > 0) abort();
+    else stop().catch((error: unknown) => log.error('cannot unmount', { error: describeError(error) }));
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
@@ -36,5 +40,14 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   notifyServiceManager(`READY=1\nSTATUS=mounted on ${options.mountpoint}`);
   if (start.inheritance !== undefined) announceSuccession(options.mountpoint);
   log.info('ready', { mountpoint: options.mountpoint });
-  return (await daemon.ended) === 0 ? 0 : 1;
+  return (await ended) === 0 ? 0 : 1;
+}
+
+/**
+ * After a defect nobody knows what still holds: something that a reader waits for may be lost. Where our descriptors are kept a successor that knows
+ * nothing of it goes on after a pause, and where there is no mount yet there is nothing to lose. Only where a crash would take the mount
+ * away, a machine's root perhaps, it is better to live on.
+ */
+function die(): void {
+  process.kill(process.pid, 'SIGKILL');
 }

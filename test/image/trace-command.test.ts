@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeSidecar, sidecarSuffix } from '../../src/image/sidecar.ts';
 import { formatTrace } from '../../src/image/trace.ts';
 import { controlPathOf } from '../../src/mount/control-path.ts';
-import { type ControlServer, startControlServer } from '../../src/mount/control-server.ts';
+import { startControlServer } from '../../src/mount/control-server.ts';
+import type { Listener } from '../../src/mount/listeners.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { noise } from './memory-image.ts';
 
@@ -16,7 +17,7 @@ const { sidecar, digest } = makeSidecar(noise(10 * 32), { imageSize, blockSize: 
 const text = formatTrace({ digest, imageSize, chunkSize: 65536, chunks: Uint32Array.of(0, 1, 9, 4) });
 
 let directory: TempDir;
-let daemon: ControlServer;
+let daemon: Listener;
 const at = (name: string) => join(directory.path, name);
 
 beforeEach(async () => {

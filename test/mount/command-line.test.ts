@@ -178,6 +178,12 @@ describe('bad input gets one line that says what to do, and leaves nothing', () 
       /no PEM/,
     ],
     [
+      'a CA file for the profile that is not there',
+      () => [...verified(), '--profile', 'https://127.0.0.11/profile.yaml', '--ca-file', missing, ...rest()],
+      2,
+      /--ca-file \/nowhere\/key: no such file/,
+    ],
+    [
       'an unknown authority',
       () => [...verified(), '--mount-timeout', '1', ...site.urls('https'), site.newMountpoint()],
       1,

@@ -1,6 +1,6 @@
 /** What a machine needs of tetherfs to mount, copied out of the checkout: as an initramfs has it, and throws it away after the boot. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -39,6 +39,14 @@ export class RuntimeCopy {
     } catch {
       copy([]); // It is on another file system.
     }
+  }
+
+  /** Puts something before one of its files, e.g. `src/cli/main.ts`; the checkout's stays as it is. */
+  prepend(path: string, text: string): void {
+    const file = join(this.#directory, path);
+    const before = readFileSync(file, 'utf8');
+    rmSync(file);
+    writeFileSync(file, text + before);
   }
 
   /** As confluent's boot script does it when the root filesystem is there. */

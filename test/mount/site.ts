@@ -121,9 +121,9 @@ export class Site implements AsyncDisposable {
     renameSync(`${this.fileOf(member)}.new`, this.fileOf(member));
   }
 
-  /** A verified mount of all members, unless the options say otherwise. */
-  mount(options: readonly string[] = ['--digest', this.digest], urls = this.urls()): Promise<Daemon> {
-    return Daemon.start({ urls, mountpoint: this.newMountpoint(), options });
+  /** A verified mount of all members by our own program, unless it is said otherwise. */
+  mount(options: readonly string[] = ['--digest', this.digest], urls = this.urls(), command?: string): Promise<Daemon> {
+    return Daemon.start({ urls, mountpoint: this.newMountpoint(), options, command });
   }
 
   newMountpoint(): string {

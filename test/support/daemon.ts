@@ -20,6 +20,8 @@ export interface DaemonOptions {
   mountpoint: string;
   /** Further options of `tetherfs mount`, e.g. `['--digest', digest]`. */
   options?: readonly string[];
+  /** The program to mount with; ours when absent. */
+  command?: string | undefined;
   /** ms until it must be ready. */
   readyWithinMs?: number;
 }
@@ -33,14 +35,13 @@ export class Daemon implements AsyncDisposable {
   /** By the test itself: then its mount may be left. */
   #killed = false;
 
-  private constructor({ urls, mountpoint, options = [] }: DaemonOptions) {
+  private constructor({ urls, mountpoint, options = [], command = tetherfsCommand }: DaemonOptions) {
     mkdirSync(mountpoint, { recursive: true });
     this.mountpoint = mountpoint;
-    this.#child = spawn(
-      tetherfsCommand,
-      ['mount', '--foreground', '--log-level', 'debug', ...options, ...urls, mountpoint],
-      { stdio: ['ignore', 'inherit', 'pipe'], env: daemonEnvironment() },
-    );
+    this.#child = spawn(command, ['mount', '--foreground', '--log-level', 'debug', ...options, ...urls, mountpoint], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+      env: daemonEnvironment(),
+    });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#log += text;
     });
