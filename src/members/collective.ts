@@ -40,8 +40,11 @@ export interface CollectiveOptions {
   onCandidate: (member: Member, observation: Observation) => void;
   /** A member failed a probe before the image was chosen. */
   onUnanswered: (member: Member) => void;
-  /** Something of ours was thrown where only a member can fail. The exchange has failed; the fetch goes on. */
-  onDefect: (error: unknown) => void;
+  /**
+   * Something of ours was thrown where only a member can fail. The exchange has failed; the fetch goes on. Unless said otherwise it is
+   * thrown once more, where nobody catches it.
+   */
+  onDefect?: ((error: unknown) => void) | undefined;
 }
 
 /** Prefetch: at least this many spans for each member that is up, at most that many; in between what fills its pipe. */
@@ -316,7 +319,8 @@ export class MemberCollective implements Collective, FetchWorld {
   }
 
   #noteDefect(fault: MemberFault): void {
-    if (fault.kind === 'defect') this.#options.onDefect(fault.cause);
+    const { onDefect = throwUncaught } = this.#options;
+    if (fault.kind === 'defect') onDefect(fault.cause);
   }
 
   /** Applies a change of health; when the state changed: says so, probes accordingly, and sees whether anyone is left. */
@@ -358,4 +362,10 @@ export class MemberCollective implements Collective, FetchWorld {
       }
     });
   }
+}
+
+function throwUncaught(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }

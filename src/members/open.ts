@@ -7,7 +7,6 @@ import type { TimeSource } from '../base/time-source.ts';
 import { jittered } from '../base/time-source.ts';
 import { MemberCollective } from './collective.ts';
 import type { Collective, Sidecar } from './contract.ts';
-import { throwUncaught } from './defect.ts';
 import { NoMemberError, NoValidTreeError } from './errors.ts';
 import { majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
@@ -104,7 +103,7 @@ async function identifyImage(
   members: readonly Member[],
   verification: Verification | undefined,
   patience: Patience,
-  { onOutage, heartbeatMs, onDefect = throwUncaught, log, time }: OpenOptions,
+  { onOutage, heartbeatMs, onDefect, log, time }: OpenOptions,
 ): Promise<OpenedCollective> {
   const answers = new Map<Member, Observation>();
   const unanswered = new Set<Member>();

@@ -4,7 +4,6 @@
  */
 import { MemberCollective } from './collective.ts';
 import type { Collective } from './contract.ts';
-import { throwUncaught } from './defect.ts';
 import type { Verification } from './identity.ts';
 import { Member } from './member.ts';
 import type { MemberMemory } from './member-memory.ts';
@@ -36,7 +35,6 @@ export function resumeCollective({ urls, digest, ca, image, members, ...options 
     members: resumed,
     onCandidate: () => {},
     onUnanswered: () => {},
-    onDefect: throwUncaught,
   });
   collective.resume(image);
   return collective;

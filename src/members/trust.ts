@@ -35,7 +35,7 @@ function parseCas(pem: string): string[] {
 /** The system's CAs, as they are now, PEM. A successor cannot read them again: its root may stand on the mount. Those that cannot be read are left out. */
 export function systemCas(): string[] {
   const system = getCACertificates('system');
-  return (system.length > 0 ? system : bundled()).filter(isReadable);
+  return system.length > 0 ? system : bundled().filter(isReadable);
 }
 
 function bundled(): string[] {

@@ -33,9 +33,7 @@ export function identityOfDescriptor(descriptor: number): FileIdentity {
 
 /** Paths of the loop devices on the file, but for those that are locked at this moment. */
 export async function loopDevicesOn(file: FileIdentity): Promise<string[]> {
-  const candidates = loopDevices(file);
-  const found = await Promise.all(candidates.map(statusOf));
-  return candidates.filter((_, index) => isOn(found[index], file));
+  return (await statuses(file)).filter(({ status }) => isOn(status, file)).map(({ device }) => device);
 }
 
 function isOn(found: LoopStatus | 'locked' | undefined, file: FileIdentity): boolean {
@@ -88,11 +86,10 @@ export async function moveLoopDevicesToMount(
   path: string,
   mounted: FileIdentity,
 ): Promise<string[]> {
-  const candidates = loopDevices(from);
-  const found = await Promise.all(candidates.map(statusOf));
-  const locked = candidates.filter((_, index) => found[index] === 'locked');
+  const found = await statuses(from);
+  const locked = found.filter(({ status }) => status === 'locked').map(({ device }) => device);
   if (locked.length > 0) throw new Error(`${locked.join(', ')} is locked by somebody; try again`);
-  const devices = candidates.filter((_, index) => isOn(found[index], from));
+  const devices = found.filter(({ status }) => isOn(status, from)).map(({ device }) => device);
   if (devices.length === 0) return devices;
   const script = fileURLToPath(new URL('./loop-mover.ts', import.meta.url));
   const { major, minor, inode } = mounted;
@@ -121,6 +118,11 @@ function backingFile(device: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Of all that may stand on the file, asked at once: a locked one keeps the others not waiting. */
+function statuses(file: FileIdentity): Promise<{ device: string; status: LoopStatus | 'locked' | undefined }[]> {
+  return Promise.all(loopDevices(file).map(async (device) => ({ device, status: await statusOf(device) })));
 }
 
 /** Undefined also for a device that has no node in /dev. */

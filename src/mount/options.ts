@@ -37,8 +37,12 @@ export const mountOptionsSchema = z.object({
   cacheSize: z.number().int().positive(),
   /** What is left of it when the readers rest, in bytes. */
   idleCacheSize: z.number().int().nonnegative(),
-  /** Seconds in which readers who rest have read next to nothing. */
-  idleTime: z.number().min(0.1).max(86_400).default(10),
+  /** Seconds in which readers who rest have read next to nothing. A predecessor may not have known of it. */
+  idleTime: z
+    .number()
+    .min(0.1)
+    .max(86_400)
+    .default(() => defaults.idleTime),
   onOutage: z.enum(outageModes),
   /** Seconds without any usable member after which reads fail, with `onOutage: eio`. */
   outageTimeout: z.number().positive(),

@@ -2,7 +2,7 @@
  * closing-lines REPORT [SECOND...]: the last lines of a run. Where a file was run again, what became of it then counts, and the tests that failed
  * only at first are listed as UNSTABLE. Then `N passed, N failed`, the same whatever vitest's own summary looks like.
  */
-import { type FileReport, failuresOf, passedOf, readReport } from './run-report.ts';
+import { type FileReport, failuresOf, passedOf, readReport, titleOf } from './run-report.ts';
 
 const [first = '/dev/null', ...again] = process.argv.slice(2);
 const report = readReport(first);
@@ -16,7 +16,7 @@ for (const file of report.files) {
   const failedAgain = new Set(failuresOf(last(file)).map(({ test }) => test));
   for (const { test, error } of failuresOf(file)) {
     if (failedAgain.has(test)) continue;
-    console.log(`UNSTABLE: ${file.file}${test && ` › ${test}`}`);
+    console.log(`UNSTABLE: ${titleOf(file.file, test)}`);
     console.log(error.replaceAll(/^/gm, '    '));
   }
 }

@@ -1,5 +1,5 @@
 /** repeated REPORT...: of several runs, a table of every test that failed, with the first thing that each said, then of the ten slowest. */
-import { failuresOf, readReport } from './run-report.ts';
+import { failuresOf, readReport, titleOf } from './run-report.ts';
 
 interface Row {
   test: string;
@@ -12,7 +12,7 @@ interface Row {
 const rows = new Map<string, Row>();
 
 function rowOf(file: string, name: string): Row {
-  const test = name === '' ? file : `${file} › ${name}`;
+  const test = titleOf(file, name);
   const row = rows.get(test) ?? { test, runs: 0, failures: 0, slowestMs: 0, error: '' };
   rows.set(test, row);
   return row;

@@ -50,6 +50,11 @@ export function failuresOf({ file, tests, errors }: FileReport): Failure[] {
   return [{ file, test: '', error: errors[0] ?? '' }];
 }
 
+/** A test by its file and name; the file alone when the name is empty. */
+export function titleOf(file: string, test: string): string {
+  return test === '' ? file : `${file} › ${test}`;
+}
+
 export function passedOf({ tests }: FileReport): number {
   return tests.filter(({ state }) => state === 'passed').length;
 }

@@ -1,5 +1,5 @@
 /** slowest REPORT: the ten tests that took longest. */
-import { readReport } from './run-report.ts';
+import { readReport, titleOf } from './run-report.ts';
 
 const tests = readReport(process.argv[2] ?? '/dev/null').files.flatMap(({ file, tests }) =>
   tests.map((test) => ({ file, ...test })),
@@ -7,5 +7,5 @@ const tests = readReport(process.argv[2] ?? '/dev/null').files.flatMap(({ file, 
 if (tests.length > 10) {
   console.log('the slowest tests, s:');
   for (const { file, name, ms } of tests.sort((a, b) => b.ms - a.ms).slice(0, 10))
-    console.log(`${(ms / 1000).toFixed(1).padStart(7)}  ${file} › ${name}`);
+    console.log(`${(ms / 1000).toFixed(1).padStart(7)}  ${titleOf(file, name)}`);
 }
