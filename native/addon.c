@@ -605,6 +605,8 @@ NAPI_MODULE_INIT() {
       {"createStore", NULL, js_create_store, NULL, NULL, NULL, napi_enumerable, NULL},
       {"xts", NULL, js_xts, NULL, NULL, NULL, napi_enumerable, NULL},
       {"unmount", NULL, js_unmount, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"closeOnExec", NULL, js_close_on_exec, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"shedLimits", NULL, js_shed_limits, NULL, NULL, NULL, napi_enumerable, NULL},
       {"loopStatus", NULL, js_loop_status, NULL, NULL, NULL, napi_enumerable, NULL},
       {"loopChangeFile", NULL, js_loop_change_file, NULL, NULL, NULL, napi_enumerable, NULL},
       {"notifyServiceManager", NULL, js_notify_service_manager, NULL, NULL, NULL, napi_enumerable, NULL},

@@ -2,6 +2,7 @@
 #include "addon_system.h"
 
 #include "addon_work.h"
+#include "inherited.h"
 #include "loop.h"
 #include "xts.h"
 
@@ -77,6 +78,21 @@ napi_value js_unmount(napi_env env, napi_callback_info info) {
   unmount->work.name = "tetherfs:unmount";
   unmount->work.run = unmount_run;
   return work_start(env, &unmount->work);
+}
+
+/* ---- What was inherited ---- */
+
+napi_value js_close_on_exec(napi_env env, napi_callback_info info) {
+  (void)info;
+  int error = inherited_close_on_exec();
+  if (error != 0) throw_errno(env, error, "open /proc/self/fd");
+  return NULL;
+}
+
+napi_value js_shed_limits(napi_env env, napi_callback_info info) {
+  (void)env, (void)info;
+  inherited_shed_limits();
+  return NULL;
 }
 
 /* ---- Loop devices ---- */

@@ -2,9 +2,10 @@
  * Many clients of one member on one clock: it goes out under all of them at the same moment, and comes back. Real health and probe
  * schedules, no network: how many return within how little time is a matter of the schedules alone.
  */
+import { parseFileUrl } from '../../src/base/file-url.ts';
 import { MemberFault } from '../../src/members/errors.ts';
 import { Member } from '../../src/members/member.ts';
-import { parseMemberUrl } from '../../src/members/member-url.ts';
+import { memberUrl } from '../../src/members/member-url.ts';
 import { Prober } from '../../src/members/prober.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -39,7 +40,7 @@ export async function simulateHerd({ clients, outMs, silent, only = false, rando
   const backAt = wellMs + outMs;
   const answer = (ms: number) => new Promise<void>((resolve) => void time.after(ms, resolve));
   for (let i = 0; i < clients; i++) {
-    const member = new Member(parseMemberUrl('http://10.0.0.1/rootimg.sfs'), time, undefined);
+    const member = new Member(memberUrl(parseFileUrl('http://10.0.0.1/rootimg.sfs')), time, undefined);
     const { file, health } = member;
     // as the collective does it
     const prober = new Prober({

@@ -9,12 +9,14 @@ import type { MemoryProgress } from '../mount/image-memory.ts';
 import { kmsgSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
+import { loadBinding } from '../native/binding.ts';
 
 export function daemonCommand(version: string): Command {
   return new Command('daemon')
     .argument('<mountpoint>')
     .option('--take-over <socket>')
     .action(async (_mountpoint: string, { takeOver }: { takeOver?: string }) => {
+      loadBinding().shedLimits();
       const { inheritFromDaemon, inheritFromManager } = await import('../mount/succession.ts');
       const inheritance = inheritFromManager();
       if (inheritance !== undefined) {

@@ -1,8 +1,11 @@
 /** The options of `tetherfs mount`, as the command line spells them. */
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../base/errors.ts';
+import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import { logFormats, logLevels } from '../base/log.ts';
-import { controlPathOf } from '../mount/control-path.ts';
+import { controlPathOf, givenControlPath } from '../mount/control-path.ts';
+import { canonicalPath } from '../mount/mount-table.ts';
 import {
   defaults,
   imageMethods,
@@ -56,14 +59,27 @@ export function addMountOptions(command: Command): Command {
     .addOption(new Option('--log-format <format>').choices(logFormats).default('text'));
 }
 
-/** @throws UsageError when a value makes no sense. */
-export function readMountOptions(urls: string[], mountpoint: string, flags: Record<string, unknown>): MountOptions {
+/**
+ * Paths are absolute afterwards: the daemon runs in `/`. The mountpoint has the name that the kernel's list of mounts has.
+ * @throws UsageError when a value makes no sense.
+ */
+export function readMountOptions(urls: string[], given: string, flags: Record<string, unknown>): MountOptions {
+  urls.forEach(parseFileUrl);
+  const mountpoint = canonicalPath(given);
+  const { control, caFile, keyFile, profile, trace, metrics } = flags;
   const parsed = mountOptionsSchema.safeParse({
-    control: controlPathOf(mountpoint),
     ...flags,
     urls,
     mountpoint,
-    trace: flags['trace'] === true ? undefined : flags['trace'],
+    control: typeof control === 'string' ? givenControlPath(control) : controlPathOf(mountpoint),
+    caFile: absolute(caFile),
+    keyFile: absolute(keyFile),
+    profile: typeof profile === 'string' && isFileUrl(profile) ? profile : absolute(profile),
+    trace: trace === true ? undefined : absolute(trace),
+    metrics:
+      typeof metrics === 'string'
+        ? metrics.replace(/^unix:(?=.)(.*)$/s, (_, path: string) => `unix:${resolve(path)}`)
+        : metrics,
     cacheSize: parseSize(String(flags['cacheSize']), '--cache-size'),
     idleCacheSize: parseSize(String(flags['idleCacheSize']), '--idle-cache-size'),
     backgroundRate: parseRate(flags['backgroundRate']),
@@ -76,6 +92,11 @@ export function readMountOptions(urls: string[], mountpoint: string, flags: Reco
 /** Bytes a second of `--background-rate`; undefined when it was not given. @throws UsageError */
 export function parseRate(given: unknown): number | undefined {
   return given === undefined ? undefined : parseSize(String(given), '--background-rate');
+}
+
+/** Of a path; whatever else was given stays as it is. */
+function absolute(given: unknown): unknown {
+  return typeof given === 'string' ? resolve(given) : given;
 }
 
 function seconds(text: string): number {

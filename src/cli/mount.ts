@@ -1,11 +1,11 @@
 /** `tetherfs mount`, and `urlmount`, the same under the name and with the arguments of the program it replaces. */
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
+import { parseFileUrl } from '../base/file-url.ts';
 import { createLog } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { startInBackground } from '../mount/background.ts';
 import { readFirstBytes } from '../mount/first-bytes.ts';
-import { imageFileName } from '../mount/image-file-name.ts';
 import { stderrSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
@@ -69,7 +69,8 @@ export function urlmountCommand(): Command {
 }
 
 async function mountInBackground(options: MountOptions): Promise<void> {
-  const bar = progressBar(`pulling ${imageFileName(options.urls)}`);
+  const { fileName } = parseFileUrl(options.urls[0]);
+  const bar = progressBar(`pulling ${fileName}`);
   try {
     await startInBackground({
       script: process.argv[1] ?? '',
@@ -85,7 +86,7 @@ async function mountInBackground(options: MountOptions): Promise<void> {
   } finally {
     bar.clear();
   }
-  await readFirstBytes(options.mountpoint, imageFileName(options.urls));
+  await readFirstBytes(options.mountpoint, fileName);
 }
 
 async function mountInForeground(options: MountOptions, version: string): Promise<number> {
@@ -100,6 +101,6 @@ async function mountInForeground(options: MountOptions, version: string): Promis
     return runDaemon({ options: inheritance.state.options, inheritance, version, log, onProgress }, () => {});
   }
   return runDaemon({ options, version, log, onProgress }, () =>
-    readFirstBytes(options.mountpoint, imageFileName(options.urls)),
+    readFirstBytes(options.mountpoint, parseFileUrl(options.urls[0]).fileName),
   );
 }

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { describeError, TetherfsError } from '../base/errors.ts';
 import { readStatus } from '../mount/control-client.ts';
-import { controlPathOf, controlPaths } from '../mount/control-path.ts';
+import { allControls, controlOf } from '../mount/control-path.ts';
 import { renderStatus } from '../mount/status-text.ts';
 
 export function statusCommand(): Command {
@@ -21,8 +21,8 @@ Examples:
 Exit status: 0 all asked daemons answered, 1 one did not or there is none.`,
     )
     .action(async (mountpoint: string | undefined, flags: { control?: string; json: boolean }) => {
-      const named = flags.control ?? (mountpoint === undefined ? undefined : controlPathOf(mountpoint));
-      const paths = named === undefined ? controlPaths() : [named];
+      const named = flags.control ?? (mountpoint === undefined ? undefined : controlOf(mountpoint));
+      const paths = named === undefined ? allControls() : [named];
       if (paths.length === 0) throw new TetherfsError('NO_DAEMON', 'no tetherfs mount on this machine');
       for (const path of paths) {
         try {

@@ -1,7 +1,9 @@
 /** `tetherfs takeover`: this version goes on with a mount that another daemon serves. */
+import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { startInBackground } from '../mount/background.ts';
-import { controlPathOf } from '../mount/control-path.ts';
+import { controlOf } from '../mount/control-path.ts';
+import { canonicalPath } from '../mount/mount-table.ts';
 
 export function takeoverCommand(): Command {
   return new Command('takeover')
@@ -23,9 +25,10 @@ Examples:
 Exit status: 0 taken over, 1 not: the old daemon serves on.`,
     )
     .action(async (mountpoint: string, flags: { control?: string }) => {
+      const control = resolve(flags.control ?? controlOf(mountpoint));
       await startInBackground({
         script: process.argv[1] ?? '',
-        arguments: ['daemon', mountpoint, '--take-over', flags.control ?? controlPathOf(mountpoint)],
+        arguments: ['daemon', canonicalPath(mountpoint), '--take-over', control],
         options: undefined,
         // The predecessor's holder looks after it.
         held: false,

@@ -1,10 +1,10 @@
 /** `tetherfs trace`: what a boot read, in order, so that the next one gets it in advance. */
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { errorCode } from '../base/errors.ts';
 import { parseTrace } from '../image/trace.ts';
 import { readTrace } from '../mount/control-client.ts';
-import { controlPathOf } from '../mount/control-path.ts';
+import { controlOf } from '../mount/control-path.ts';
+import { tetherfsAt } from '../mount/mount-table.ts';
 
 interface ControlFlag {
   control?: string;
@@ -56,7 +56,7 @@ function saveCommand(): Command {
     .addOption(controlOption())
     .action(async (mountpoint: string, file: string, flags: ControlFlag & { force: boolean }) => {
       const { writeTraceFile } = await import('../imgutil/trace-file.ts');
-      const text = await readTrace(flags.control ?? controlPathOf(mountpoint));
+      const text = await readTrace(flags.control ?? controlOf(mountpoint));
       parseTrace(text);
       await writeTraceFile(file, text, { replace: flags.force });
     });
@@ -80,18 +80,12 @@ function controlOption(): Option {
 
 /** The text of a trace, from a mount's daemon or out of a file. */
 async function readFrom(source: string, { control }: ControlFlag): Promise<string> {
-  if (control !== undefined || isMountpoint(source)) return readTrace(control ?? controlPathOf(source));
+  if (control !== undefined || isMountpoint(source)) return readTrace(control ?? controlOf(source));
   const { readTraceFile } = await import('../imgutil/trace-file.ts');
   return readTraceFile(source);
 }
 
-/** A directory is one; where a daemon's socket says so, the mount is not touched: it may hang. */
+/** A mount of ours is not touched: it may hang. */
 function isMountpoint(path: string): boolean {
-  if (existsSync(controlPathOf(path))) return true;
-  try {
-    return statSync(path).isDirectory();
-  } catch (error) {
-    // a dead mount
-    return errorCode(error) === 'ENOTCONN';
-  }
+  return tetherfsAt(path) !== undefined || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

@@ -1,5 +1,5 @@
 /** Where an image lies, as the user said it: a path or an http(s) URL; and what lies beside it. */
-import { UsageError } from '../base/errors.ts';
+import { fileBeside, isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
 import { largestSidecarSize, sidecarSuffix } from '../image/sidecar.ts';
 import { ImageSourceError } from './errors.ts';
@@ -14,16 +14,14 @@ export interface OpenImage extends AsyncDisposable {
 
 /** @throws UsageError when `location` is a malformed URL, ImageSourceError when the image cannot be read. */
 export async function openImage(location: string, options: HttpOptions = {}): Promise<OpenImage> {
-  const url = parseUrl(location);
+  const url = isFileUrl(location) ? parseFileUrl(location) : undefined;
   const source = url === undefined ? await openFileSource(location) : await openHttpSource(url, options);
   return {
     source,
     sidecar() {
       const limit = largestSidecarSize(source.size);
       if (url === undefined) return readSmallFile(location + sidecarSuffix, limit);
-      const beside = new URL(url);
-      beside.pathname += sidecarSuffix;
-      return fetchSmallFile(beside, limit, options);
+      return fetchSmallFile(fileBeside(url, sidecarSuffix), limit, options);
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
@@ -34,11 +32,4 @@ export async function readKeyFile(path: string): Promise<Uint8Array> {
   const bytes = await readSmallFile(path, keyFileSizeLimit);
   if (bytes === undefined) throw new ImageSourceError(`there is no key file ${path}`);
   return parseKeyFile(bytes);
-}
-
-function parseUrl(location: string): URL | undefined {
-  if (!/^https?:\/\//i.test(location)) return undefined;
-  const url = URL.parse(location);
-  if (url === null) throw new UsageError(`${location} is no URL`);
-  return url;
 }

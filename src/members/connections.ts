@@ -46,6 +46,8 @@ export class Connector {
     const socket = connectTls({
       ...target,
       ...(this.#secureContext !== undefined && { secureContext: this.#secureContext }),
+      // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+      rejectUnauthorized: true,
       ALPNProtocols: ['http/1.1'],
       checkServerIdentity: (_host, certificate) => checkServerIdentity(hostname, certificate),
       ...(address === undefined && { servername: hostname }),

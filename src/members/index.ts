@@ -11,7 +11,6 @@ export {
 } from './errors.ts';
 export type { Verification } from './identity.ts';
 export { type MemberMemory, memberMemorySchema } from './member-memory.ts';
-export { type MemberUrl, parseMemberUrl } from './member-url.ts';
 export { type ImageIdentity, type OpenedCollective, type OpenOptions, openCollective } from './open.ts';
 export type { OutagePolicy } from './outage.ts';
 export { type ResumeOptions, resumeCollective } from './resume.ts';

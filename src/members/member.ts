@@ -78,7 +78,7 @@ export class Member implements Candidate {
     const { state, reason } = this.health;
     const { latencyMs, throughput, latencies } = this.speed.memory;
     return {
-      url: this.url.text,
+      url: this.url.given,
       file: this.file.fileName,
       state,
       reason,

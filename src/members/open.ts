@@ -2,6 +2,7 @@
  * From a list of URLs to a collective that serves: asks all members at once, and is ready as soon as it knows what the image
  * is. The others join when they have shown the same.
  */
+import type { FileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { jittered } from '../base/time-source.ts';
@@ -10,14 +11,14 @@ import type { Collective, Sidecar } from './contract.ts';
 import { NoMemberError, NoValidTreeError } from './errors.ts';
 import { majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
-import { parseMemberUrl } from './member-url.ts';
+import { memberUrl } from './member-url.ts';
 import type { OutagePolicy } from './outage.ts';
 import { fetchSidecar } from './sidecar.ts';
 import { createTrust } from './trust.ts';
 
 export interface OpenOptions {
   /** URLs of the same image on each member; the order only breaks ties. */
-  urls: readonly string[];
+  urls: readonly FileUrl[];
   /**
    * Digest of the image, 64 hexadecimal digits, if it is known: members are asked for the file of that name first
    * (`rootimg-DIGITS.sfs`), and for the name in their URL when that does not prove right.
@@ -62,12 +63,11 @@ const voteMs = 200;
 /** Between two passes over the members for a sidecar, ±50 %. */
 const sidecarPauseMs = 600;
 
-/** @throws UsageError for a URL or CA that is none, NoMemberError, NoValidTreeError. */
+/** @throws UsageError for a CA that is none, NoMemberError, NoValidTreeError. */
 export async function openCollective(options: OpenOptions): Promise<OpenedCollective> {
   const { ca, sidecar, log, time } = options;
-  const urls = options.urls.map(parseMemberUrl);
-  const trust = urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
-  const members = urls.map((url) => new Member(url, time, trust, options.digest));
+  const trust = options.urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
+  const members = options.urls.map((url) => new Member(memberUrl(url), time, trust, options.digest));
   const patience = new Patience(options.mountTimeoutMs, time);
   // timers do not hold the process (TimeSource): until there is a mount, something must
   const hold = setInterval(() => {}, 60_000);

@@ -1,8 +1,9 @@
 /** One small file from one URL, before there are any members: with their strictness, trust and deadlines. */
+import type { FileUrl } from '../base/file-url.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { FetchFailedError, MemberFault } from './errors.ts';
 import { Member } from './member.ts';
-import { parseMemberUrl } from './member-url.ts';
+import { memberUrl } from './member-url.ts';
 import { createTrust } from './trust.ts';
 import { readWhole } from './whole-file.ts';
 
@@ -19,21 +20,21 @@ const deadlines = { stallMs: 5_000, limitMs: 30_000 };
 /** A name's next address has its turn when the one before does not connect. */
 const mostConnects = 3;
 
-/** @throws UsageError for a URL or CA that is none, FetchFailedError with what failed. */
-export async function fetchSmallFile(url: string, { ca, maxBytes, time }: SmallFileOptions): Promise<Uint8Array> {
-  const parsed = parseMemberUrl(url);
-  const member = new Member(parsed, time, parsed.secure ? createTrust(ca) : undefined);
+/** @throws UsageError for a CA that is none, FetchFailedError with what failed. */
+export async function fetchSmallFile(file: FileUrl, { ca, maxBytes, time }: SmallFileOptions): Promise<Uint8Array> {
+  const url = memberUrl(file);
+  const member = new Member(url, time, url.secure ? createTrust(ca) : undefined);
   const never = new AbortController().signal;
   try {
     for (let connects = 1; ; connects++) {
       try {
-        return await readWhole(member, { url: parsed, suffix: '', maxBytes, deadlines }, time, never);
+        return await readWhole(member, { url, suffix: '', maxBytes, deadlines }, time, never);
       } catch (error) {
         if (!(error instanceof MemberFault) || error.kind !== 'connect' || connects === mostConnects) throw error;
       }
     }
   } catch (error) {
-    if (error instanceof MemberFault) throw new FetchFailedError(url, error);
+    if (error instanceof MemberFault) throw new FetchFailedError(url.text, error);
     throw error;
   } finally {
     member.pool.close();

@@ -1,16 +1,16 @@
 /**
- * The daemon in the background: the same program started once more, in a session of its own, with nothing of the caller's
- * terminal. The options go over its IPC channel; what it says while it starts is shown by the caller; when the mount is ready, or
+ * The daemon in the background: the same program started once more, in a session of its own, with nothing of the
+ * caller's (clean-child.ts). The options go over its IPC channel; what it says while it starts is shown by the caller; when the mount is ready, or
  * cannot be, the two part. A holder stands between them, unless somebody else restarts the daemon.
  *
  * argv[0] begins with '@' so that systemd's killing sprees at switch_root and shutdown pass it over (systemd's
  * ROOT_STORAGE_DAEMONS).
  */
-import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
+import { nodeFlags, spawnClean } from './clean-child.ts';
 import type { MemoryProgress } from './image-memory.ts';
 import { type MountOptions, mountOptionsSchema } from './options.ts';
 
@@ -45,13 +45,12 @@ export interface BackgroundStart {
 export function startInBackground(start: BackgroundStart): Promise<number> {
   const { script, arguments: extra, options, held, onLog, onProgress } = start;
   const errors = openErrorOutput();
-  const command = [...process.execArgv, script, ...extra];
+  const command = [...nodeFlags, script, ...extra];
   const [program, words, argv0] = held
     ? [holderProgram, ['--argv0', daemonName, process.execPath, ...command], `${daemonName}-holder`]
     : [process.execPath, command, daemonName];
-  const child = spawn(program, words, {
+  const child = spawnClean(program, words, {
     argv0,
-    cwd: '/',
     detached: true,
     stdio: ['ignore', errors, errors, 'ipc'],
   });

@@ -5,8 +5,9 @@
  */
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
+import { parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { ChunkLoader } from '../cache/index.ts';
@@ -20,6 +21,7 @@ import {
   retetherRequestSchema,
   untetherRequestSchema,
 } from './control-client.ts';
+import { linkControl, unlinkControl } from './control-path.ts';
 import { type ControlRoutes, startControlServer } from './control-server.ts';
 import { DescriptorKeeper } from './descriptor-keeper.ts';
 import { Handover } from './handover.ts';
@@ -35,7 +37,7 @@ import type { MountOptions } from './options.ts';
 import { formatSize } from './size.ts';
 import { snapshot } from './snapshot.ts';
 import type { Status } from './status.ts';
-import { detachDead } from './unmount.ts';
+import { detachDead, unmountEverywhere } from './unmount.ts';
 
 const MiB = 1024 * 1024;
 /** Session threads never wait for a member, so more than there are cores only fight over the lock; and eight are enough. */
@@ -97,8 +99,9 @@ async function wireParts(
   closers: (() => unknown)[],
 ): Promise<Daemon> {
   const { collective, geometry } = image;
-  const mountpoint = resolve(options.mountpoint);
-  const started = systemTime.now();
+  const time = systemTime;
+  const { mountpoint } = options;
+  const started = time.now();
   const slots = inheritance?.state.slots ?? slotCount(options.cacheSize, image);
   const { promise: ended, resolve: end } = Promise.withResolvers<End>();
   const native = loadBinding();
@@ -118,7 +121,6 @@ async function wireParts(
   });
   keeper.remember(image);
   closers.push(() => store.close());
-  const time = systemTime;
   const onSessionEnded = (errno: number) => end({ errno, handedOver: false });
   const loader = new ChunkLoader({ store, geometry, slots, collective, log, time, onSessionEnded });
   loader.adopt(store.adoptedChunks());
@@ -185,6 +187,8 @@ async function wireParts(
     session = mount(store, image, mountpoint, options, method);
   }
   memory.mounted(session);
+  const deviceName = `${session.device.major}:${session.device.minor}`;
+  announceControl(deviceName, options.control, log);
   const kept = keeper.keep(store, state());
   raiseReadAhead(session.device, log);
   log.info(inheritance === undefined ? 'mounted' : 'taken over', {
@@ -211,10 +215,11 @@ async function wireParts(
   });
   const { device } = session;
   const gone = ended.then(async ({ errno, handedOver }) => {
+    if (!handedOver) unlinkControl(deviceName, options.control);
     stopWatching();
     stopReleasing();
     if (errno !== 0) {
-      await detachDead(mountpoint, device).catch((error: unknown) =>
+      await detachDead(deviceName).catch((error: unknown) =>
         log.warn('a dead mount is left', { mountpoint, error: describeError(error) }),
       );
     }
@@ -225,7 +230,7 @@ async function wireParts(
   });
   return {
     kept,
-    stop: () => unmount(mountpoint, log),
+    stop: () => unmountEverywhere(deviceName, log),
     abort: () => abortConnection(device),
     ended: gone,
   };
@@ -237,6 +242,15 @@ function listenerStarts(options: MountOptions, routes: ControlRoutes, status: ()
     { name: 'the control socket', start: () => startControlServer(control, routes) },
     ...(metrics === undefined ? [] : [{ name: '--metrics', start: () => startMetricsServer(metrics, status) }]),
   ];
+}
+
+/** So that the mount is found by whatever name; without it, by that of its mountpoint only. */
+function announceControl(device: string, control: string, log: Log): void {
+  try {
+    linkControl(device, control);
+  } catch (error) {
+    log.warn('other names of the mount will not lead to its control socket', { error: describeError(error) });
+  }
 }
 
 /** How it ended: the mount with an errno, or ours of it. */
@@ -260,9 +274,8 @@ function fillIfItFits(memory: ImageMemory, { backgroundRate }: MountOptions, log
 
 /** @throws TetherfsError unless it is a directory that exists. Nothing below it may be served by ourselves already. */
 function checkMountpoint(path: string): void {
-  const mountpoint = resolve(path);
   try {
-    if (statSync(mountpoint).isDirectory()) return;
+    if (statSync(path).isDirectory()) return;
   } catch (cause) {
     const hint =
       errorCode(cause) === 'ENOTCONN' ? `a dead mount is there; remove it with "umount -l ${path}"` : undefined;
@@ -325,22 +338,11 @@ function shown(image: OpenedImage, mountpoint: string, options: MountOptions, me
   return {
     mountpoint,
     fileName: image.fileName,
-    source: `tetherfs:${options.urls[0] ?? ''}`,
+    source: `tetherfs:${parseFileUrl(options.urls[0]).text}`,
     threads,
     mtime: image.mtime,
     pageCache: noPages ? ('none' as const) : ('keep' as const),
   };
-}
-
-async function unmount(mountpoint: string, log: Log): Promise<void> {
-  const { unmount } = loadBinding();
-  try {
-    await unmount(mountpoint, 'normal');
-  } catch (error) {
-    if (errorCode(error) === 'EINVAL' || errorCode(error) === 'ENOENT') return;
-    log.warn('the mount is in use: it is detached now and ends with its last user', { mountpoint });
-    await unmount(mountpoint, 'lazy');
-  }
 }
 
 /** Never hang without saying why: says so when reads wait long, and when they go on. */

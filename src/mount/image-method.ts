@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../base/errors.ts';
+import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { FetchFailedError, fetchSmallFile } from '../members/index.ts';
@@ -23,7 +24,7 @@ const profilePauseMs = 1_000;
 /** @throws UsageError when the profile cannot be read or says something that is no image method. */
 export async function chooseImageMethod(options: MountOptions, log: Log): Promise<ImageMethod> {
   const { imageMethod: flag, profile } = options;
-  const source = profile ?? '/proc/cmdline';
+  const source = profile === undefined ? '/proc/cmdline' : shown(profile);
   if (flag !== undefined) {
     // Only to say so: what cannot be read, or makes no sense, is of no importance then.
     const overridden = await whatIsSaid(options).catch(() => undefined);
@@ -55,7 +56,12 @@ async function patiently(options: MountOptions, log: Log): Promise<SaidMethod | 
 
 async function whatIsSaid(options: MountOptions): Promise<SaidMethod | undefined> {
   const { profile } = options;
-  return profile === undefined ? fromCommandLine() : imageMethodOf(await readProfile(profile, options), profile);
+  return profile === undefined ? fromCommandLine() : imageMethodOf(await readProfile(profile, options), shown(profile));
+}
+
+/** Without what a URL has of secrets. */
+function shown(profile: string): string {
+  return isFileUrl(profile) ? parseFileUrl(profile).text : profile;
 }
 
 function fromCommandLine(): SaidMethod | undefined {
@@ -63,9 +69,9 @@ function fromCommandLine(): SaidMethod | undefined {
 }
 
 async function readProfile(source: string, { caFile }: MountOptions): Promise<string> {
-  if (/^https?:/i.test(source)) {
+  if (isFileUrl(source)) {
     const ca = caFile === undefined ? undefined : [readGivenFile(caFile, '--ca-file').toString('utf8')];
-    const bytes = await fetchSmallFile(source, { ca, maxBytes: largestProfileSize, time: systemTime });
+    const bytes = await fetchSmallFile(parseFileUrl(source), { ca, maxBytes: largestProfileSize, time: systemTime });
     return Buffer.from(bytes).toString('utf8');
   }
   return readGivenFile(source, '--profile').toString('utf8');

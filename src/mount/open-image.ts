@@ -3,6 +3,7 @@
  * the digest, its format and key are known to fit each other.
  */
 import { TetherfsError, UsageError } from '../base/errors.ts';
+import { type FileUrl, parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { hexOf, parseDigest } from '../image/digest.ts';
@@ -12,16 +13,8 @@ import { parseKeyFile } from '../image/key-file.ts';
 import { rangeMatches } from '../image/range-check.ts';
 import { sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
 import type { Collective } from '../members/contract.ts';
-import {
-  type OutagePolicy,
-  openCollective,
-  parseMemberUrl,
-  resumeCollective,
-  systemCas,
-  type Verification,
-} from '../members/index.ts';
+import { type OutagePolicy, openCollective, resumeCollective, systemCas, type Verification } from '../members/index.ts';
 import { readGivenFile } from './given-file.ts';
-import { imageFileName } from './image-file-name.ts';
 import type { Inheritance } from './inheritance.ts';
 import type { MountOptions } from './options.ts';
 
@@ -58,16 +51,17 @@ export interface OpenedImage {
 
 /** @throws TetherfsError when options, members, tree, key and image do not go together. Leaves no connection then. */
 export async function openImage(options: MountOptions, log: Log): Promise<OpenedImage> {
-  const fileName = imageFileName(options.urls);
+  const urls = options.urls.map(parseFileUrl);
+  const { fileName } = parseFileUrl(options.urls[0]);
   const digest = options.digest === undefined ? undefined : parseDigest(options.digest);
-  if (digest === undefined) insistOnTrust(options, log);
-  const ca = authorities(options);
+  if (digest === undefined) insistOnTrust(urls, options, log);
+  const ca = authorities(urls, options);
   const xtsKey = options.keyFile === undefined ? undefined : parseKeyFile(readGivenFile(options.keyFile, '--key-file'));
 
   let tree: Verity | undefined;
   let sidecar: Uint8Array | undefined;
   const { collective, identity } = await openCollective({
-    urls: options.urls,
+    urls,
     digest: digest && hexOf(digest),
     ca,
     log,
@@ -120,7 +114,7 @@ export function resumeImage({ state, sidecar, xtsKey }: Inheritance, log: Log): 
   const { imageSize, chunkSize, digest, ...facts } = image;
   const tree = digest === undefined ? undefined : verifySidecar(sidecar ?? new Uint8Array(), parseDigest(digest));
   const collective = resumeCollective({
-    urls: options.urls,
+    urls: options.urls.map(parseFileUrl),
     digest: tree && hexOf(tree.digest),
     ca,
     onOutage: outagePolicy(options),
@@ -135,9 +129,9 @@ export function resumeImage({ state, sidecar, xtsKey }: Inheritance, log: Log): 
 }
 
 /** PEM. Read once: what a successor could read again may be another file, or lie on the mount itself. */
-function authorities({ caFile, urls }: MountOptions): string[] | undefined {
+function authorities(urls: readonly FileUrl[], { caFile }: MountOptions): string[] | undefined {
   if (caFile !== undefined) return [readGivenFile(caFile, '--ca-file').toString('utf8')];
-  return urls.some((url) => parseMemberUrl(url).secure) ? systemCas() : undefined;
+  return urls.some(({ secure }) => secure) ? systemCas() : undefined;
 }
 
 function verificationBy(tree: Verity): Verification {
@@ -150,8 +144,8 @@ function outagePolicy({ onOutage, outageTimeout }: MountOptions): OutagePolicy {
 }
 
 /** Whoever can alter http:// traffic could alter the root filesystem: AES-XTS alone does not notice. */
-function insistOnTrust({ urls, allowUnverified }: MountOptions, log: Log): void {
-  const plain = urls.find((url) => /^http:/i.test(url));
+function insistOnTrust(urls: readonly FileUrl[], { allowUnverified }: MountOptions, log: Log): void {
+  const plain = urls.find(({ secure }) => !secure)?.text;
   if (plain === undefined) return;
   if (!allowUnverified) {
     throw new UsageError(

@@ -13,7 +13,7 @@ export const pageCaches = ['keep', 'drop', 'none'] as const;
 
 export const mountOptionsSchema = z.object({
   /** Members, each the URL of the image. */
-  urls: z.array(z.string()).min(1),
+  urls: z.tuple([z.string()], z.string()),
   mountpoint: z.string(),
   /** PEM file of the authorities that members' certificates are checked against; the system's store when absent. */
   caFile: z.string().optional(),

@@ -2,13 +2,13 @@
  * What must not be done in the daemon itself, done by a process of its own: whatever opens a file of our own mount. A daemon that is
  * killed while it has one open cannot end, because the kernel waits for its answer when it closes that file.
  */
-import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
+import { spawnClean } from './clean-child.ts';
 
-/** Runs our Node.js with these arguments. @returns why it failed, undefined when it did not: what it wrote to standard error. */
+/** Runs our Node.js with these arguments, in `/`. @returns why it failed, undefined when it did not: what it wrote to standard error. */
 export async function failureOfProcess(words: readonly string[]): Promise<string | undefined> {
-  const child = spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawnClean(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] });
   const exit = new Promise<number | null>((resolve, reject) => child.on('close', resolve).on('error', reject));
-  const [said, status] = await Promise.all([text(child.stderr), exit]);
+  const [said, status] = await Promise.all([child.stderr === null ? '' : text(child.stderr), exit]);
   return status === 0 ? undefined : said.trim() || 'killed';
 }

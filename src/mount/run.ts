@@ -8,6 +8,9 @@ import { type Daemon, type DaemonStart, startDaemon } from './daemon.ts';
 import { describeProgress } from './progress-log.ts';
 import { announceSuccession } from './succession.ts';
 
+/** They would end us, or, by Node's own will, open its debugger. Who sends them means somebody else. */
+const othersSignals = ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
+
 /**
  * Runs until the mount is gone. The first SIGTERM or SIGINT unmounts (lazily when the mount is in use), the second aborts the
  * mount under its users. @returns the exit status: 0 after an unmount. @throws TetherfsError when it cannot be mounted.
@@ -20,7 +23,7 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
     log.error('defect', { error: error.stack ?? describeError(error) });
     if (daemon === undefined || daemon.kept) die();
   });
-  process.on('SIGHUP', () => {});
+  for (const name of othersSignals) process.on(name, () => {});
   daemon = await startDaemon({
     ...start,
     onProgress(progress) {

@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type FileUrl, parseFileUrl } from '../../src/base/file-url.ts';
 import { pieces } from '../../src/image/image-source.ts';
 import { fetchSmallFile, openHttpSource } from '../../src/imgutil/http-source.ts';
 import { openImage } from '../../src/imgutil/image-location.ts';
@@ -32,6 +33,8 @@ afterAll(async () => {
   directory.remove();
 });
 
+afterEach(() => vi.unstubAllEnvs());
+
 describe('an image on a web server', () => {
   test.each(['http', 'https'] as const)('is read whole over %s', async (scheme) => {
     await using image = await openImage(nginx.url('rootimg.sfs', scheme), { caFile: authority.file });
@@ -51,7 +54,8 @@ describe('an image on a web server', () => {
     expect(Buffer.from((await image.sidecar()) ?? []).toString()).toBe('sidecar');
   });
 
-  test('is not read when the server’s certificate is of nobody we trust', async () => {
+  test('is not read when the server’s certificate is of nobody we trust, whatever Node is told to let pass', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     await expect(openImage(nginx.url('rootimg.sfs', 'https'))).rejects.toMatchObject({ code: 'IMAGE_SOURCE' });
   });
 
@@ -75,10 +79,10 @@ describe('a server that does not do what it was asked', () => {
   let server: Server | undefined;
   afterEach(() => server?.close());
 
-  async function answering(listener: RequestListener): Promise<URL> {
+  async function answering(listener: RequestListener): Promise<FileUrl> {
     server = createServer(listener);
     await new Promise<void>((ready) => server?.listen(8072, '127.0.0.71', ready));
-    return new URL('http://127.0.0.71:8072/rootimg.sfs');
+    return parseFileUrl('http://127.0.0.71:8072/rootimg.sfs');
   }
 
   test.each<[string, number, Record<string, string>, string, RegExp]>([

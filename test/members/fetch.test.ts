@@ -1,11 +1,12 @@
 /** One fetch by itself, where what it meets cannot be had from a server. */
 import { expect, test } from 'vitest';
+import { parseFileUrl } from '../../src/base/file-url.ts';
 import { systemTime } from '../../src/base/time-source.ts';
 import type { MemberFault } from '../../src/members/errors.ts';
 import { type FetchWorld, HedgedFetch } from '../../src/members/fetch.ts';
 import { HedgeBudget } from '../../src/members/hedge-budget.ts';
 import { Member } from '../../src/members/member.ts';
-import { parseMemberUrl } from '../../src/members/member-url.ts';
+import { memberUrl } from '../../src/members/member-url.ts';
 import { MemoryTarget } from './memory-target.ts';
 import { MisbehavingServer } from './misbehaving-server.ts';
 import { chunkSize, makeImage, Site } from './site.ts';
@@ -14,7 +15,7 @@ const image = makeImage(4 * chunkSize);
 
 test('an attempt that fails before it has begun is a fault like any other', async () => {
   await using server = await MisbehavingServer.start(image);
-  const member = new Member(parseMemberUrl(server.url), systemTime, undefined);
+  const member = new Member(memberUrl(parseFileUrl(server.url)), systemTime, undefined);
   // What it takes first can no more be asked.
   const dead = member.pool.takeFresh();
   member.pool.giveBack(dead);

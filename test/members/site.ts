@@ -1,6 +1,7 @@
 /** What the tests of the collective share: an image, an opened collective, reads that check what came. */
 import { createHash } from 'node:crypto';
 import { type ByteRange, rangeEnd } from '../../src/base/byte-range.ts';
+import { parseFileUrl } from '../../src/base/file-url.ts';
 import { createLog, type Log } from '../../src/base/log.ts';
 import { systemTime } from '../../src/base/time-source.ts';
 import {
@@ -56,10 +57,14 @@ export class Site implements AsyncDisposable {
     this.head = head;
   }
 
-  static async open(image: Uint8Array, urls: readonly string[], changes: Partial<OpenOptions> = {}): Promise<Site> {
+  static async open(
+    image: Uint8Array,
+    urls: readonly string[],
+    changes: Partial<Omit<OpenOptions, 'urls'>> = {},
+  ): Promise<Site> {
     const { lines, log } = recordingLog();
     const { collective, identity } = await openCollective({
-      urls,
+      urls: urls.map(parseFileUrl),
       mountTimeoutMs: 5_000,
       onOutage: { mode: 'wait' },
       log,

@@ -206,9 +206,9 @@ describe('bad input gets one line that says what to do, and leaves nothing', () 
       'a URL without a file',
       () => [...verified(), 'http://127.0.0.11/', site.newMountpoint()],
       2,
-      /URL of the image file/,
+      /must end in a file name/,
     ],
-    ['status of nothing', () => ['status', '/nowhere'], 1, /no tetherfs is running/],
+    ['status of nothing', () => ['status', '/nowhere'], 1, /is not a mount of tetherfs/],
     ['unmount of nothing', () => ['unmount', '/tmp'], 1, /not a mount of tetherfs/],
     ['an unknown command', () => ['mout'], 2, /unknown command/],
   ])('%s', async (_name, args, status, message) => {

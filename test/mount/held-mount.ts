@@ -7,7 +7,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { readStatus } from '../../src/mount/control-client.ts';
-import { controlPathOf } from '../../src/mount/control-path.ts';
+import { controlOf } from '../../src/mount/control-path.ts';
 import type { Status } from '../../src/mount/status.ts';
 import { isMounted, tetherfsCommand } from '../support/daemon.ts';
 import { connectionOf } from '../support/fuse-connection.ts';
@@ -32,6 +32,8 @@ export interface HeldMountOptions {
 
 export class HeldMount implements AsyncDisposable {
   readonly mountpoint: string;
+  /** Its control socket. */
+  readonly control: string;
   /** The one file in it. */
   readonly file: string;
   /** Process ids as they were at first. */
@@ -40,8 +42,9 @@ export class HeldMount implements AsyncDisposable {
   /** Its directory in /sys/fs/fuse/connections. */
   readonly connection: string;
 
-  private constructor(mountpoint: string, daemon: number) {
+  private constructor(mountpoint: string, control: string, daemon: number) {
     this.mountpoint = mountpoint;
+    this.control = control;
     this.file = join(mountpoint, 'rootimg.sfs');
     this.daemon = daemon;
     this.holder = parentOf(daemon) ?? 0;
@@ -51,12 +54,13 @@ export class HeldMount implements AsyncDisposable {
 
   static async make({ urls, mountpoint, options = [], command, start = run }: HeldMountOptions): Promise<HeldMount> {
     await start(command ?? tetherfsCommand, ['mount', ...options, ...urls, mountpoint]);
-    const { pid } = await readStatus(controlPathOf(mountpoint));
-    return new HeldMount(mountpoint, pid);
+    const control = controlOf(mountpoint);
+    const { pid } = await readStatus(control);
+    return new HeldMount(mountpoint, control, pid);
   }
 
   status(): Promise<Status> {
-    return readStatus(controlPathOf(this.mountpoint));
+    return readStatus(this.control);
   }
 
   /** The daemon after `pid`: another process that answers. */
@@ -88,7 +92,7 @@ export class HeldMount implements AsyncDisposable {
       ...processes.map((pid) => `process ${pid} (${isRunning(pid) ? 'alive' : 'zombie'})`),
       ...(isMounted(this.mountpoint) ? ['the mount'] : []),
       ...(existsSync(this.connection) ? ['its connection'] : []),
-      ...(existsSync(controlPathOf(this.mountpoint)) ? [socketLeft] : []),
+      ...(existsSync(this.control) ? [socketLeft] : []),
     ];
   }
 
@@ -106,7 +110,7 @@ export class HeldMount implements AsyncDisposable {
       await waitUntil('they have ended', over).catch(() => this.#kill());
     }
     closed(this);
-    rmSync(controlPathOf(this.mountpoint), { force: true });
+    rmSync(this.control, { force: true });
   }
 
   #kill(): void {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { imageFileName } from '../../src/mount/image-file-name.ts';
 import { parseListenAddress } from '../../src/mount/metrics.ts';
 import { formatSize, parseSize } from '../../src/mount/size.ts';
 
@@ -29,15 +28,5 @@ describe('listen addresses', () => {
 
   it.each(['9464', 'localhost', ':9464', '::1:9464', '1.2.3.4:99999', 'unix:relative'])('%s is refused', (text) => {
     expect(() => parseListenAddress(text)).toThrow(/--metrics/);
-  });
-});
-
-describe('the file shown', () => {
-  it("has the name of the URL's last component, without query", () => {
-    expect(imageFileName(['https://h/confluent-public/os/demo/rootimg.sfs?x=/y'])).toBe('rootimg.sfs');
-  });
-
-  it.each(['http://h/', 'http://h', 'rootimg.sfs', 'ftp://h/x'])('%s is no member', (url) => {
-    expect(() => imageFileName([url])).toThrow(/URL of the image file/);
   });
 });

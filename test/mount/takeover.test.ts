@@ -130,7 +130,7 @@ describe('takeover', () => {
   it('is refused where there is no daemon', async () => {
     await expect(tetherfs('takeover', mountpoint)).rejects.toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('no tetherfs is running'),
+      stderr: expect.stringContaining('is not a mount of tetherfs'),
     });
   });
 });

@@ -3,11 +3,12 @@
  * Nothing here touches the mount from the JavaScript thread: a read that hangs must not hang the test's own time-outs.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readStatus } from '../../src/mount/control-client.ts';
 import { controlPathOf } from '../../src/mount/control-path.ts';
+import { tetherfsMounts } from '../../src/mount/mount-table.ts';
 import type { Status } from '../../src/mount/status.ts';
 import { closed, complain, opened } from './teardown.ts';
 import { waitUntil } from './wait-until.ts';
@@ -155,12 +156,7 @@ export class Daemon implements AsyncDisposable {
 
 /** Whether a tetherfs mount is there, dead or alive. Asks the kernel's list, not the mount. */
 export function isMounted(mountpoint: string): boolean {
-  return readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .some((line) => {
-      const [, target, type] = line.split(' ');
-      return type === 'fuse.tetherfs' && target === mountpoint;
-    });
+  return tetherfsMounts().some((mount) => mount.mountpoint === mountpoint);
 }
 
 /** scripts/test-sanitizers names a library to preload and an addon to load, for the daemon alone. */

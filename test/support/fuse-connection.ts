@@ -1,13 +1,12 @@
 /** What the kernel shows of a mount's connection. Documentation/filesystems/fuse.rst. */
 import { readFileSync } from 'node:fs';
+import { tetherfsMounts } from '../../src/mount/mount-table.ts';
 
 /** Its directory, named after the minor number of the mount's device. */
 export function connectionOf(mountpoint: string): string {
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    const [, , device = '', , target] = line.split(' ');
-    if (target === mountpoint) return `/sys/fs/fuse/connections/${device.split(':')[1]}`;
-  }
-  throw new Error(`${mountpoint} is not mounted`);
+  const mount = tetherfsMounts().find((found) => found.mountpoint === mountpoint);
+  if (mount === undefined) throw new Error(`${mountpoint} is not mounted`);
+  return `/sys/fs/fuse/connections/${mount.device.split(':')[1]}`;
 }
 
 /** Requests that the daemon has not answered. */

@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll } from 'vitest';
-import { controlPaths } from '../../src/mount/control-path.ts';
+import { allControls } from '../../src/mount/control-path.ts';
 import { allProcesses, commandLine, isRunning } from './process-tree.ts';
 import { watchTeardown } from './teardown-hooks.ts';
 import { waitUntil } from './wait-until.ts';
@@ -40,7 +40,7 @@ function processes(): string[] {
 
 /** A dead one's is shown by `tetherfs status`, also to the tests that come after. */
 function controlSockets(): string[] {
-  return controlPaths().map((path) => `control socket ${path}`);
+  return allControls().map((path) => `control socket ${path}`);
 }
 
 function everything(): string[] {

@@ -25,6 +25,8 @@ export interface NginxOptions {
 export interface LoggedRequest {
   method: string;
   path: string;
+  /** Without its `?`; empty when there is none. */
+  query: string;
   status: number;
   /** The Range header; `-` without one. */
   range: string;
@@ -38,7 +40,7 @@ export const generationPath = '/tetherfs-generation';
 /** nginx's stub_status. */
 export const statusPath = '/tetherfs-status';
 
-const logFormat = '$request_method\t$uri\t$status\t$http_range\t$body_bytes_sent\t$request_completion';
+const logFormat = '$request_method\t$uri\t$status\t$http_range\t$body_bytes_sent\t$request_completion\t$args';
 
 export function nginxConfig(prefix: string, options: NginxOptions, generation: number): string {
   const { address, publicDir, httpPort = 80, httpsPort = 443, certificate, workers = 1 } = options;
@@ -87,13 +89,14 @@ export function parseAccessLog(text: string): LoggedRequest[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const [method = '', path = '', status, range = '', bodyBytes, completion] = line.split('\t');
+      const [method = '', path = '', status, range = '', bodyBytes, completion, query = ''] = line.split('\t');
       return {
         method,
         path,
         range,
         status: Number(status),
         bodyBytes: Number(bodyBytes),
+        query,
         complete: completion === 'OK',
       };
     });

@@ -1,0 +1,29 @@
+/**
+ * How a process of ours is started that outlives its caller or must not depend on it: the daemon, its holder, its successors, and what reads our own
+ * mount. Nothing of the caller's goes along but what is named here: no directory, no descriptor, no variable, no flag of Node.
+ */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { loadBinding } from '../native/binding.ts';
+
+/**
+ * Node's and V8's flags, the same as in bin/tetherfs, which says why. `--disable-sigusr1`: that signal would open Node's debugger on 127.0.0.1 to
+ * every local user.
+ */
+export const nodeFlags = ['--max-semi-space-size=2', '--expose-gc', '--disable-sigusr1'];
+
+/**
+ * What is passed on: where programs and libraries are (sanitizers and allocators come by LD_PRELOAD), the language of dates and messages, our own
+ * variables. None of Node's own but the folder of compiled code: some of them change whom it trusts.
+ */
+const passedOn =
+  /^(PATH|LD_PRELOAD|LD_LIBRARY_PATH|[A-Z]+SAN_OPTIONS|LANG|LC_[A-Z]+|TZ|NODE_COMPILE_CACHE|TETHERFS_.*)$/;
+
+/** `program` in `/`, with descriptors and variables of its own. Whatever it opens must be named by an absolute path. */
+export function spawnClean(program: string, words: readonly string[], options: SpawnOptions): ChildProcess {
+  loadBinding().closeOnExec();
+  return spawn(program, words, { ...options, cwd: '/', env: cleanEnvironment(process.env) });
+}
+
+function cleanEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => passedOn.test(name)));
+}
