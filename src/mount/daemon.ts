@@ -105,7 +105,13 @@ async function wireParts(
   const slots = inheritance?.state.slots ?? slotCount(options.cacheSize, image);
   const { promise: ended, resolve: end } = Promise.withResolvers<End>();
   const native = loadBinding();
-  const keeper = new DescriptorKeeper(native, log);
+  const keeper = new DescriptorKeeper({
+    native,
+    state: () => state(),
+    sequence: inheritance?.state.sequence ?? 0,
+    log,
+    time,
+  });
   closers.push(() => keeper.close());
   await takeHold?.();
   const store = native.createStore({
@@ -159,9 +165,9 @@ async function wireParts(
     keeper,
     store,
     memory,
-    state,
     session: () => session,
     leave() {
+      keeper.leave();
       listeners.leave();
       end({ errno: 0, handedOver: true });
     },
@@ -189,7 +195,7 @@ async function wireParts(
   memory.mounted(session);
   const deviceName = `${session.device.major}:${session.device.minor}`;
   announceControl(deviceName, options.control, log);
-  const kept = keeper.keep(store, state());
+  const kept = keeper.keep(store);
   raiseReadAhead(session.device, log);
   log.info(inheritance === undefined ? 'mounted' : 'taken over', {
     mountpoint,
@@ -215,6 +221,7 @@ async function wireParts(
   });
   const { device } = session;
   const gone = ended.then(async ({ errno, handedOver }) => {
+    keeper.leave();
     if (!handedOver) unlinkControl(deviceName, options.control);
     stopWatching();
     stopReleasing();

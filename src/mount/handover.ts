@@ -16,8 +16,6 @@ export interface HandoverParts {
   keeper: DescriptorKeeper;
   store: Store;
   memory: ImageMemory;
-  /** What a successor is to know, now. @throws TetherfsError while there is no mount yet. */
-  state: () => object;
   session: () => MountedSession | undefined;
   /** Gives the sockets free, and ends the daemon but not the mount. */
   leave: () => void;
@@ -45,8 +43,8 @@ export class Handover {
 
   /** Sends copies of everything to a socket. @throws TetherfsError or the error of the system call; nothing has changed then. */
   offer(inbox: string): void {
-    const { native, keeper, store, state } = this.#parts;
-    const all = keeper.everything(store, state());
+    const { native, keeper, store } = this.#parts;
+    const all = keeper.everything(store);
     try {
       for (const { name, fds } of all.descriptors) native.sendDescriptors(inbox, storeMessage(name), fds);
       native.sendDescriptors(inbox, offerComplete, []);

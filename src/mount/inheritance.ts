@@ -11,6 +11,9 @@ import type { OpenedImage } from './open-image.ts';
 import { imageMethods, type MountOptions, mountOptionsSchema } from './options.ts';
 
 const bytes = z.number().int().nonnegative();
+/** Under one of them, or both, the state is kept. */
+export const stateNames = ['state', 'state.b'] as const;
+
 const base64 = z.base64().transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
 
 /** No secret is in it: the key has a memfd of its own. */
@@ -50,6 +53,8 @@ export const stateSchema = z.object({
   members: z.array(memberMemorySchema),
   /** Chunks in the order of their first touch. */
   trace: z.array(bytes),
+  /** Of two, the one with the greater number is the newer. */
+  sequence: bytes.default(0),
 });
 export type InheritedState = z.output<typeof stateSchema>;
 type StateToWrite = z.input<typeof stateSchema>;
@@ -139,6 +144,10 @@ export function makeState({ options, slots, image, method, session, members, tra
   };
 }
 
+function readState(fd: number, native: Binding): InheritedState {
+  return stateSchema.parse(JSON.parse(native.readMemfd(fd, largestState).toString('utf8')));
+}
+
 /**
  * Reads what was kept. All of `kept` is closed when it is not a whole inheritance.
  * @throws TetherfsError INHERITANCE when something is missing or of another version.
@@ -153,9 +162,9 @@ export function readInheritance(kept: readonly NamedDescriptors[], native: Bindi
     return fd === undefined ? undefined : native.readMemfd(fd, most);
   };
   try {
-    const text = contents('state', largestState);
-    if (text === undefined) throw new Error('there is no state');
-    const state = stateSchema.parse(JSON.parse(text.toString('utf8')));
+    const states = stateNames.flatMap(all).map((fd) => readState(fd, native));
+    const [state] = states.reverse().sort((a, b) => b.sequence - a.sequence);
+    if (state === undefined) throw new Error('there is no state');
     const [arena, ledger, ram, fuse] = [newest('arena'), newest('ledger'), newest('ram'), all('fuse')];
     if (arena === undefined || ledger === undefined || fuse.length === 0) throw new Error('a descriptor is missing');
     const sidecar = contents('sidecar', largestSidecar);
