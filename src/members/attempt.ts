@@ -178,7 +178,7 @@ export class Attempt {
     const connection = this.#connection;
     const asked = requestRange(
       connection,
-      { url: member.file, range: this.range, imageSize, pin: member.pin },
+      { url: member.file, range: this.range, imageSize, pin: member.pin, verified: member.verified },
       {
         onStep: () => this.#progress(),
         onSent: () => {

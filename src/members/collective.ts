@@ -180,9 +180,10 @@ export class MemberCollective implements Collective, FetchWorld {
 
   get suggestedPrefetchSpans(): number {
     const serving = healthiest(this.#members);
-    const spans = serving.map(({ speed }) => {
+    const now = this.time.now();
+    const spans = serving.map(({ speed, concurrency }) => {
       const inThePipe = (speed.throughput * speed.latencyMs) / 1000 / usualSpanBytes;
-      return Math.min(fewestSpans + Math.ceil(inThePipe), mostSpans);
+      return Math.min(fewestSpans + Math.ceil(inThePipe), mostSpans, concurrency.limit(now));
     });
     return Math.max(
       1,
@@ -233,6 +234,7 @@ export class MemberCollective implements Collective, FetchWorld {
 
   onDelivered(member: Member, askedAt: number): void {
     this.#note(member, () => member.health.delivered(askedAt, this.time.now()));
+    if (member.state === 'up') this.#outage.end();
     this.#wake();
   }
 
@@ -241,7 +243,10 @@ export class MemberCollective implements Collective, FetchWorld {
     if (fault.kind === 'corrupt') member.corruptRange = range;
     this.#options.log.debug('an attempt failed', { fault: fault.message });
     this.#noteDefect(fault);
-    this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
+    const now = this.time.now();
+    // It answers the others: it is asked for less at once.
+    if (fault.kind === 'busy' && member.inFlight > 0) member.concurrency.refused(member.inFlight, now);
+    else this.#note(member, () => member.health.fault(fault.kind, fault.what, now));
     this.#wake();
   }
 
@@ -304,7 +309,10 @@ export class MemberCollective implements Collective, FetchWorld {
     member.file = observation.file;
     member.pin = observation.pin;
     member.corruptRange = undefined;
-    if (member.state !== 'up') member.speed.restart(this.time.now());
+    if (member.state !== 'up') {
+      member.speed.restart(this.time.now());
+      member.concurrency.restart();
+    }
     this.#note(member, () => member.health.identified(this.time.now()));
     for (const settle of [...this.#confirmations]) settle(true);
     this.#wake();
@@ -331,7 +339,7 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#report(member, was, state, reason);
     this.#prober.schedule(member);
     if (this.#image === undefined || this.#session.signal.aborted) return;
-    if (healthiest(this.#members).length > 0) this.#outage.end();
+    if (healthiest(this.#members).length > 0) this.#outage.relieve();
     else this.#beginOutage();
   }
 

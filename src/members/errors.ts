@@ -12,6 +12,7 @@ export const faultKinds = [
   'reset', // the connection broke
   'protocol', // what came is not HTTP/1.1
   'timeout', // no progress, or far too slow
+  'busy', // 429 or 503: too many requests, or too much to do
   'status', // 4xx, 5xx, or anything else that is not 206
   'redirect', // 3xx: a member serves the image itself
   'no-ranges', // 200 with the whole file for a part of it

@@ -14,6 +14,7 @@ const consequences: Record<Exclude<FaultKind, 'defect'>, Exclude<MemberState, 'u
   resolve: 'down',
   connect: 'down',
   tls: 'down',
+  busy: 'down',
   status: 'down',
   redirect: 'down',
   'no-ranges': 'down',
@@ -51,6 +52,9 @@ export class Health {
   #faultsInRow = 0;
   #countedAt = Number.NEGATIVE_INFINITY;
   #probeFailures = 0;
+  /** So many times in a row a probe found it well, and it fell again before it had delivered anything. */
+  #hollowReturns = 0;
+  #hasDelivered = true;
 
   constructor(now: number) {
     this.#since = now;
@@ -95,13 +99,17 @@ export class Health {
   delivered(askedAt: number, now: number): boolean {
     if (askedAt < this.#since) return false;
     this.#faultsInRow = 0;
+    this.#hollowReturns = 0;
+    this.#hasDelivered = true;
     return this.#state === 'suspect' && this.#enter('up', '', now);
   }
 
   /** A probe found the image's own bytes. True when the state changed. */
   identified(now: number): boolean {
     this.#faultsInRow = 0;
-    return this.#state !== 'up' && this.#enter('up', '', now);
+    if (this.#state === 'up') return false;
+    this.#hasDelivered = false;
+    return this.#enter('up', '', now);
   }
 
   /** A probe failed: the next one comes later. */
@@ -111,13 +119,22 @@ export class Health {
 
   /** ms until the next probe, from a draw `random` in [0, 1). */
   probeDelay(random: number, outage: boolean): number {
-    if (outage) return outageProbeMs * (1 + outageJitter * (2 * random - 1));
+    if (outage) return this.#outageProbeMs * (1 + outageJitter * (2 * random - 1));
     const base = Math.min(firstProbeMs * 2 ** this.#probeFailures, longestProbeMs);
     return base * (1 + probeJitter * (2 * random - 1));
   }
 
+  /** Who falls as soon as it is read is asked less and less often: its second hollow return doubles the pace, and each further one. */
+  get #outageProbeMs(): number {
+    return Math.min(outageProbeMs * 2 ** Math.max(0, this.#hollowReturns - 1), longestProbeMs);
+  }
+
   #enter(state: MemberState, reason: string, now: number): true {
-    if (this.#state === 'up') this.#probeFailures = now - this.#since < relapseMs ? this.#probeFailures + 1 : 0;
+    if (this.#state === 'up') {
+      const relapsed = now - this.#since < relapseMs;
+      this.#probeFailures = relapsed ? this.#probeFailures + 1 : 0;
+      this.#hollowReturns = relapsed && !this.#hasDelivered ? this.#hollowReturns + 1 : 0;
+    }
     this.#state = state;
     this.#reason = reason;
     this.#since = now;

@@ -71,7 +71,7 @@ export class Heartbeat {
       // what is idle may be closed by now: a fresh one leaves no doubt who failed
       const fresh = member.pool.takeFresh();
       connection = fresh;
-      const question = { url: member.file, range: firstByte, imageSize: imageSize(), pin: member.pin };
+      const question = { url: member.file, range: firstByte, imageSize: imageSize(), pin: member.pin, verified: false };
       await collectBody(member.url.text, time, deadlines, (events) =>
         requestRange(fresh, question, { ...events, onHead: () => events.onStep() }),
       );

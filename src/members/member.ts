@@ -5,6 +5,7 @@ import type { SecureContext } from 'node:tls';
 import type { ByteRange } from '../base/byte-range.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { Addresses } from './addresses.ts';
+import { Concurrency } from './concurrency.ts';
 import { ConnectionPool, Connector } from './connections.ts';
 import type { MemberState, MemberStatus } from './contract.ts';
 import type { FaultKind } from './errors.ts';
@@ -29,6 +30,9 @@ export class Member implements Candidate {
   readonly pool: ConnectionPool;
   readonly speed = new SpeedEstimate();
   readonly health: Health;
+  readonly concurrency = new Concurrency();
+  /** Whether a digest checks what it serves. */
+  readonly verified: boolean;
   readonly #time: TimeSource;
   /** The ETag and Last-Modified that `file` was last identified with. */
   pin: FilePin | undefined;
@@ -51,6 +55,7 @@ export class Member implements Candidate {
     this.url = url;
     this.files = byDigest === undefined ? [url] : [byDigest, url];
     this.file = url;
+    this.verified = digest !== undefined;
     this.#time = time;
     this.addresses = new Addresses(url, time);
     this.pool = new ConnectionPool(url, new Connector(url, this.addresses, secureContext));
@@ -62,7 +67,7 @@ export class Member implements Candidate {
   }
 
   get hasRoom(): boolean {
-    return this.pool.hasRoom;
+    return this.pool.hasRoom && this.inFlight < this.concurrency.limit(this.#time.now());
   }
 
   expectedMs(bytes: number): number {

@@ -1,6 +1,8 @@
 /**
  * An outage: no member is usable. It says so on the log when it begins (an error with every member's reason), once a minute,
- * and when it is over; and it knows how long a reader has to wait.
+ * and when it is over; and it knows how long a reader has to wait. A member that a probe finds well relieves it: readers try again. It is over
+ * when one has got something, or nobody has tried in vain for a while: else a member that passes every probe and fails every read would
+ * begin a new outage each time, and no reader's patience would ever run out.
  */
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
@@ -11,6 +13,8 @@ import { OutageError } from './errors.ts';
 export type OutagePolicy = { readonly mode: 'wait' } | { readonly mode: 'eio'; readonly timeoutMs: number };
 
 const reminderMs = 60_000;
+/** Relieved for this long, it is over though nobody has read. */
+const confirmMs = 10_000;
 
 export interface OutageOptions {
   policy: OutagePolicy;
@@ -26,6 +30,8 @@ export class Outage {
   readonly #options: OutageOptions;
   #since: number | undefined;
   #expired = false;
+  #relieved = false;
+  #cancelConfirm = () => {};
   #cancelReminder = () => {};
   #cancelExpiry = () => {};
 
@@ -33,17 +39,21 @@ export class Outage {
     this.#options = options;
   }
 
-  /** How long it lasts already, in ms; 0 when there is none. */
+  /** How long it lasts already, in ms; 0 when a member is usable. */
   get ms(): number {
-    return this.#since === undefined ? 0 : this.#options.time.now() - this.#since;
+    return this.#since === undefined || this.#relieved ? 0 : this.#options.time.now() - this.#since;
   }
 
+  /** No member is usable. */
   get present(): boolean {
-    return this.#since !== undefined;
+    return this.#since !== undefined && !this.#relieved;
   }
 
+  /** No member is usable, or no longer. */
   begin(): void {
-    if (this.present) return;
+    this.#relieved = false;
+    this.#cancelConfirm();
+    if (this.#since !== undefined) return;
     const { log, time, policy, reasons, onExpired } = this.#options;
     this.#since = time.now();
     const consequence = policy.mode === 'wait' ? 'reads wait' : `reads fail after ${policy.timeoutMs} ms`;
@@ -56,16 +66,27 @@ export class Outage {
     });
   }
 
-  end(): void {
+  /** A probe found a member usable. */
+  relieve(): void {
     if (!this.present) return;
-    this.#options.log.info('a member is usable again', { outageMs: Math.round(this.ms) });
-    this.cancel();
+    const { log, time } = this.#options;
+    log.info('a member is usable again', { outageMs: Math.round(this.ms) });
+    this.#relieved = true;
+    this.#cancelConfirm = time.after(confirmMs, () => this.cancel());
+  }
+
+  /** A reader got something. */
+  end(): void {
+    this.relieve();
+    if (this.#since !== undefined) this.cancel();
   }
 
   /** Forgets it silently. */
   cancel(): void {
     this.#since = undefined;
     this.#expired = false;
+    this.#relieved = false;
+    this.#cancelConfirm();
     this.#cancelReminder();
     this.#cancelExpiry();
   }
@@ -79,7 +100,7 @@ export class Outage {
   #remind(): void {
     const { log, time, reasons } = this.#options;
     this.#cancelReminder = time.after(reminderMs, () => {
-      log.error(`still no member is usable: ${reasons()}`, { outageMs: Math.round(this.ms) });
+      if (this.present) log.error(`still no member is usable: ${reasons()}`, { outageMs: Math.round(this.ms) });
       this.#remind();
     });
   }

@@ -25,7 +25,7 @@ const settleMs = 1_100;
 
 /** Faults of a file, not of the server: it may have the image under another name. */
 const faultsOfFile: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  ...(['status', 'redirect', 'no-ranges', 'encoding', 'content-range'] as const),
+  ...(['busy', 'status', 'redirect', 'no-ranges', 'encoding', 'content-range'] as const),
   ...(['size', 'changed', 'corrupt'] as const),
 ]);
 
@@ -93,7 +93,13 @@ async function observe(
   verification: Verification | undefined,
 ): Promise<{ observation: Observation; settled: boolean }> {
   const read = (range: ByteRange, known?: RangeHead) =>
-    readRange(member, connection, time, { url: file, range, imageSize: known?.imageSize, pin: known?.pin });
+    readRange(member, connection, time, {
+      url: file,
+      range,
+      imageSize: known?.imageSize ?? verification?.imageSize,
+      pin: known?.pin,
+      verified: verification !== undefined,
+    });
 
   const blockSize = verification?.blockSize ?? 1;
   const { head, bytes } = await read(headRange(blockSize));

@@ -1,7 +1,7 @@
 /**
- * One range GET, believed only if every promise of the answer fits what was asked: status 206, exactly this Content-Range,
- * the known size, an unencoded body of exactly this length, and the ETag and Last-Modified that the member was identified
- * with. Bytes of an answer that fails a check on its head are never handed on.
+ * One range, got by GET, believed only if every promise of the answer fits what was asked: status 206, a Content-Range that begins where it was
+ * asked to and does not reach further, the known size, an unencoded body of exactly this length, and, unless a digest checks the bytes, the ETag
+ * and Last-Modified that the member was identified with. docs/members-and-hedging.md has the table of all this. Bytes of an answer that fails a check on its head are never handed on.
  */
 import { type ByteRange, rangeEnd } from '../base/byte-range.ts';
 import type { Connection } from './connections.ts';
@@ -18,7 +18,7 @@ export interface FilePin {
 export interface RangeHead {
   /** Size of the whole file, from Content-Range. */
   readonly imageSize: number;
-  /** What is served: what was asked, cut at the end of the file. */
+  /** What will be served: what was asked, cut at the end of the file. */
   readonly range: ByteRange;
   readonly pin: FilePin;
   /**
@@ -33,8 +33,10 @@ export interface RangeQuestion {
   readonly range: ByteRange;
   /** The size it must have; undefined while it is not known (then `range` may reach beyond the end). */
   readonly imageSize?: number | undefined;
-  /** The pin it must have. */
+  /** The pin it must have; undefined while it is not known: then all of an answer has the same. */
   readonly pin?: FilePin | undefined;
+  /** Its bytes are checked against a digest: whatever the pin is, and whether several servers of different pins take turns, is of no importance. */
+  readonly verified: boolean;
 }
 
 export interface RangeListener {
@@ -48,40 +50,68 @@ export interface RangeListener {
   onFault(fault: MemberFault): void;
 }
 
+/**
+ * An answer may hold less than was asked for (RFC 9110, 15.3.7; servers have such limits): then the rest is asked for on the same connection,
+ * which for the listener is one answer that takes longer.
+ */
 export function requestRange(connection: Connection, question: RangeQuestion, listener: RangeListener): Get {
   const { url, range } = question;
-  let expected = 0;
-  let received = 0;
   const fault = (kind: FaultKind, what: string) => new MemberFault(kind, url.text, what, { offset: range.offset });
+  let head: RangeHead | undefined;
+  let current: Get | undefined;
+  let aborted = false;
 
-  return get(
-    connection,
-    {
-      url,
-      path: url.path + url.query,
-      headers: { range: `bytes=${range.offset}-${rangeEnd(range) - 1}` },
-      offset: range.offset,
-    },
-    {
-      onStep: () => listener.onStep(),
-      onSent: () => listener.onSent(),
-      onHead(status, headers) {
-        const head = checkHead(question, status, headers, fault);
-        expected = head.range.length;
+  const ask = (rest: ByteRange): void => {
+    let expected = 0;
+    let received = 0;
+    const onHead = (status: number, headers: ResponseHeaders) => {
+      const known = head ?? { imageSize: question.imageSize, pin: question.pin };
+      const { range: served, ...facts } = checkHead({ ...question, ...known, range: rest }, status, headers, fault);
+      expected = served.length;
+      if (head === undefined) {
+        const length = Math.min(rangeEnd(range), facts.imageSize) - range.offset;
+        head = { ...facts, range: { offset: range.offset, length } };
         listener.onHead(head);
+      } else {
+        listener.onStep();
+      }
+    };
+    const asked = get(
+      connection,
+      {
+        url,
+        path: url.path + url.query,
+        headers: { range: `bytes=${rest.offset}-${rangeEnd(rest) - 1}` },
+        offset: rest.offset,
       },
-      onData(bytes) {
-        if (received + bytes.length > expected) throw fault('long-body', `more than the ${expected} bytes asked for`);
-        received += bytes.length;
-        listener.onData(bytes);
+      {
+        onStep: () => listener.onStep(),
+        onSent: () => listener.onSent(),
+        onHead,
+        onData(bytes) {
+          if (received + bytes.length > expected) throw fault('long-body', `more than the ${expected} bytes announced`);
+          received += bytes.length;
+          listener.onData(bytes);
+        },
+        onEnd() {
+          if (received < expected) throw fault('short-body', `only ${received} of ${expected} bytes`);
+          const offset = rest.offset + received;
+          const end = head === undefined ? offset : rangeEnd(head.range);
+          if (offset === end) listener.onEnd();
+          else if (!aborted) ask({ offset, length: end - offset });
+        },
+        onFault: (cause) => listener.onFault(cause),
       },
-      onEnd() {
-        if (received < expected) throw fault('short-body', `only ${received} of ${expected} bytes`);
-        listener.onEnd();
-      },
-      onFault: (cause) => listener.onFault(cause),
+    );
+    current = asked;
+  };
+  ask(range);
+  return {
+    abort() {
+      aborted = true;
+      current?.abort();
     },
-  );
+  };
 }
 
 function checkHead(
@@ -90,10 +120,10 @@ function checkHead(
   headers: ResponseHeaders,
   fault: (kind: FaultKind, what: string) => MemberFault,
 ): RangeHead {
-  const { range, imageSize, pin } = question;
+  const { range, imageSize, pin, verified } = question;
   if (status >= 300 && status < 400) throw fault('redirect', `redirects (status ${status}): use the URL it points to`);
-  const encoding = header(headers, 'content-encoding') ?? 'identity';
-  if (encoding !== 'identity') throw fault('encoding', `answers with Content-Encoding ${encoding}`);
+  const encoding = contentEncoding(headers);
+  if (encoding !== undefined) throw fault('encoding', `answers with Content-Encoding ${encoding}`);
   const type = header(headers, 'content-type') ?? '';
   if (type.startsWith('multipart/')) throw fault('encoding', `answers with ${type}`);
 
@@ -102,27 +132,29 @@ function checkHead(
   if (served === undefined) {
     if (status === 206) throw fault('content-range', 'status 206 without a proper Content-Range');
     if (status === 200) throw fault('no-ranges', 'ignores ranges: status 200 of unknown length');
-    throw fault('status', `status ${status}`);
+    throw fault(refusesForNow.has(status) ? 'busy' : 'status', `status ${status}`);
   }
-  if (imageSize !== undefined && served.imageSize !== imageSize) {
-    throw fault('size', `the file has ${served.imageSize} bytes instead of ${imageSize}`);
+  const size = served.imageSize ?? imageSize;
+  if (size === undefined) throw fault('content-range', 'does not say how long the file is');
+  if (imageSize !== undefined && size !== imageSize) {
+    throw fault('size', `the file has ${size} bytes instead of ${imageSize}`);
   }
-  const end = Math.min(rangeEnd(range), served.imageSize);
-  if (served.offset !== range.offset || served.end !== end) {
+  const end = Math.min(rangeEnd(range), size);
+  if (served.offset !== range.offset || served.end > end) {
     if (status === 200) throw fault('no-ranges', 'ignores ranges: status 200 with the whole file');
     throw fault('content-range', `serves bytes ${served.offset}-${served.end - 1} instead of what was asked for`);
   }
-  const length = end - range.offset;
+  const length = served.end - range.offset;
   if (announced !== undefined && announced !== length) {
     const kind = announced < length ? 'short-body' : 'long-body';
     throw fault(kind, `announces ${announced} bytes for a range of ${length}`);
   }
   const found = { etag: header(headers, 'etag'), lastModified: header(headers, 'last-modified') };
-  if (pin !== undefined && (found.etag !== pin.etag || found.lastModified !== pin.lastModified)) {
+  if (pin !== undefined && !verified && (found.etag !== pin.etag || found.lastModified !== pin.lastModified)) {
     throw fault('changed', `the file changed: ${describePin(pin)} became ${describePin(found)}`);
   }
   return {
-    imageSize: served.imageSize,
+    imageSize: size,
     range: { offset: range.offset, length },
     pin: found,
     settled: settled(headers),
@@ -138,16 +170,21 @@ function settled(headers: ResponseHeaders): boolean {
 interface Served {
   offset: number;
   end: number;
-  imageSize: number;
+  /** Undefined when it is not told. */
+  imageSize: number | undefined;
 }
 
-/** RFC 9110, 14.4: `bytes FIRST-LAST/SIZE`; an unknown size (`*`) is no use here. */
+/** Too many requests, or too much to do: 429 of RFC 6585, 503 of RFC 9110, 15.6.4. */
+const refusesForNow: ReadonlySet<number> = new Set([429, 503]);
+
+/** RFC 9110, 14.4: `bytes FIRST-LAST/SIZE` or `…/*`; the unit's case is of no importance (14.1). */
 function contentRange(headers: ResponseHeaders): Served | undefined {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(header(headers, 'content-range') ?? '');
+  const text = header(headers, 'content-range') ?? '';
+  const match = /^\s*bytes +(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)\s*$/i.exec(text);
   if (match === null) return undefined;
-  const [, first, last, size] = match.map(Number);
-  if (first === undefined || last === undefined || size === undefined) return undefined;
-  return first <= last && last < size ? { offset: first, end: last + 1, imageSize: size } : undefined;
+  const [first, last] = [Number(match[1]), Number(match[2])];
+  const size = match[3] === '*' ? undefined : Number(match[3]);
+  return first <= last && last < (size ?? last + 1) ? { offset: first, end: last + 1, imageSize: size } : undefined;
 }
 
 /** A 200 serves the whole file: good enough when that is what was asked for. */
@@ -158,6 +195,15 @@ function wholeFile(length: number | undefined): Served | undefined {
 function lengthOf(headers: ResponseHeaders): number | undefined {
   const text = header(headers, 'content-length');
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** What was done to the body; undefined when nothing. `aws-chunked` says how an object came into its store, and is kept by some. */
+export function contentEncoding(headers: ResponseHeaders): string | undefined {
+  const applied = (header(headers, 'content-encoding') ?? '')
+    .split(',')
+    .map((coding) => coding.trim().toLowerCase())
+    .filter((coding) => !['', 'identity', 'aws-chunked'].includes(coding));
+  return applied.length === 0 ? undefined : applied.join(', ');
 }
 
 /** The header's value; a repeated header is joined, and so fits no check. */

@@ -5,6 +5,7 @@ import { type FaultKind, MemberFault } from './errors.ts';
 import { get } from './http-get.ts';
 import type { Member } from './member.ts';
 import type { MemberUrl } from './member-url.ts';
+import { contentEncoding } from './range-request.ts';
 
 export interface WholeFile {
   /** One of the member's. */
@@ -41,7 +42,7 @@ export async function readWhole(
           ...events,
           onHead(status, headers) {
             if (status !== 200) throw fault('status', `answers with status ${status}`);
-            if ((headers['content-encoding'] ?? 'identity') !== 'identity') throw fault('encoding', 'is encoded');
+            if (contentEncoding(headers) !== undefined) throw fault('encoding', 'is encoded');
             events.onStep();
           },
           onData(piece) {

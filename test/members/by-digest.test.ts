@@ -1,5 +1,5 @@
 /** The image under the name of its digest, and under the name in the URL: whichever proves right, decided anew at each probe. */
-import { linkSync, mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { digestName } from '../../src/base/digest-name.ts';
@@ -64,15 +64,13 @@ test('a member that has it not is asked by the URL’s name: one request more fo
 
 test('a repack under reads: the URL’s name shows another image, and the member goes on with ours by digest', async () => {
   lay(plainName, image);
-  // so that the other, of the same size, has another ETag
-  utimesSync(at(plainName), 1_000_000_000, 1_000_000_000);
   await using site = await open();
   await site.read(whole);
   linkSync(at(plainName), at(named));
   lay(plainName, other);
   await site.read(whole);
   expect(site.member(url())).toMatchObject({ state: 'up', file: named });
-  expect(site.member(url()).errors['changed']).toBeGreaterThan(0);
+  expect(site.member(url()).errors['corrupt']).toBeGreaterThan(0);
 });
 
 test('the digest’s name goes away, or holds other bytes: the URL’s name serves as well', async () => {

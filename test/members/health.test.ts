@@ -41,7 +41,7 @@ describe('in any history', () => {
     );
   });
 
-  test('the next probe comes within 5 s, in an outage within 0.36 s, and never at once', () => {
+  test('the next probe comes within 5 s, in an outage within 4 s, 0.36 s once it has delivered, and never at once', () => {
     fc.assert(
       fc.property(history, fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (events, random) => {
         const health = new Health(0);
@@ -56,6 +56,10 @@ describe('in any history', () => {
         expect(health.probeDelay(random, false)).toBeGreaterThan(100);
         expect(health.probeDelay(random, false)).toBeLessThanOrEqual(5_000);
         expect(health.probeDelay(random, true)).toBeGreaterThan(100);
+        expect(health.probeDelay(random, true)).toBeLessThanOrEqual(4_000);
+        health.identified(now);
+        health.delivered(now, now);
+        health.fault('connect', 'reason', now);
         expect(health.probeDelay(random, true)).toBeLessThanOrEqual(360);
       }),
     );
@@ -104,6 +108,22 @@ test('who relapses at once is probed ever more rarely', () => {
     return delay;
   });
   expect(delays).toEqual([700, 1_400, 2_800, 3_000]);
+});
+
+test('who is found well in an outage and falls with each read is probed ever more rarely, until it has delivered', () => {
+  const health = up();
+  const relapse = (at: number) => {
+    health.identified(at);
+    health.fault('content-range', 'wrong', at + 100);
+    return health.probeDelay(0.5, true);
+  };
+  expect([1, 2, 3, 4, 5, 6, 7].map((time) => relapse(1_000 * time))).toEqual([
+    270, 540, 1_080, 2_160, 3_000, 3_000, 3_000,
+  ]);
+  health.identified(9_000);
+  health.delivered(9_000, 9_050);
+  health.fault('connect', 'refused', 9_100);
+  expect(health.probeDelay(0.5, true)).toBe(270);
 });
 
 test('who was well for long is probed soon', () => {

@@ -28,6 +28,14 @@ export type Behaviour =
   | 'drip' // a byte at a time, without end
   | 'changed' // another ETag
   | 'wrong-bytes' // right in every header
+  | 'only-ends' // good for the first and last 64 KiB, as a probe asks for, else Content-Range of another place
+  // Unusual, but right:
+  | 'capped' // no more than `cap` bytes an answer
+  | 'capped-closing' // the same, and each answer ends its connection, as HTTP/1.0 has it
+  | 'size-untold' // Content-Range: bytes 0-9/*
+  | 'other-case' // Content-Range: Bytes …, and an object store's aws-chunked
+  | 'etags-in-turn' // several servers behind one address
+  | 'few-at-once' // 503 beyond `mostAtOnce`
   | 'close-idle'; // good, but closes the connection when the next request comes on it
 
 export class MisbehavingServer implements AsyncDisposable {
@@ -39,6 +47,12 @@ export class MisbehavingServer implements AsyncDisposable {
   sidecar: Uint8Array | undefined = Buffer.from('tree');
   /** ms before each answer. */
   delayMs = 0;
+  /** Bytes. */
+  cap = 65_536;
+  mostAtOnce = 2;
+  /** Answers with 503. */
+  refused = 0;
+  #underWay = 0;
   requests = 0;
   connections = 0;
   readonly #server: Server;
@@ -93,7 +107,15 @@ export class MisbehavingServer implements AsyncDisposable {
         head = '';
         this.requests++;
         const closes = this.behaviour === 'close-idle' && served > 0;
+        const few = this.behaviour === 'few-at-once';
+        if (few && this.#underWay === this.mostAtOnce) {
+          this.refused++;
+          socket.write('HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n');
+          return;
+        }
+        this.#underWay++;
         const respond = () => {
+          this.#underWay--;
           if (range === null) this.#answerWhole(socket);
           else if (closes) socket.destroy();
           else this.#answer(socket, Number(range[1]), Number(range[2]));
@@ -120,7 +142,8 @@ export class MisbehavingServer implements AsyncDisposable {
     const body = this.image.subarray(first, last + 1);
     const half = body.subarray(0, body.length >> 1);
     const respond = (status: string, headers: readonly string[], content: Uint8Array | string = '') => {
-      const etag = this.behaviour === 'changed' ? '"second"' : this.etag;
+      const inTurn = this.behaviour === 'etags-in-turn' && this.requests % 2 === 0;
+      const etag = this.behaviour === 'changed' || inTurn ? '"second"' : this.etag;
       socket.write([`HTTP/1.1 ${status}`, `ETag: ${etag}`, ...headers, '', ''].join('\r\n'));
       socket.write(content);
     };
@@ -132,8 +155,33 @@ export class MisbehavingServer implements AsyncDisposable {
       case 'good':
       case 'close-idle':
       case 'changed':
+      case 'etags-in-turn':
+      case 'few-at-once':
         respond(...promise, body);
         break;
+      case 'capped':
+      case 'capped-closing': {
+        const some = body.subarray(0, this.cap);
+        const closes = this.behaviour === 'capped-closing';
+        const someRange = `Content-Range: bytes ${first}-${first + some.length - 1}/${size}`;
+        respond('206 Partial Content', [someRange, closes ? 'Connection: close' : length(some.length)], some);
+        if (closes) socket.end();
+        break;
+      }
+      case 'size-untold':
+        respond('206 Partial Content', [`Content-Range: bytes ${first}-${last}/*`, length(body.length)], body);
+        break;
+      case 'other-case': {
+        const odd = [`Content-Range: BYTES ${first}-${last}/${size}`, 'Content-Encoding: aws-chunked'];
+        respond('206 Partial Content', [...odd, length(body.length)], body);
+        break;
+      }
+      case 'only-ends': {
+        const within = first === 0 || last === size - 1 ? 0 : 1;
+        const somewhere = `Content-Range: bytes ${first + within}-${last + within}/${size}`;
+        respond('206 Partial Content', [somewhere, length(body.length)], body);
+        break;
+      }
       case 'whole-file':
         respond('200 OK', [length(size)], this.image);
         break;
