@@ -12,7 +12,7 @@ import { ImageSourceError } from './errors.ts';
 import type { ClosableSource } from './file-source.ts';
 
 /** ms until a connection, the headers, and each further piece of the body; then the read fails. */
-const timeoutMs = 10_000;
+const timeoutMs = 30_000;
 
 export interface HttpOptions {
   /** PEM file of the authorities that sign the servers' certificates, instead of the system's. */

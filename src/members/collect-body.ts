@@ -6,6 +6,7 @@ import type { TimeSource } from '../base/time-source.ts';
 import { afterPoll } from './after-poll.ts';
 import { MemberFault } from './errors.ts';
 import type { Get } from './http-get.ts';
+import type { Deadlines } from './patience.ts';
 
 export interface BodyEvents {
   onStep(): void;
@@ -21,26 +22,22 @@ export interface CollectedBody {
   firstByteMs: number;
 }
 
-export interface BodyDeadlines {
-  stallMs: number;
-  limitMs: number;
-}
-
 /** `begin` starts the exchange; `member` is named in faults. @throws MemberFault */
 export function collectBody(
   member: string,
   time: TimeSource,
-  { stallMs, limitMs }: BodyDeadlines,
+  { stallMs, limitMs }: Deadlines,
   begin: (events: BodyEvents) => Get,
 ): Promise<CollectedBody> {
   const { promise, resolve, reject } = Promise.withResolvers<CollectedBody>();
   const pieces: Uint8Array[] = [];
   let sentAt = time.now();
+  let asked = false;
   let firstByteMs = 0;
   const giveUp = (what: string) => {
     cancel();
     request.abort();
-    reject(new MemberFault('timeout', member, what));
+    reject(new MemberFault('timeout', member, what, { asked }));
   };
   const cancelLimit = afterPoll(time, limitMs, () => giveUp(`not done after ${Math.round(limitMs)} ms`));
   let cancelStall = () => {};
@@ -56,6 +53,7 @@ export function collectBody(
     onStep: watch,
     onSent() {
       sentAt = time.now();
+      asked = true;
       watch();
     },
     onData(bytes) {

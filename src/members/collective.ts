@@ -145,7 +145,7 @@ export class MemberCollective implements Collective, FetchWorld {
   sidecar<T>(sidecar: Sidecar<T>): Promise<SidecarResult<T>> {
     this.#endRest();
     const healthFirst = this.#members.toSorted((a, b) => memberStates.indexOf(a.state) - memberStates.indexOf(b.state));
-    return fetchSidecar(healthFirst, sidecar, this.time, this.#session.signal);
+    return fetchSidecar(healthFirst, sidecar, { time: this.time, signal: this.#session.signal });
   }
 
   rest(): void {
@@ -296,6 +296,7 @@ export class MemberCollective implements Collective, FetchWorld {
 
   #onObserved(member: Member, observation: Observation): void {
     const { verification, onCandidate } = this.#options;
+    member.probesTimedOut = 0;
     const refusal = judge(member.url.text, observation, this.#image, verification);
     if (refusal !== undefined) {
       if (refusal.fault.kind === 'corrupt') member.corruptRange = refusal.range;
@@ -321,6 +322,7 @@ export class MemberCollective implements Collective, FetchWorld {
   #onProbeFault(member: Member, fault: MemberFault): void {
     member.count(fault.kind);
     member.health.probeFailed();
+    if (fault.kind === 'timeout' && fault.asked) member.probesTimedOut++;
     this.#noteDefect(fault);
     this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
     if (this.#image === undefined) this.#options.onUnanswered(member);

@@ -12,8 +12,8 @@ export const faultKinds = [
   'reset', // the connection broke
   'protocol', // what came is not HTTP/1.1
   'timeout', // no progress, or far too slow
-  'busy', // 429 or 503: too many requests, or too much to do
-  'status', // 4xx, 5xx, or anything else that is not 206
+  'busy', // 429 or 5xx: it cannot now
+  'status', // 4xx, or anything else that is not 206
   'redirect', // 3xx: a member serves the image itself
   'no-ranges', // 200 with the whole file for a part of it
   'encoding', // the body is compressed or multipart
@@ -28,16 +28,25 @@ export const faultKinds = [
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
+interface FaultOptions {
+  offset?: number;
+  asked?: boolean;
+  cause?: unknown;
+}
+
 /** One failed exchange with one member. The message names the member; `what` is the same without it. */
 export class MemberFault extends TetherfsError {
   readonly kind: FaultKind;
   readonly what: string;
+  /** Of a time-out: the request had been sent, so that more patience might have brought an answer. */
+  readonly asked: boolean;
 
-  constructor(kind: FaultKind, member: string, what: string, options: { offset?: number; cause?: unknown } = {}) {
+  constructor(kind: FaultKind, member: string, what: string, options: FaultOptions = {}) {
     const where = options.offset === undefined ? member : `${member} at offset ${options.offset}`;
     super(`MEMBER_${kind.toUpperCase().replaceAll('-', '_')}`, `${where}: ${what}`, { cause: options.cause });
     this.kind = kind;
     this.what = what;
+    this.asked = options.asked ?? false;
   }
 }
 
@@ -66,14 +75,17 @@ export class NoMemberError extends TetherfsError {
 export class FetchFailedError extends TetherfsError {
   /** Whether the server answered: asking again would not help then. */
   readonly answered: boolean;
+  /** Whether more patience might have brought it. */
+  readonly timedOut: boolean;
 
   constructor(url: string, fault: MemberFault) {
     super('FETCH_FAILED', `cannot get ${url}: ${fault.what}`, { cause: fault });
     this.answered = !unanswered.includes(fault.kind);
+    this.timedOut = fault.kind === 'timeout' && fault.asked;
   }
 }
 
-const unanswered: readonly FaultKind[] = ['resolve', 'connect', 'timeout', 'reset'];
+const unanswered: readonly FaultKind[] = ['resolve', 'connect', 'timeout', 'reset', 'busy'];
 
 /** A digest is known, but no member serves a hash tree that belongs to it. */
 export class NoValidTreeError extends TetherfsError {

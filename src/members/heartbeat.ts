@@ -9,6 +9,7 @@ import { describeError } from '../base/errors.ts';
 import { jittered, type TimeSource } from '../base/time-source.ts';
 import { collectBody } from './collect-body.ts';
 import type { Connection } from './connections.ts';
+import { stallAfter } from './deadlines.ts';
 import { MemberFault } from './errors.ts';
 import type { Member } from './member.ts';
 import { requestRange } from './range-request.ts';
@@ -20,7 +21,8 @@ const jitter = 0.25;
 
 const firstByte = { offset: 0, length: 1 };
 /** A beat may wait longer than a read: nobody depends on it. */
-const deadlines = { stallMs: 2_000, limitMs: 5_000 };
+const leastStallMs = 2_000;
+const limitMs = 60_000;
 
 export interface HeartbeatOptions {
   members: readonly Member[];
@@ -71,8 +73,15 @@ export class Heartbeat {
       // what is idle may be closed by now: a fresh one leaves no doubt who failed
       const fresh = member.pool.takeFresh();
       connection = fresh;
-      const question = { url: member.file, range: firstByte, imageSize: imageSize(), pin: member.pin, verified: false };
-      await collectBody(member.url.text, time, deadlines, (events) =>
+      const question = {
+        url: member.file,
+        range: firstByte,
+        imageSize: imageSize(),
+        pin: member.pin,
+        verified: member.verified,
+      };
+      const stallMs = Math.max(leastStallMs, stallAfter(member.speed.window));
+      await collectBody(member.url.text, time, { stallMs, limitMs }, (events) =>
         requestRange(fresh, question, { ...events, onHead: () => events.onStep() }),
       );
     } catch (error) {

@@ -38,6 +38,8 @@ export class Member implements Candidate {
   pin: FilePin | undefined;
   /** What it served wrongly: must be right before it is used again. */
   corruptRange: ByteRange | undefined;
+  /** So many probes in a row were given up though they might have been answered later. */
+  probesTimedOut = 0;
   /** When any byte, or a step of a connection, last came from it. Monotonic ms. */
   lastProgress = 0;
   /** Bytes asked of it that have not come yet. */

@@ -13,7 +13,7 @@ import { majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
 import { memberUrl } from './member-url.ts';
 import type { OutagePolicy } from './outage.ts';
-import { fetchSidecar } from './sidecar.ts';
+import { fetchSidecar, usualStallMs } from './sidecar.ts';
 import { createTrust } from './trust.ts';
 
 export interface OpenOptions {
@@ -89,9 +89,17 @@ async function findSidecar(
   log: Log,
   time: TimeSource,
 ): Promise<Verification> {
+  const exhausted = new AbortController();
+  const cancel = patience.onceExhausted(() => exhausted.abort());
+  let timedOut = 0;
   for (;;) {
-    const result = await fetchSidecar(members, sidecar, time);
-    if ('accepted' in result) return result.accepted;
+    const began = time.now();
+    const result = await fetchSidecar(members, sidecar, { time, signal: exhausted.signal, timedOut });
+    if ('accepted' in result) {
+      cancel();
+      return result.accepted;
+    }
+    if (time.now() - began >= usualStallMs) timedOut++;
     const reasons = [...result.refusals].map(([url, reason]) => `${url} (${reason})`).join('; ');
     if (result.final || patience.exhausted) throw new NoValidTreeError(reasons);
     if (patience.worthSaying()) log.warn(`no member serves the hash tree of the digest yet: ${reasons}`);

@@ -14,11 +14,12 @@ import { type FaultKind, MemberFault } from './errors.ts';
 import { headRange, judge, type Observation, tailRange, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
 import type { MemberUrl } from './member-url.ts';
+import { patiently } from './patience.ts';
 import { type RangeHead, type RangeQuestion, requestRange } from './range-request.ts';
 
 /** A probe may wait longer for a sign of life than a read: no reader depends on it. */
 const leastStallMs = 250;
-/** One of its requests must be over by then: who is slower is of no use. */
+/** One of its requests must be over by then, the first time. */
 const limitMs = 5_000;
 /** After this much, a file that was modified in the second of an answer has a pin that a change would change. */
 const settleMs = 1_100;
@@ -123,8 +124,9 @@ async function readRange(
   question: RangeQuestion,
 ): Promise<{ head: RangeHead; bytes: Uint8Array }> {
   let head: RangeHead | undefined;
-  const stallMs = Math.max(leastStallMs, stallAfter(member.speed.window));
-  const { bytes, firstByteMs } = await collectBody(member.url.text, time, { stallMs, limitMs }, (events) =>
+  const usual = { stallMs: Math.max(leastStallMs, stallAfter(member.speed.window)), limitMs };
+  const deadlines = patiently(usual, member.probesTimedOut);
+  const { bytes, firstByteMs } = await collectBody(member.url.text, time, deadlines, (events) =>
     requestRange(connection, question, {
       ...events,
       onHead(answered) {

@@ -132,7 +132,7 @@ function checkHead(
   if (served === undefined) {
     if (status === 206) throw fault('content-range', 'status 206 without a proper Content-Range');
     if (status === 200) throw fault('no-ranges', 'ignores ranges: status 200 of unknown length');
-    throw fault(refusesForNow.has(status) ? 'busy' : 'status', `status ${status}`);
+    throw fault(refusalKind(status), `status ${status}`);
   }
   const size = served.imageSize ?? imageSize;
   if (size === undefined) throw fault('content-range', 'does not say how long the file is');
@@ -174,9 +174,6 @@ interface Served {
   imageSize: number | undefined;
 }
 
-/** Too many requests, or too much to do: 429 of RFC 6585, 503 of RFC 9110, 15.6.4. */
-const refusesForNow: ReadonlySet<number> = new Set([429, 503]);
-
 /** RFC 9110, 14.4: `bytes FIRST-LAST/SIZE` or `…/*`; the unit's case is of no importance (14.1). */
 function contentRange(headers: ResponseHeaders): Served | undefined {
   const text = header(headers, 'content-range') ?? '';
@@ -195,6 +192,11 @@ function wholeFile(length: number | undefined): Served | undefined {
 function lengthOf(headers: ResponseHeaders): number | undefined {
   const text = header(headers, 'content-length');
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** 429 (RFC 6585) and 5xx (RFC 9110, 15.6) say that it cannot now; what else is no answer, that it never can. */
+export function refusalKind(status: number): FaultKind {
+  return status === 429 || status >= 500 ? 'busy' : 'status';
 }
 
 /** What was done to the body; undefined when nothing. `aws-chunked` says how an object came into its store, and is kept by some. */

@@ -5,30 +5,45 @@
  */
 
 import { describeError } from '../base/errors.ts';
-import type { TimeSource } from '../base/time-source.ts';
+import { jittered, type TimeSource } from '../base/time-source.ts';
 import type { Sidecar, SidecarResult } from './contract.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
 import type { Member } from './member.ts';
+import { type Deadlines, patiently } from './patience.ts';
 import { readWhole } from './whole-file.ts';
 
 /** How long a member has the field to itself. */
 const headStartMs = 120;
 /** Nothing at all for the first of these, or not the whole by the second, and a member is given up. */
-const deadlines = { stallMs: 2_000, limitMs: 60_000 };
+export const usualStallMs = 2_000;
+const usualLimitMs = 60_000;
+/** After this, ±50 %, one that failed for the moment is asked again in the same pass, in ms. */
+const againMs = 600;
 
-/** One pass over the members, in the list's order. It ends without a file when `signal` is aborted. */
+export interface SidecarPass {
+  time: TimeSource;
+  /** Ends it without a file. */
+  signal?: AbortSignal | undefined;
+  /** How many passes before this one ended without a file because somebody kept us waiting: this one waits longer. */
+  timedOut?: number;
+}
+
+/**
+ * One pass over the members, in the list's order. While one of them still keeps us waiting, those that failed for the moment are asked again. It ends
+ * without a file when each has failed.
+ */
 export function fetchSidecar<T>(
   members: readonly Member[],
   sidecar: Sidecar<T>,
-  time: TimeSource,
-  signal?: AbortSignal,
+  { time, signal, timedOut = 0 }: SidecarPass,
 ): Promise<SidecarResult<T>> {
   const { promise, resolve } = Promise.withResolvers<SidecarResult<T>>();
+  const deadlines = patiently({ stallMs: usualStallMs, limitMs: usualLimitMs }, timedOut);
   const refusals = new Map<string, string>();
   const waiting = [...members];
   const over = new AbortController();
-  let failed = 0;
-  let unreachable = 0;
+  const failed = new Set<Member>();
+  const unreachable = new Set<Member>();
   let cancel = () => {};
 
   /** Whoever is still being asked is hung up on. */
@@ -46,17 +61,28 @@ export function fetchSidecar<T>(
     void ask(member);
   };
   const ask = async (member: Member) => {
+    if (over.signal.aborted) return;
     try {
-      settle({ accepted: await readValid(member, sidecar, time, over.signal) });
+      settle({ accepted: await readValid(member, { ...sidecar, deadlines }, time, over.signal) });
     } catch (error) {
       const fault = error instanceof MemberFault ? error : undefined;
-      if (fault !== undefined && transient.has(fault.kind)) unreachable++;
       refusals.set(member.url.text, fault?.what ?? describeError(error));
-      if (++failed === members.length) settle({ refusals, final: unreachable === 0 });
-      else next();
+      failed.add(member);
+      const again = fault !== undefined && transient.has(fault.kind);
+      if (again) unreachable.add(member);
+      else unreachable.delete(member);
+      if (failed.size === members.length) {
+        settle({ refusals, final: unreachable.size === 0 });
+        return;
+      }
+      if (again) time.after(jittered(time, againMs), () => void ask(member));
+      next();
     }
   };
-  const giveUp = () => settle({ refusals, final: false });
+  const giveUp = () => {
+    for (const { url } of members) if (!refusals.has(url.text)) refusals.set(url.text, 'no answer');
+    settle({ refusals, final: false });
+  };
   signal?.addEventListener('abort', giveUp, { once: true, signal: over.signal });
   if (signal?.aborted) giveUp();
   next();
@@ -64,11 +90,16 @@ export function fetchSidecar<T>(
 }
 
 /** Beside the member's first file that has a valid one. @throws MemberFault, or what `accept` throws. */
-async function readValid<T>(member: Member, sidecar: Sidecar<T>, time: TimeSource, signal: AbortSignal): Promise<T> {
+async function readValid<T>(
+  member: Member,
+  sidecar: Sidecar<T> & { deadlines: Deadlines },
+  time: TimeSource,
+  signal: AbortSignal,
+): Promise<T> {
   let told: unknown;
   for (const url of member.files) {
     try {
-      return sidecar.accept(await readWhole(member, { ...sidecar, url, deadlines }, time, signal));
+      return sidecar.accept(await readWhole(member, { ...sidecar, url }, time, signal));
     } catch (error) {
       if (signal.aborted || (error instanceof MemberFault && transient.has(error.kind))) throw error;
       // that it has no file of the digest's name tells the least
@@ -83,4 +114,12 @@ function isMissing(error: unknown): boolean {
 }
 
 /** Faults that may be gone a moment later. */
-const transient: ReadonlySet<FaultKind> = new Set(['resolve', 'connect', 'tls', 'reset', 'timeout', 'short-body']);
+const transient: ReadonlySet<FaultKind> = new Set([
+  'resolve',
+  'connect',
+  'tls',
+  'reset',
+  'timeout',
+  'short-body',
+  'busy',
+]);

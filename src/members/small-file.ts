@@ -4,6 +4,7 @@ import type { TimeSource } from '../base/time-source.ts';
 import { FetchFailedError, MemberFault } from './errors.ts';
 import { Member } from './member.ts';
 import { memberUrl } from './member-url.ts';
+import { patiently } from './patience.ts';
 import { createTrust } from './trust.ts';
 import { readWhole } from './whole-file.ts';
 
@@ -12,19 +13,25 @@ export interface SmallFileOptions {
   ca?: readonly string[] | undefined;
   /** Longer files are refused. */
   maxBytes: number;
+  /** How often it timed out before: it is waited for longer. */
+  timedOut?: number;
   time: TimeSource;
 }
 
 /** In ms: nothing at all for the first, or not the whole by the second. Longer than with members: there is no other to ask. */
-const deadlines = { stallMs: 5_000, limitMs: 30_000 };
+const usualDeadlines = { stallMs: 5_000, limitMs: 30_000 };
 /** A name's next address has its turn when the one before does not connect. */
 const mostConnects = 3;
 
 /** @throws UsageError for a CA that is none, FetchFailedError with what failed. */
-export async function fetchSmallFile(file: FileUrl, { ca, maxBytes, time }: SmallFileOptions): Promise<Uint8Array> {
+export async function fetchSmallFile(
+  file: FileUrl,
+  { ca, maxBytes, time, timedOut = 0 }: SmallFileOptions,
+): Promise<Uint8Array> {
   const url = memberUrl(file);
   const member = new Member(url, time, url.secure ? createTrust(ca) : undefined);
   const never = new AbortController().signal;
+  const deadlines = patiently(usualDeadlines, timedOut);
   try {
     for (let connects = 1; ; connects++) {
       try {

@@ -1,11 +1,12 @@
 /** Gets one small file from one member, whole: 200, unencoded, not longer than agreed. */
 import type { TimeSource } from '../base/time-source.ts';
-import { type BodyDeadlines, collectBody } from './collect-body.ts';
+import { collectBody } from './collect-body.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
 import { get } from './http-get.ts';
 import type { Member } from './member.ts';
 import type { MemberUrl } from './member-url.ts';
-import { contentEncoding } from './range-request.ts';
+import type { Deadlines } from './patience.ts';
+import { contentEncoding, refusalKind } from './range-request.ts';
 
 export interface WholeFile {
   /** One of the member's. */
@@ -14,7 +15,7 @@ export interface WholeFile {
   readonly suffix: string;
   /** Longer files are refused. */
   readonly maxBytes: number;
-  readonly deadlines: BodyDeadlines;
+  readonly deadlines: Deadlines;
 }
 
 /** On a connection of its own, so that no read waits behind it; closed at once when `signal` is aborted. @throws MemberFault */
@@ -41,7 +42,7 @@ export async function readWhole(
         {
           ...events,
           onHead(status, headers) {
-            if (status !== 200) throw fault('status', `answers with status ${status}`);
+            if (status !== 200) throw fault(refusalKind(status), `answers with status ${status}`);
             if (contentEncoding(headers) !== undefined) throw fault('encoding', 'is encoded');
             events.onStep();
           },

@@ -43,20 +43,24 @@ export async function chooseImageMethod(options: MountOptions, log: Log): Promis
 async function patiently(options: MountOptions, log: Log): Promise<SaidMethod | undefined> {
   const { mountTimeout } = options;
   const deadline = mountTimeout === 0 ? Number.POSITIVE_INFINITY : systemTime.now() + mountTimeout * 1000;
+  let timedOut = 0;
   for (let tries = 1; ; tries++) {
     try {
-      return await whatIsSaid(options);
+      return await whatIsSaid(options, timedOut);
     } catch (error) {
       if (!(error instanceof FetchFailedError) || error.answered || systemTime.now() >= deadline) throw error;
+      if (error.timedOut) timedOut++;
       if (tries === 1) log.warn('the profile cannot be got yet', { error: describeError(error) });
       await sleep(profilePauseMs);
     }
   }
 }
 
-async function whatIsSaid(options: MountOptions): Promise<SaidMethod | undefined> {
+async function whatIsSaid(options: MountOptions, timedOut = 0): Promise<SaidMethod | undefined> {
   const { profile } = options;
-  return profile === undefined ? fromCommandLine() : imageMethodOf(await readProfile(profile, options), shown(profile));
+  return profile === undefined
+    ? fromCommandLine()
+    : imageMethodOf(await readProfile(profile, options, timedOut), shown(profile));
 }
 
 /** Without what a URL has of secrets. */
@@ -68,10 +72,11 @@ function fromCommandLine(): SaidMethod | undefined {
   return imageMethodOfCommandLine(readFileSync('/proc/cmdline', 'utf8'), '/proc/cmdline');
 }
 
-async function readProfile(source: string, { caFile }: MountOptions): Promise<string> {
+async function readProfile(source: string, { caFile }: MountOptions, timedOut: number): Promise<string> {
   if (isFileUrl(source)) {
     const ca = caFile === undefined ? undefined : [readGivenFile(caFile, '--ca-file').toString('utf8')];
-    const bytes = await fetchSmallFile(parseFileUrl(source), { ca, maxBytes: largestProfileSize, time: systemTime });
+    const options = { ca, maxBytes: largestProfileSize, timedOut, time: systemTime };
+    const bytes = await fetchSmallFile(parseFileUrl(source), options);
     return Buffer.from(bytes).toString('utf8');
   }
   return readGivenFile(source, '--profile').toString('utf8');

@@ -64,9 +64,9 @@ export class MisbehavingServer implements AsyncDisposable {
     this.#server = createServer((socket) => this.#serve(socket));
   }
 
-  static async start(image: Uint8Array, behaviour: Behaviour = 'good'): Promise<MisbehavingServer> {
+  static async start(image: Uint8Array, behaviour: Behaviour = 'good', port = 0): Promise<MisbehavingServer> {
     const server = new MisbehavingServer(image, behaviour);
-    await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.#server.listen(port, '127.0.0.1', resolve));
     return server;
   }
 
