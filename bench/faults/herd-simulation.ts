@@ -53,7 +53,8 @@ export async function simulateHerd({ clients, outMs, silent, only = false, rando
         await answer(out && silent ? givesUpMs : answerMs);
         if (out) throw new MemberFault(silent ? 'timeout' : 'connect', member.url.text, 'is out');
         const nothing = new Uint8Array();
-        return { file, imageSize: 0, head: nothing, tail: nothing, pin: { etag: undefined, lastModified: undefined } };
+        const pin = { etag: undefined, lastModified: undefined };
+        return { file, imageSize: 0, head: nothing, tail: nothing, pin, contentType: undefined };
       },
       onObserved() {
         health.identified(time.now());

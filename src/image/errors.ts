@@ -19,7 +19,7 @@ export class KeyFileError extends TetherfsError {
 export class DigestSyntaxError extends UsageError {
   constructor(text: string) {
     super(
-      `${JSON.stringify(text.slice(0, 80))} is no digest: write sha256: and 64 hexadecimal digits, as fsverity digest does`,
+      `${JSON.stringify(text.slice(0, 80))} is no digest: write sha256: and 64 hexadecimal digits, as "tetherfs image info" prints it`,
     );
   }
 }

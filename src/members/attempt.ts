@@ -239,7 +239,10 @@ export class Attempt {
       return;
     }
     const wasLive = this.#phase === 'live';
+    const wasOver = this.#phase === 'over';
     this.#settle();
+    // What is thrown when all has come, at the sink or by who is told, is a defect that must not be lost.
+    if (wasOver && fault.kind === 'defect') listener.onFault(this, fault);
     if (!wasLive) return;
     sink.close();
     listener.onFault(this, fault);
@@ -253,6 +256,7 @@ export class Attempt {
   }
 
   #settle(): void {
+    if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.member.inFlight--;
     this.member.speed.requestEnded(this.#options.time.now());

@@ -3,6 +3,7 @@
  * its state, and says each change of state once on the log.
  */
 import type { ByteRange } from '../base/byte-range.ts';
+import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import {
@@ -16,11 +17,11 @@ import {
   type SidecarResult,
   type SpanFetch,
 } from './contract.ts';
-import type { MemberFault, OutageError } from './errors.ts';
+import { MemberFault, type OutageError } from './errors.ts';
 import { type FetchWorld, HedgedFetch } from './fetch.ts';
 import { Heartbeat, usualHeartbeatMs } from './heartbeat.ts';
 import { HedgeBudget } from './hedge-budget.ts';
-import { type ImageEnds, judge, type Observation, type Verification } from './identity.ts';
+import { type Examine, type ImageEnds, judge, type Observation, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
 import type { MemberMemory } from './member-memory.ts';
 import { Outage, type OutagePolicy } from './outage.ts';
@@ -31,6 +32,8 @@ import { fetchSidecar } from './sidecar.ts';
 export interface CollectiveOptions {
   members: readonly Member[];
   verification: Verification | undefined;
+  /** Judges what a member shows before the image was chosen. */
+  examine?: Examine | undefined;
   onOutage: OutagePolicy;
   /** See heartbeat.ts. */
   heartbeatMs?: number | undefined;
@@ -39,7 +42,7 @@ export interface CollectiveOptions {
   /** A member answered a probe before the image was chosen. */
   onCandidate: (member: Member, observation: Observation) => void;
   /** A member failed a probe before the image was chosen. */
-  onUnanswered: (member: Member) => void;
+  onUnanswered: (member: Member, fault: MemberFault) => void;
   /**
    * Something of ours was thrown where only a member can fail. The exchange has failed; the fetch goes on. Unless said otherwise it is
    * thrown once more, where nobody catches it.
@@ -304,7 +307,9 @@ export class MemberCollective implements Collective, FetchWorld {
       return;
     }
     if (this.#image === undefined) {
-      onCandidate(member, observation);
+      const what = this.#whyNoImage(observation);
+      if (what === undefined) onCandidate(member, observation);
+      else this.#onProbeFault(member, new MemberFault('format', member.url.text, what));
       return;
     }
     member.file = observation.file;
@@ -319,13 +324,22 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#wake();
   }
 
+  #whyNoImage({ head, imageSize, contentType }: Observation): string | undefined {
+    try {
+      this.#options.examine?.(head, imageSize, contentType);
+      return undefined;
+    } catch (error) {
+      return describeError(error);
+    }
+  }
+
   #onProbeFault(member: Member, fault: MemberFault): void {
     member.count(fault.kind);
     member.health.probeFailed();
     if (fault.kind === 'timeout' && fault.asked) member.probesTimedOut++;
     this.#noteDefect(fault);
     this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
-    if (this.#image === undefined) this.#options.onUnanswered(member);
+    if (this.#image === undefined) this.#options.onUnanswered(member, fault);
   }
 
   #noteDefect(fault: MemberFault): void {

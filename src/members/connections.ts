@@ -13,6 +13,17 @@ import type { MemberUrl } from './member-url.ts';
 /** An idle connection is closed by us after this long, unless the server announces less. */
 const keepAliveMs = 30_000;
 
+/** Whose certificate the member showed, and who signed it; on errors of its connection as `shown`. */
+export interface ShownCertificate {
+  subject: string;
+  issuer: string;
+}
+
+/** A distinguished name on one line. */
+function nameOf(name: string | undefined): string {
+  return (name ?? '').split('\n').join(', ') || 'nobody';
+}
+
 /** Makes sockets to one member, at its current address. */
 export class Connector {
   readonly #url: MemberUrl;
@@ -53,9 +64,18 @@ export class Connector {
       ...(address === undefined && { servername: hostname }),
       ...(this.#session !== undefined && { session: this.#session }),
     });
-    return socket.on('session', (session: Buffer) => {
-      this.#session = session;
+    // Before Node looks whether it believes it, and forgets it if it does not.
+    let shown: ShownCertificate | undefined;
+    socket.prependListener('secure', () => {
+      const certificate = socket.getPeerX509Certificate();
+      if (certificate !== undefined)
+        shown = { subject: nameOf(certificate.subject), issuer: nameOf(certificate.issuer) };
     });
+    return socket
+      .on('error', (error) => Object.assign(error, { shown }))
+      .on('session', (session: Buffer) => {
+        this.#session = session;
+      });
   }
 }
 

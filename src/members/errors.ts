@@ -20,6 +20,7 @@ export const faultKinds = [
   'content-range', // Content-Range is missing or not what was asked for
   'short-body', // fewer bytes than announced
   'long-body', // more bytes than asked for
+  'format', // no image: cut off, damaged, a web page
   'size', // the file has another size
   'changed', // ETag or Last-Modified are not those it was identified with
   'identity', // first or last bytes are not the image's
@@ -64,10 +65,11 @@ export class FetchCancelled extends TetherfsError {
   }
 }
 
-/** `--mount-timeout` ran out before any member served the image. */
+/** `--mount-timeout` ran out before any member served the image, or none ever will. */
 export class NoMemberError extends TetherfsError {
-  constructor(reasons: string) {
-    super('NO_MEMBER', `no member serves the image: ${reasons}`);
+  /** @param code IMAGE_FORMAT when what they serve is no image. */
+  constructor(reasons: string, code = 'NO_MEMBER') {
+    super(code, `no member serves the image: ${reasons}`);
   }
 }
 
@@ -84,6 +86,11 @@ export class FetchFailedError extends TetherfsError {
     this.timedOut = fault.kind === 'timeout' && fault.asked;
   }
 }
+
+/** Faults that may be gone a moment later. */
+export const transientFaults: ReadonlySet<FaultKind> = new Set([
+  ...(['resolve', 'connect', 'tls', 'reset', 'timeout', 'short-body', 'busy', 'defect'] as const),
+]);
 
 const unanswered: readonly FaultKind[] = ['resolve', 'connect', 'timeout', 'reset', 'busy'];
 

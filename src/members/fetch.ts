@@ -243,10 +243,10 @@ export class HedgedFetch implements SpanFetch {
   }
 
   #onFault(attempt: Attempt, fault: MemberFault): void {
-    if (this.#settled) return;
-    this.#drop(attempt);
+    if (this.#settled && fault.kind !== 'defect') return;
+    if (this.#live.includes(attempt)) this.#drop(attempt);
     this.#world.onFault(attempt.member, fault, attempt.range);
-    this.#advance();
+    this.advance();
   }
 
   /** May come long after the attempt ended, even after the fetch did: the member is fenced all the same. */

@@ -21,6 +21,7 @@ const consequences: Record<Exclude<FaultKind, 'defect'>, Exclude<MemberState, 'u
   encoding: 'down',
   'content-range': 'down',
   'long-body': 'down',
+  format: 'stale',
   size: 'stale',
   changed: 'stale',
   identity: 'stale',

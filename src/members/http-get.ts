@@ -5,7 +5,7 @@
  */
 import { type Dispatcher, errors } from 'undici';
 import { describeError, errorCode } from '../base/errors.ts';
-import type { Connection } from './connections.ts';
+import type { Connection, ShownCertificate } from './connections.ts';
 import { MemberFault } from './errors.ts';
 import type { MemberUrl } from './member-url.ts';
 
@@ -96,6 +96,13 @@ function defect(cause: unknown, url: MemberUrl): MemberFault {
   return new MemberFault('defect', url.text, `a defect of tetherfs: ${describeError(cause)}`, { cause });
 }
 
+function describeUntrusted(error: unknown, code: string): string {
+  const { subject, issuer }: Partial<ShownCertificate> = (error as { shown?: ShownCertificate }).shown ?? {};
+  const names = issuer === undefined ? '' : `: ${subject} is signed by ${issuer}`;
+  const which = issuer === undefined ? 'the CA' : 'that CA, or the certificate itself,';
+  return `its certificate is not signed by a known CA (${code}${names}): name ${which} with --ca-file, or have the server send its whole chain`;
+}
+
 type Phase = 'connecting' | 'waiting' | 'body';
 
 /** Codes of OpenSSL's certificate verification that a CA file can cure. */
@@ -114,7 +121,7 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
   const fault = (kind: MemberFault['kind'], what: string) => new MemberFault(kind, url.text, what, options);
 
   if (untrustedCodes.has(code)) {
-    return fault('tls', `its certificate is not signed by a known CA (${code}): name the CA with --ca-file`);
+    return fault('tls', describeUntrusted(error, code));
   }
   if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
     const when = code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not yet valid';
@@ -125,6 +132,9 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return fault('tls', `its certificate is for another name than ${url.hostname}: use a URL with a name it holds`);
+  }
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
+    return fault('tls', 'it does not speak TLS: is this an http:// URL?');
   }
   if (/^(ERR_SSL_|ERR_TLS_|CERT_)/.test(code) || /secure TLS connection/.test(text)) {
     return fault('tls', `no TLS session: ${text}`);

@@ -1,7 +1,8 @@
 /**
  * What image the collective serves, and whether a member serves it. With a digest the size is known and the first and last
  * blocks are verified. Without one, the members are compared with each other: size, first bytes, last bytes (an encrypted
- * repack differs in every sector), and the majority is right.
+ * repack differs in every sector), and the majority is right. What cannot be an image has no vote, and bytes of no known format none against
+ * an image.
  */
 import type { ByteRange } from '../base/byte-range.ts';
 import { describeRange, rangeEnd } from '../base/byte-range.ts';
@@ -27,13 +28,19 @@ export interface Observation {
   readonly head: Uint8Array;
   readonly tail: Uint8Array;
   readonly pin: FilePin;
+  readonly contentType: string | undefined;
 }
+
+/**
+ * Whether a file can be an image, by its first bytes, its size and its Content-Type: `unknown` says nothing against it. @throws what describes why not.
+ */
+export type Examine = (head: Uint8Array, imageSize: number, contentType: string | undefined) => 'valid' | 'unknown';
 
 /** By which an image is told from others. */
 export type ImageEnds = Pick<Observation, 'imageSize' | 'head' | 'tail'>;
 
-/** First bytes that are looked at: a header of an encrypted image is this long. */
-const leastHeadBytes = 4096;
+/** First bytes that are looked at: the header of an encrypted image, and of what is encrypted. */
+const leastHeadBytes = 8192;
 
 /** The first bytes to ask for, which may be more than the file has. */
 export function headRange(blockSize: number): ByteRange {
@@ -74,11 +81,18 @@ export function judge(
       if (verification.matches(range, bytes)) continue;
       return refuse('corrupt', range, `bytes ${describeRange(range)} do not match the digest`);
     }
-    if (expected !== undefined && Buffer.compare(bytes, expected) !== 0) {
+    if (expected !== undefined && !agree(bytes, expected, range.offset > 0)) {
       return refuse('identity', range, `bytes ${range.offset}-${rangeEnd(range) - 1} differ from the other members'`);
     }
   }
   return undefined;
+}
+
+/** A predecessor may have kept more or fewer of the first or last bytes. */
+function agree(some: Uint8Array, others: Uint8Array, fromTheEnd: boolean): boolean {
+  const length = Math.min(some.length, others.length);
+  const part = (bytes: Uint8Array) => (fromTheEnd ? bytes.subarray(bytes.length - length) : bytes.subarray(0, length));
+  return Buffer.compare(part(some), part(others)) === 0;
 }
 
 /** The observation that most share; among equals the earliest in the list. */

@@ -20,6 +20,17 @@ export interface MemberUrl extends Pick<FileUrl, 'given' | 'text' | 'secure' | '
   readonly query: string;
 }
 
+/** Of all members. Two that differ in their query alone are told apart by a number, because the query is not shown. */
+export function memberUrls(files: readonly FileUrl[]): MemberUrl[] {
+  const seen = new Map<string, number>();
+  return files.map((file) => {
+    const number = (seen.get(file.text) ?? 0) + 1;
+    seen.set(file.text, number);
+    const url = memberUrl(file);
+    return number === 1 ? url : { ...url, text: `${url.text} (${number})` };
+  });
+}
+
 export function memberUrl({ given, text, secure, fileName, url, zone }: FileUrl): MemberUrl {
   const hostname = url.hostname.replace(/^\[|\]$/g, '');
   return {

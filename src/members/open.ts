@@ -8,10 +8,10 @@ import type { TimeSource } from '../base/time-source.ts';
 import { jittered } from '../base/time-source.ts';
 import { MemberCollective } from './collective.ts';
 import type { Collective, Sidecar } from './contract.ts';
-import { NoMemberError, NoValidTreeError } from './errors.ts';
-import { majority, type Observation, type Verification } from './identity.ts';
+import { type MemberFault, NoMemberError, NoValidTreeError, transientFaults } from './errors.ts';
+import { type Examine, majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
-import { memberUrl } from './member-url.ts';
+import { memberUrls } from './member-url.ts';
 import type { OutagePolicy } from './outage.ts';
 import { fetchSidecar, usualStallMs } from './sidecar.ts';
 import { createTrust } from './trust.ts';
@@ -32,6 +32,8 @@ export interface OpenOptions {
    * only compared with each other.
    */
   sidecar?: Sidecar<Verification> | undefined;
+  /** Without a digest: whether a file can be an image at all. */
+  examine?: Examine | undefined;
   /** How long to try until a member serves, in ms: 0 is one pass over the members, undefined for ever. */
   mountTimeoutMs: number | undefined;
   onOutage: OutagePolicy;
@@ -67,7 +69,7 @@ const sidecarPauseMs = 600;
 export async function openCollective(options: OpenOptions): Promise<OpenedCollective> {
   const { ca, sidecar, log, time } = options;
   const trust = options.urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
-  const members = options.urls.map((url) => new Member(memberUrl(url), time, trust, options.digest));
+  const members = memberUrls(options.urls).map((url) => new Member(url, time, trust, options.digest));
   const patience = new Patience(options.mountTimeoutMs, time);
   // timers do not hold the process (TimeSource): until there is a mount, something must
   const hold = setInterval(() => {}, 60_000);
@@ -102,7 +104,7 @@ async function findSidecar(
     if (time.now() - began >= usualStallMs) timedOut++;
     const reasons = [...result.refusals].map(([url, reason]) => `${url} (${reason})`).join('; ');
     if (result.final || patience.exhausted) throw new NoValidTreeError(reasons);
-    if (patience.worthSaying()) log.warn(`no member serves the hash tree of the digest yet: ${reasons}`);
+    if (patience.worthSaying(reasons)) log.warn(`no member serves the hash tree of the digest yet: ${reasons}`);
     await new Promise<void>((resolve) => time.after(jittered(time, sidecarPauseMs), resolve));
   }
 }
@@ -111,21 +113,38 @@ async function identifyImage(
   members: readonly Member[],
   verification: Verification | undefined,
   patience: Patience,
-  { onOutage, heartbeatMs, onDefect, log, time }: OpenOptions,
+  { onOutage, heartbeatMs, onDefect, examine, log, time }: OpenOptions,
 ): Promise<OpenedCollective> {
   const answers = new Map<Member, Observation>();
-  const unanswered = new Set<Member>();
+  /** Those that can be images as far as their header tells. */
+  const valid = new Set<Observation>();
+  const unanswered = new Map<Member, MemberFault>();
   const chosen = Promise.withResolvers<Observation>();
   let cancelVote: (() => void) | undefined;
 
   const inOrder = () => members.flatMap((member) => answers.get(member) ?? []);
   const vote = () => {
-    const image = majority(inOrder());
+    const all = inOrder();
+    const image = majority(valid.size === 0 ? all : all.filter((observation) => valid.has(observation)));
     if (image !== undefined) chosen.resolve(image);
+  };
+  /** Nobody serves it: for good, as far as can be seen, or for now. */
+  const onNobody = () => {
+    const faults = [...unanswered.values()];
+    const isFinal = faults.every(({ kind }) => !transientFaults.has(kind));
+    if (isFinal || patience.exhausted) chosen.reject(noMember());
+    else if (patience.worthSaying(collective.reasons())) {
+      log.warn(`no member serves the image yet: ${collective.reasons()}`);
+    }
+  };
+  const noMember = () => {
+    const noImage = [...unanswered.values()].some(({ kind }) => kind === 'format');
+    return new NoMemberError(collective.reasons(), noImage ? 'IMAGE_FORMAT' : 'NO_MEMBER');
   };
   const collective = new MemberCollective({
     members,
     verification,
+    examine: verification === undefined ? examine : undefined,
     onOutage,
     heartbeatMs,
     onDefect,
@@ -134,19 +153,19 @@ async function identifyImage(
     onCandidate(member, observation) {
       answers.set(member, observation);
       unanswered.delete(member);
+      if (examine?.(observation.head, observation.imageSize, observation.contentType) === 'valid')
+        valid.add(observation);
       // what the digest confirms needs no vote
       if (verification !== undefined || answers.size + unanswered.size === members.length) vote();
       else cancelVote ??= time.after(voteMs, vote);
     },
-    onUnanswered(member) {
-      unanswered.add(member);
+    onUnanswered(member, fault) {
+      unanswered.set(member, fault);
       if (answers.size > 0 && answers.size + unanswered.size === members.length) vote();
-      if (unanswered.size < members.length) return;
-      if (patience.exhausted) chosen.reject(new NoMemberError(collective.reasons()));
-      else if (patience.worthSaying()) log.warn(`no member serves the image yet: ${collective.reasons()}`);
+      if (unanswered.size === members.length) onNobody();
     },
   });
-  const cancelTimeout = patience.onceExhausted(() => chosen.reject(new NoMemberError(collective.reasons())));
+  const cancelTimeout = patience.onceExhausted(() => chosen.reject(noMember()));
   try {
     collective.start();
     const image = await chosen.promise;
@@ -167,6 +186,7 @@ class Patience {
   readonly #time: TimeSource;
   readonly #startedAt: number;
   #saidAt = Number.NEGATIVE_INFINITY;
+  #said = '';
 
   constructor(timeoutMs: number | undefined, time: TimeSource) {
     this.#timeoutMs = timeoutMs;
@@ -178,11 +198,12 @@ class Patience {
     return this.#timeoutMs !== undefined && this.#elapsed >= this.#timeoutMs;
   }
 
-  /** A second apart at first, then a minute. */
-  worthSaying(): boolean {
-    const pause = this.#elapsed < 10_000 ? 1_000 : 60_000;
+  /** What has not been said yet, a second apart at least; else once a minute. */
+  worthSaying(what: string): boolean {
+    const pause = what === this.#said ? 60_000 : 1_000;
     if (this.#elapsed - this.#saidAt < pause) return false;
     this.#saidAt = this.#elapsed;
+    this.#said = what;
     return true;
   }
 

@@ -114,7 +114,10 @@ async function observe(
       throw new MemberFault('corrupt', member.url.text, what);
     }
   }
-  return { observation: { file, imageSize: head.imageSize, head: bytes, tail, pin: head.pin }, settled: head.settled };
+  return {
+    observation: { file, imageSize: head.imageSize, head: bytes, tail, pin: head.pin, contentType: head.contentType },
+    settled: head.settled,
+  };
 }
 
 async function readRange(

@@ -26,6 +26,7 @@ export interface RangeHead {
    * Last-Modified counts seconds, and nginx makes its ETag of that and the size (RFC 9110, 8.8.2.2).
    */
   readonly settled: boolean;
+  readonly contentType: string | undefined;
 }
 
 export interface RangeQuestion {
@@ -121,7 +122,7 @@ function checkHead(
   fault: (kind: FaultKind, what: string) => MemberFault,
 ): RangeHead {
   const { range, imageSize, pin, verified } = question;
-  if (status >= 300 && status < 400) throw fault('redirect', `redirects (status ${status}): use the URL it points to`);
+  if (status >= 300 && status < 400) throw fault('redirect', describeRedirect(status, headers));
   const encoding = contentEncoding(headers);
   if (encoding !== undefined) throw fault('encoding', `answers with Content-Encoding ${encoding}`);
   const type = header(headers, 'content-type') ?? '';
@@ -158,6 +159,7 @@ function checkHead(
     range: { offset: range.offset, length },
     pin: found,
     settled: settled(headers),
+    contentType: header(headers, 'content-type'),
   };
 }
 
@@ -197,6 +199,12 @@ function lengthOf(headers: ResponseHeaders): number | undefined {
 /** 429 (RFC 6585) and 5xx (RFC 9110, 15.6) say that it cannot now; what else is no answer, that it never can. */
 export function refusalKind(status: number): FaultKind {
   return status === 429 || status >= 500 ? 'busy' : 'status';
+}
+
+/** What to write instead: what is redirected to is not followed, because a member serves the image itself. */
+export function describeRedirect(status: number, headers: ResponseHeaders): string {
+  const target = (header(headers, 'location') ?? '').replace(/[?#].*$/s, '').slice(0, 500);
+  return `redirects (status ${status}) to ${target === '' ? 'nowhere' : target}: give that URL instead`;
 }
 
 /** What was done to the body; undefined when nothing. `aws-chunked` says how an object came into its store, and is kept by some. */

@@ -7,7 +7,7 @@ import type { Collective } from './contract.ts';
 import type { Verification } from './identity.ts';
 import { Member } from './member.ts';
 import type { MemberMemory } from './member-memory.ts';
-import { memberUrl } from './member-url.ts';
+import { memberUrls } from './member-url.ts';
 import type { OpenOptions } from './open.ts';
 import { createTrust } from './trust.ts';
 
@@ -23,8 +23,8 @@ export interface ResumeOptions extends Pick<OpenOptions, 'urls' | 'digest' | 'ca
 export function resumeCollective({ urls, digest, ca, image, members, ...options }: ResumeOptions): Collective {
   const trust = urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
   const known = new Map(members.map((memory) => [memory.url, memory]));
-  const resumed = urls.map((url) => {
-    const member = new Member(memberUrl(url), options.time, trust, digest);
+  const resumed = memberUrls(urls).map((url) => {
+    const member = new Member(url, options.time, trust, digest);
     const memory = known.get(url.given);
     if (memory !== undefined) member.recall(memory);
     return member;

@@ -18,7 +18,8 @@ const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE----
 
 /** One context for all members: parsing a system's hundred-odd CAs takes tens of ms. @throws UsageError for CAs that are none. */
 export function createTrust(ca: readonly string[] = systemCas()): SecureContext {
-  return createSecureContext({ ca: ca.flatMap(parseCas), minVersion: 'TLSv1.2' });
+  // What is named is trusted, be it an intermediate authority or the server's own certificate, as curl has it.
+  return createSecureContext({ ca: ca.flatMap(parseCas), minVersion: 'TLSv1.2', allowPartialTrustChain: true });
 }
 
 /** OpenSSL passes over what it cannot read; then every member would look untrustworthy, and nothing would say why. */

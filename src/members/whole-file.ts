@@ -6,7 +6,7 @@ import { get } from './http-get.ts';
 import type { Member } from './member.ts';
 import type { MemberUrl } from './member-url.ts';
 import type { Deadlines } from './patience.ts';
-import { contentEncoding, refusalKind } from './range-request.ts';
+import { contentEncoding, describeRedirect, refusalKind } from './range-request.ts';
 
 export interface WholeFile {
   /** One of the member's. */
@@ -42,6 +42,7 @@ export async function readWhole(
         {
           ...events,
           onHead(status, headers) {
+            if (status >= 300 && status < 400) throw fault('redirect', describeRedirect(status, headers));
             if (status !== 200) throw fault(refusalKind(status), `answers with status ${status}`);
             if (contentEncoding(headers) !== undefined) throw fault('encoding', 'is encoded');
             events.onStep();

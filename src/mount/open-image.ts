@@ -7,13 +7,23 @@ import { type FileUrl, parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { hexOf, parseDigest } from '../image/digest.ts';
+import { KeyFileError } from '../image/errors.ts';
+import { examineImage } from '../image/examine.ts';
 import { ImageGeometry } from '../image/geometry.ts';
-import { encryptedPayloadSize, imageLayout } from '../image/header.ts';
+import { encryptedPayloadSize, headerSize, imageLayout, sectorSize } from '../image/header.ts';
 import { parseKeyFile } from '../image/key-file.ts';
 import { rangeMatches } from '../image/range-check.ts';
 import { sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
 import type { Collective } from '../members/contract.ts';
-import { type OutagePolicy, openCollective, resumeCollective, systemCas, type Verification } from '../members/index.ts';
+import {
+  type ImageIdentity,
+  type OutagePolicy,
+  openCollective,
+  resumeCollective,
+  systemCas,
+  type Verification,
+} from '../members/index.ts';
+import { loadBinding } from '../native/binding.ts';
 import { readGivenFile } from './given-file.ts';
 import type { Inheritance } from './inheritance.ts';
 import type { MountOptions } from './options.ts';
@@ -68,6 +78,7 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     time: systemTime,
     mountTimeoutMs: options.mountTimeout === 0 ? undefined : options.mountTimeout * 1000,
     onOutage: outagePolicy(options),
+    examine: examineImage,
     ...(digest !== undefined && {
       sidecar: {
         suffix: sidecarSuffix,
@@ -85,6 +96,7 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     if (xtsKey !== undefined && format !== 'encrypted') {
       throw new TetherfsError('NOT_ENCRYPTED', `${fileName} is not encrypted; leave --key-file out`);
     }
+    if (xtsKey !== undefined) insistOnKey(identity, xtsKey);
     const fileSize = xtsKey === undefined ? identity.imageSize : encryptedPayloadSize(identity.imageSize);
     return {
       collective,
@@ -141,6 +153,15 @@ function verificationBy(tree: Verity): Verification {
 
 function outagePolicy({ onOutage, outageTimeout }: MountOptions): OutagePolicy {
   return onOutage === 'wait' ? { mode: 'wait' } : { mode: 'eio', timeoutMs: outageTimeout * 1000 };
+}
+
+/** With another image's key the file shown would be noise. What is encrypted has a header that we know (docs/image-format.md). */
+function insistOnKey({ head, imageSize }: ImageIdentity, xtsKey: Uint8Array): void {
+  const payload = Uint8Array.from(head.subarray(headerSize, head.length - (head.length % sectorSize)));
+  loadBinding().xts(payload, xtsKey, 0, 'decrypt');
+  if (examineImage(payload, encryptedPayloadSize(imageSize), undefined) === 'unknown') {
+    throw new KeyFileError('--key-file: the key does not open this image; is it the key of an older or newer one?');
+  }
 }
 
 /** Whoever can alter http:// traffic could alter the root filesystem: AES-XTS alone does not notice. */

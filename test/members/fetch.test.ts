@@ -7,6 +7,7 @@ import { type FetchWorld, HedgedFetch } from '../../src/members/fetch.ts';
 import { HedgeBudget } from '../../src/members/hedge-budget.ts';
 import { Member } from '../../src/members/member.ts';
 import { memberUrl } from '../../src/members/member-url.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { MemoryTarget } from './memory-target.ts';
 import { MisbehavingServer } from './misbehaving-server.ts';
 import { chunkSize, makeImage, Site } from './site.ts';
@@ -44,26 +45,31 @@ test('an attempt that fails before it has begun is a fault like any other', asyn
   member.pool.close();
 });
 
-test('what is thrown at the bytes is our own defect: it is reported, no member is blamed, and the fetch goes on', async () => {
-  await using server = await MisbehavingServer.start(image);
-  const defects: unknown[] = [];
-  await using site = await Site.open(image, [server.url], { onDefect: (error) => defects.push(error) });
-  const span = { offset: 0, length: chunkSize };
-  const target = new MemoryTarget({ span, chunkSize });
-  const error = new RangeError('of ours');
-  const open = target.open.bind(target);
-  target.open = (range, verdict) => {
-    const sink = open(range, verdict);
-    if (defects.length > 0 || sink === undefined) return sink;
-    return {
-      ...sink,
-      write: () => {
-        throw error;
-      },
+test.each(['write', 'close'] as const)(
+  'what is thrown at a %s is our own defect: it is reported, no member is blamed, and the fetch goes on',
+  async (step) => {
+    await using server = await MisbehavingServer.start(image);
+    const defects: unknown[] = [];
+    await using site = await Site.open(image, [server.url], { onDefect: (error) => defects.push(error) });
+    const span = { offset: 0, length: chunkSize };
+    const target = new MemoryTarget({ span, chunkSize });
+    const error = new RangeError('of ours');
+    const open = target.open.bind(target);
+    target.open = (range, verdict) => {
+      const sink = open(range, verdict);
+      if (defects.length > 0 || sink === undefined) return sink;
+      return {
+        ...sink,
+        [step]: () => {
+          if (step === 'close') sink.close();
+          throw error;
+        },
+      };
     };
-  };
-  await target.attach(site.collective.fetch(span, 'demand', target));
-  expect(Buffer.compare(target.bytes, image.subarray(0, chunkSize))).toBe(0);
-  expect(defects).toEqual([error]);
-  expect(site.member(server.url)).toMatchObject({ state: 'up', reason: '', errors: { defect: 1 } });
-});
+    await target.attach(site.collective.fetch(span, 'demand', target));
+    expect(Buffer.compare(target.bytes, image.subarray(0, chunkSize))).toBe(0);
+    expect(defects).toEqual([error]);
+    expect(site.member(server.url)).toMatchObject({ state: 'up', reason: '', errors: { defect: 1 } });
+    await waitUntil('nothing is under way', () => site.member(server.url).inFlight === 0);
+  },
+);

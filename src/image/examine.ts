@@ -1,0 +1,28 @@
+/**
+ * Whether a file can be an image, from its first bytes and its size alone: for choosing among servers that show different files when no digest
+ * tells which is right.
+ */
+import { ImageFormatError } from './errors.ts';
+import { encryptedPayloadSize, imageLayout } from './header.ts';
+import { parseSuperblock } from './squashfs.ts';
+
+/** `valid`: a header that fits the size. `unknown`: no header that we know, which says nothing against it. */
+export type Examined = 'valid' | 'unknown';
+
+const webPage = /^\s*(<!doctype|<html|<head|<\?xml)/i;
+
+/**
+ * `head`: its first 4096 bytes, or all of a smaller file. `contentType` is the server's.
+ * @throws ImageFormatError when it is cut off by its own header, contradicts itself, or is a web page.
+ */
+export function examineImage(head: Uint8Array, size: number, contentType: string | undefined): Examined {
+  const { format } = imageLayout(head);
+  if (format === 'encrypted') encryptedPayloadSize(size);
+  if (format === 'squashfs') parseSuperblock(head, size);
+  if (format !== 'unknown') return 'valid';
+  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 512)).toString('latin1');
+  if (webPage.test(text) || /^text\/html\b/i.test(contentType ?? '')) {
+    throw new ImageFormatError('it is a web page, not an image');
+  }
+  return 'unknown';
+}
