@@ -5,7 +5,7 @@
  * must still be there then, and nothing of it may lie on the mount that it serves.
  *
  * It speaks systemd's descriptor store protocol: $NOTIFY_SOCKET for FDSTORE=1, FDSTOREREMOVE=1, FDNAME=, MAINPID=; $LISTEN_FDS,
- * $LISTEN_FDNAMES and $LISTEN_PID to what it starts again. Other than systemd, it keeps the newest of a name: a message's descriptors replace
+ * $LISTEN_FDNAMES and $LISTEN_PID to what it starts again; $FDSTORE to all, by which they know that descriptors are kept. Other than systemd, it keeps the newest of a name: a message's descriptors replace
  * those that were there under it. Messages count when they come from root or our own user; MAINPID= and the one below, from the main process.
  * X_TETHERFS_COMMAND=1, with a line X_TETHERFS_ARGV0= and a line X_TETHERFS_ARG= for each argument, the program's absolute path first, replaces
  * the command that is started again; in its values \n stands for a newline and \\ for a backslash.
@@ -16,7 +16,7 @@
  * that MAINPID= named has ended cannot be known: it counts as clean when the connection is gone.
  *
  * Only the first command gets the standard streams and whatever else we were started with; we let go of all that ourselves. Those started again
- * have /dev/null, the held descriptors, and our oom_score_adj (-1000 where we may).
+ * have /dev/null, the kernel's log as standard error, the held descriptors, and our oom_score_adj (-1000 where we may).
  */
 #include "inbox.h"
 
@@ -75,6 +75,7 @@ static int held_count;
 static struct command commands[2], *command = &commands[0];
 static int inbox = -1, signals = -1, log_to = -1, null = -1;
 static sigset_t original_mask;
+static char store_size[32];
 static char notify_socket[sizeof "NOTIFY_SOCKET=" + 128];
 static char listen_pid[32], listen_fds[32], listen_names[sizeof "LISTEN_FDNAMES=" + MAX_HELD * (MAX_NAME_BYTES + 1)];
 static char **first_environment, **again_environment;
@@ -236,6 +237,8 @@ static void run_command(bool again) {
   if (again) {
     place_held();
     describe_held();
+    /* Why it cannot go on must be found somewhere. */
+    if (log_to >= 0) dup2(log_to, 2);
   }
   sigprocmask(SIG_SETMASK, &original_mask, NULL);
   /* The first time by its name, which is then that of the process in ps. A script cannot be started by descriptor. */
@@ -410,14 +413,17 @@ static bool begins_with(const char *text, const char *start) { return strncmp(te
 static void make_environments(char **ours) {
   size_t count = 0, first = 0, again = 0;
   while (ours[count] != NULL) count++;
-  first_environment = calloc(count + 5, sizeof *ours);
-  again_environment = calloc(count + 5, sizeof *ours);
+  first_environment = calloc(count + 6, sizeof *ours);
+  again_environment = calloc(count + 6, sizeof *ours);
   if (first_environment == NULL || again_environment == NULL) exit(125);
   for (size_t i = 0; i < count; i++) {
-    if (begins_with(ours[i], "NOTIFY_SOCKET=") || begins_with(ours[i], "WATCHDOG_")) continue;
+    if (begins_with(ours[i], "NOTIFY_SOCKET=") || begins_with(ours[i], "WATCHDOG_") || begins_with(ours[i], "FDSTORE="))
+      continue;
     if (!begins_with(ours[i], "LISTEN_")) first_environment[first++] = ours[i];
     if (!begins_with(ours[i], "LISTEN_") && !begins_with(ours[i], "NODE_CHANNEL_")) again_environment[again++] = ours[i];
   }
+  snprintf(store_size, sizeof store_size, "FDSTORE=%d", MAX_HELD);
+  first_environment[first++] = again_environment[again++] = store_size;
   first_environment[first] = again_environment[again++] = notify_socket;
   again_environment[again++] = listen_pid;
   again_environment[again++] = listen_fds;

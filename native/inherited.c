@@ -23,13 +23,27 @@ int inherited_close_on_exec(void) {
   return 0;
 }
 
+/* Enough for every descriptor that we ever have: connections, threads, what is kept for a successor. */
+#define DESCRIPTORS 65536
+
+static void raise_soft(int kind, rlim_t wanted) {
+  struct rlimit limit;
+  if (getrlimit(kind, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  struct rlimit raised = {wanted, limit.rlim_max < wanted ? wanted : limit.rlim_max};
+  if (setrlimit(kind, &raised) == 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(kind, &limit);
+}
+
 void inherited_shed_limits(void) {
   static const int kinds[] = {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA};
-  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-    if (setrlimit(kinds[i], &limit) == 0 || getrlimit(kinds[i], &limit) != 0) continue;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(kinds[i], &limit);
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) raise_soft(kinds[i], RLIM_INFINITY);
+  raise_soft(RLIMIT_NOFILE, DESCRIPTORS);
+  /* What lies in our memory, a key among it, does not go to a file. */
+  struct rlimit core;
+  if (getrlimit(RLIMIT_CORE, &core) == 0) {
+    core.rlim_cur = 0;
+    setrlimit(RLIMIT_CORE, &core);
   }
   umask(022);
 }

@@ -6,8 +6,8 @@
 int inherited_close_on_exec(void);
 
 /*
- * Lifts the limits that end a process (of CPU time, of file sizes) or have it run out of memory, as far as we may, and sets a umask of 022. The
- * limits of a shell were meant for what that shell runs.
+ * Lifts the limits that end a process (of CPU time, of file sizes) or have it run out of memory or descriptors, as far as we may; allows no core
+ * files; sets a umask of 022. The limits of a shell were meant for what that shell runs.
  */
 void inherited_shed_limits(void);
 

@@ -25,7 +25,20 @@ export class UsageError extends TetherfsError {
 /** The one line to show for anything thrown. */
 export function describeError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describeError(error.errors[0]);
-  return error instanceof Error ? error.message || error.name : String(error);
+  const text = error instanceof Error ? describeSystemCall(error) || error.name : String(error);
+  return text.trim().replace(/\s*\n\s*/g, ' ');
+}
+
+/** `EISDIR: illegal operation on a directory, read '/x'` is `illegal operation on a directory`; OpenSSL's errors say their reason alone. */
+function describeSystemCall(error: Error): string {
+  if ('library' in error && 'reason' in error && typeof error.reason === 'string') return error.reason;
+  const [, what] = /^[A-Z][A-Z0-9]+: (.*), [a-z0-9_]+(?: '.*')?$/s.exec(error.message) ?? [];
+  return what ?? error.message;
+}
+
+/** Whether the operating system refused something: no defect of ours. */
+export function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error && 'errno' in error;
 }
 
 /** `ENOENT`, `ECONNREFUSED`, `UND_ERR_SOCKET`, our own codes; undefined when the error carries none. */

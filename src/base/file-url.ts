@@ -32,14 +32,17 @@ export function isFileUrl(text: string): boolean {
 
 /** @throws UsageError for anything that is not the http(s) URL of a file. */
 export function parseFileUrl(given: string): FileUrl {
-  const text = withoutSecrets(given);
-  const refuse = (why: string) => new UsageError(`${text.replace(/[\p{Cc}]/gu, '?')}: ${why}`);
-  if (/[\s\p{Cc}\\]/u.test(given)) throw refuse('a URL holds no blanks, control characters or backslashes');
+  const text = given.replace(/\?.*$/s, '');
+  const refuse = (why: string) => new UsageError(`${withoutSecrets(given)}: ${why}`);
+  if (/[\s\p{Cc}\p{Cf}\\]/u.test(given)) {
+    throw refuse('a URL holds no blanks (write %20), control characters or backslashes');
+  }
+  if (given.includes('#')) throw refuse('a URL of a file has no fragment; write %23 for #');
   if (!scheme.test(given)) throw refuse('not an http:// or https:// URL');
   const zone = decodeZone(zonedHost.exec(given)?.[2]);
   const url = URL.parse(zone === undefined ? given : given.replace(zonedHost, '$1]'));
   if (url === null || !/^[a-z]+:\/\/[^/]/i.test(given)) throw refuse('not a valid http:// or https:// URL');
-  if (url.username !== '' || url.password !== '') {
+  if (/^[a-z]+:\/\/[^/?]*@/i.test(given)) {
     throw refuse('a URL must not hold a user name or password: images are public');
   }
   const fileName = /^[^/]*\/\/[^/]*\/.*?([^/]*)$/.exec(text)?.[1] ?? '';
@@ -57,8 +60,12 @@ export function fileBeside(file: FileUrl, suffix: string): FileUrl {
   return { ...file, given, text: file.text + suffix, url, fileName: file.fileName + suffix };
 }
 
+/** Of a URL that may be malformed in any way. */
 function withoutSecrets(given: string): string {
-  return given.replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//');
+  return given
+    .replace(/[?#].*$/s, '')
+    .replace(/^([a-z]+:\/*).*@/is, '$1')
+    .replace(/[\p{Cc}\p{Cf}]/gu, '?');
 }
 
 /** `%25eth0` is RFC 6874's spelling of zone eth0; a bare `%25` can only be interface number 25. */

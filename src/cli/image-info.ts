@@ -39,7 +39,9 @@ Examples:
         computeBlockSize: flags.digest ? flags.blockSize : undefined,
       });
       process.stdout.write(
-        flags.json ? `${JSON.stringify({ location, ...info }, null, 2)}\n` : formatImageInfo(location, info),
+        flags.json
+          ? `${JSON.stringify({ location: image.name, ...info }, null, 2)}\n`
+          : formatImageInfo(image.name, info),
       );
       if (info.problems.length > 0) process.exitCode = 1;
     });

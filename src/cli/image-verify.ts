@@ -49,8 +49,8 @@ Examples:
         },
         onProgress: (bytes, totalBytes) => progress.update({ bytes, totalBytes }),
       }).finally(progress.clear);
-      if (result.wrongBlocks > 0) throw new WrongBlocksError(location, result.wrongBlocks);
+      if (result.wrongBlocks > 0) throw new WrongBlocksError(image.name, result.wrongBlocks);
       const trust = digest === undefined ? ' (believing the sidecar: no --digest was given)' : '';
-      process.stdout.write(`${location}: all ${result.imageSize} bytes are right${trust}\n${result.digest}\n`);
+      process.stdout.write(`${image.name}: all ${result.imageSize} bytes are right${trust}\n${result.digest}\n`);
     });
 }

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
-import { describeError, TetherfsError } from '../base/errors.ts';
+import { describeError, errorCode, isSystemError, TetherfsError } from '../base/errors.ts';
 import { daemonCommand } from './daemon.ts';
 import { imageCommand } from './image.ts';
 import { mountCommand, urlmountCommand } from './mount.ts';
@@ -36,6 +36,11 @@ const program = new Command('tetherfs')
   .addCommand(urlmountCommand(), { hidden: true })
   .addCommand(daemonCommand(version), { hidden: true });
 exitByException(program);
+// Whoever reads what we print may have seen enough.
+process.stdout.on('error', (error) => {
+  if (errorCode(error) !== 'EPIPE') throw error;
+  process.exit(0);
+});
 
 try {
   await program.parseAsync();
@@ -43,13 +48,23 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : 2;
   } else {
-    process.stderr.write(`tetherfs: ${describeError(error)}\n`);
-    if (process.env['TETHERFS_DEBUG'] || !(error instanceof TetherfsError)) console.error(error);
+    process.stderr.write(`tetherfs: ${fileOf(error)}${describeError(error)}\n`);
+    const expected = error instanceof TetherfsError || isSystemError(error);
+    if (process.env['TETHERFS_DEBUG'] || !expected) console.error(error);
     process.exitCode = error instanceof TetherfsError ? error.exitStatus : 1;
   }
 }
 
+/** Which file the operating system refused, where nobody has said so yet. */
+function fileOf(error: unknown): string {
+  return isSystemError(error) && 'path' in error && typeof error.path === 'string' ? `${error.path}: ` : '';
+}
+
+/** Also says what is wrong as everything else is said. */
 function exitByException(command: Command): void {
   command.exitOverride();
+  command.configureOutput({
+    outputError: (text, write) => write(text.replace(/^error: /, 'tetherfs: ').replace(/\n(?=.)/g, ' ')),
+  });
   command.commands.forEach(exitByException);
 }

@@ -1,10 +1,10 @@
 /** The options of `tetherfs mount`, as the command line spells them. */
-import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import { logFormats, logLevels } from '../base/log.ts';
-import { controlPathOf, givenControlPath } from '../mount/control-path.ts';
+import { freeControlPathOf, givenControlPath, givenSocketPath } from '../mount/control-path.ts';
+import { absolutePath } from '../mount/given-file.ts';
 import { canonicalPath } from '../mount/mount-table.ts';
 import {
   defaults,
@@ -18,7 +18,10 @@ import { parseSize } from '../mount/size.ts';
 
 export function addMountOptions(command: Command): Command {
   return command
-    .option('--ca-file <pem>', "authorities that sign the members' certificates (default: the system's)")
+    .option(
+      '--ca-file <pem>',
+      "certificates to trust: authorities, also intermediate ones, or members' own (default: the system's)",
+    )
     .option('--key-file <file>', 'key of the image: shows the decrypted squashfs instead of the encrypted file')
     .option('--digest <sha256:hex>', 'fs-verity digest of the image: every chunk is verified before anyone sees it')
     .option('--allow-unverified', 'allow http:// members without --digest', false)
@@ -65,21 +68,20 @@ export function addMountOptions(command: Command): Command {
  */
 export function readMountOptions(urls: string[], given: string, flags: Record<string, unknown>): MountOptions {
   urls.forEach(parseFileUrl);
-  const mountpoint = canonicalPath(given);
-  const { control, caFile, keyFile, profile, trace, metrics } = flags;
+  if (isFileUrl(given)) throw new UsageError('the MOUNTPOINT is missing: give it after the URLs');
+  const mountpoint = canonicalPath(absolutePath(given, 'the MOUNTPOINT'));
+  if (mountpoint === '/') throw new UsageError('cannot mount on /: give a directory in it');
+  const { control, profile, trace, metrics } = flags;
   const parsed = mountOptionsSchema.safeParse({
     ...flags,
     urls,
     mountpoint,
-    control: typeof control === 'string' ? givenControlPath(control) : controlPathOf(mountpoint),
-    caFile: absolute(caFile),
-    keyFile: absolute(keyFile),
-    profile: typeof profile === 'string' && isFileUrl(profile) ? profile : absolute(profile),
-    trace: trace === true ? undefined : absolute(trace),
-    metrics:
-      typeof metrics === 'string'
-        ? metrics.replace(/^unix:(?=.)(.*)$/s, (_, path: string) => `unix:${resolve(path)}`)
-        : metrics,
+    control: typeof control === 'string' ? givenControlPath(control) : freeControlPathOf(mountpoint),
+    caFile: file(flags, 'caFile'),
+    keyFile: file(flags, 'keyFile'),
+    profile: typeof profile === 'string' && isFileUrl(profile) ? profile : file(flags, 'profile'),
+    trace: trace === true ? undefined : file(flags, 'trace'),
+    metrics: typeof metrics === 'string' ? metricsAddress(metrics) : metrics,
     cacheSize: parseSize(String(flags['cacheSize']), '--cache-size'),
     idleCacheSize: parseSize(String(flags['idleCacheSize']), '--idle-cache-size'),
     backgroundRate: parseRate(flags['backgroundRate']),
@@ -94,9 +96,20 @@ export function parseRate(given: unknown): number | undefined {
   return given === undefined ? undefined : parseSize(String(given), '--background-rate');
 }
 
-/** Of a path; whatever else was given stays as it is. */
-function absolute(given: unknown): unknown {
-  return typeof given === 'string' ? resolve(given) : given;
+/** The file that a flag names; whatever else it holds stays as it is. */
+function file(flags: Record<string, unknown>, name: 'caFile' | 'keyFile' | 'profile' | 'trace'): unknown {
+  const given = flags[name];
+  if (typeof given !== 'string') return given;
+  const option = `--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`;
+  if (flags['foreground'] !== true && /^\/(dev\/(fd\/|std)|proc\/(self|thread-self)\/)/.test(given)) {
+    throw new UsageError(`${option} ${given}: the daemon has nothing that the caller has open; give a file`);
+  }
+  return absolutePath(given, option);
+}
+
+function metricsAddress(given: string): string {
+  if (!given.startsWith('unix:')) return given;
+  return `unix:${givenSocketPath(given.slice('unix:'.length), '--metrics unix:')}`;
 }
 
 function seconds(text: string): number {

@@ -9,6 +9,7 @@ import { readFirstBytes } from '../mount/first-bytes.ts';
 import { stderrSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
+import { unmount } from '../mount/unmount.ts';
 import { addMountOptions, readMountOptions } from './mount-options.ts';
 import { progressBar } from './progress-bar.ts';
 
@@ -86,7 +87,13 @@ async function mountInBackground(options: MountOptions): Promise<void> {
   } finally {
     bar.clear();
   }
-  await readFirstBytes(options.mountpoint, fileName);
+  try {
+    await readFirstBytes(options.mountpoint, fileName);
+  } catch (error) {
+    // Who is told that it failed must find nothing mounted.
+    await unmount(options.mountpoint, 'lazy').catch(() => {});
+    throw error;
+  }
 }
 
 async function mountInForeground(options: MountOptions, version: string): Promise<number> {

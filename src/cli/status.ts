@@ -21,7 +21,10 @@ Examples:
 Exit status: 0 all asked daemons answered, 1 one did not or there is none.`,
     )
     .action(async (mountpoint: string | undefined, flags: { control?: string; json: boolean }) => {
-      const named = flags.control ?? (mountpoint === undefined ? undefined : controlOf(mountpoint));
+      const named =
+        mountpoint === undefined && flags.control === undefined
+          ? undefined
+          : controlOf(mountpoint ?? '', flags.control);
       const paths = named === undefined ? allControls() : [named];
       if (paths.length === 0) throw new TetherfsError('NO_DAEMON', 'no tetherfs mount on this machine');
       for (const path of paths) {

@@ -1,5 +1,4 @@
 /** `tetherfs takeover`: this version goes on with a mount that another daemon serves. */
-import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { startInBackground } from '../mount/background.ts';
 import { controlOf } from '../mount/control-path.ts';
@@ -25,7 +24,7 @@ Examples:
 Exit status: 0 taken over, 1 not: the old daemon serves on.`,
     )
     .action(async (mountpoint: string, flags: { control?: string }) => {
-      const control = resolve(flags.control ?? controlOf(mountpoint));
+      const control = controlOf(mountpoint, flags.control);
       await startInBackground({
         script: process.argv[1] ?? '',
         arguments: ['daemon', canonicalPath(mountpoint), '--take-over', control],

@@ -56,7 +56,7 @@ function saveCommand(): Command {
     .addOption(controlOption())
     .action(async (mountpoint: string, file: string, flags: ControlFlag & { force: boolean }) => {
       const { writeTraceFile } = await import('../imgutil/trace-file.ts');
-      const text = await readTrace(flags.control ?? controlOf(mountpoint));
+      const text = await readTrace(controlOf(mountpoint, flags.control));
       parseTrace(text);
       await writeTraceFile(file, text, { replace: flags.force });
     });
@@ -80,7 +80,7 @@ function controlOption(): Option {
 
 /** The text of a trace, from a mount's daemon or out of a file. */
 async function readFrom(source: string, { control }: ControlFlag): Promise<string> {
-  if (control !== undefined || isMountpoint(source)) return readTrace(control ?? controlOf(source));
+  if (control !== undefined || isMountpoint(source)) return readTrace(controlOf(source, control));
   const { readTraceFile } = await import('../imgutil/trace-file.ts');
   return readTraceFile(source);
 }

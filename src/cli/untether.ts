@@ -34,7 +34,7 @@ Examples:
 Exit status: 0 begun (with --wait: done), 1 the image does not fit into RAM, or no daemon.`,
     )
     .action(async (mountpoint: string, flags: Flags) => {
-      const control = flags.control ?? controlOf(mountpoint);
+      const control = controlOf(mountpoint, flags.control);
       const backgroundRate = parseRate(flags.backgroundRate);
       await untether(control, backgroundRate === undefined ? {} : { backgroundRate });
       if (flags.wait) await waitUntilUntethered(control);
@@ -56,7 +56,7 @@ untethered cannot: its readers pass by the daemon. The members are asked first: 
 Exit status: 0 the memory is free, 1 it is not.`,
     )
     .action(async (mountpoint: string, flags: { control?: string; force: boolean }) => {
-      await retether(flags.control ?? controlOf(mountpoint), flags.force);
+      await retether(controlOf(mountpoint, flags.control), flags.force);
     });
 }
 

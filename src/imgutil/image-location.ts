@@ -7,6 +7,8 @@ import { type ClosableSource, openFileSource, readSmallFile } from './file-sourc
 import { fetchSmallFile, type HttpOptions, openHttpSource } from './http-source.ts';
 
 export interface OpenImage extends AsyncDisposable {
+  /** What it is called where it is shown: without a URL's query, which may be a secret. */
+  readonly name: string;
   readonly source: ClosableSource;
   /** The sidecar beside the image; undefined when there is none. */
   sidecar(): Promise<Uint8Array | undefined>;
@@ -17,6 +19,7 @@ export async function openImage(location: string, options: HttpOptions = {}): Pr
   const url = isFileUrl(location) ? parseFileUrl(location) : undefined;
   const source = url === undefined ? await openFileSource(location) : await openHttpSource(url, options);
   return {
+    name: url?.text ?? location,
     source,
     sidecar() {
       const limit = largestSidecarSize(source.size);

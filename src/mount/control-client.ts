@@ -105,7 +105,11 @@ function explain(socketPath: string, cause: Error): TetherfsError {
   if (cause instanceof TetherfsError) return cause;
   const code = errorCode(cause);
   if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-    return new TetherfsError('NO_DAEMON', `no tetherfs is running at ${socketPath}`, { cause });
+    return new TetherfsError(
+      'NO_DAEMON',
+      `no tetherfs answers at ${socketPath}; if it is mounted its daemon has died, or is being started again: see the kernel log`,
+      { cause },
+    );
   }
   if (code === 'EACCES') {
     return new TetherfsError('NOT_ROOT', `${socketPath} is for root; run this as root`, { cause });

@@ -4,12 +4,14 @@
  * mount (`device-0:53`), leads to the socket, wherever that was made: by it a mount is found whatever it is called.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { errorCode, UsageError } from '../base/errors.ts';
+import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { absolutePath } from './given-file.ts';
 import { canonicalPath, insistOnTetherfs, type Mount, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 
 export const controlDirectory = '/run/tetherfs';
+const linkPrefix = 'device-';
 /** What the kernel has room for in the name of a socket: sun_path of unix(7), less the byte that ends it. */
 const longestPath = 107;
 
@@ -27,11 +29,34 @@ export function controlPathOf(mountpoint: string): string {
   return pathOf(name.slice(0, longestPath - pathOf(ending).length) + ending);
 }
 
+/**
+ * Its name for a mount that is yet to be made. A mount that was moved away from there, or detached while it is in use, may have the usual one
+ * still.
+ */
+export function freeControlPathOf(mountpoint: string): string {
+  const taken = new Set(
+    links()
+      .filter(isAlive)
+      .map(({ control }) => control),
+  );
+  const usual = controlPathOf(mountpoint);
+  for (let number = 1; ; number++) {
+    const path =
+      number === 1 ? usual : pathOf(`${createHash('sha256').update(mountpoint).digest('hex').slice(0, 16)}~${number}`);
+    if (!taken.has(path)) return path;
+  }
+}
+
 /** A socket that was asked for. @throws UsageError when its name has no room in the kernel. */
 export function givenControlPath(given: string): string {
-  const path = resolve(given);
+  return givenSocketPath(given, '--control');
+}
+
+/** @throws UsageError */
+export function givenSocketPath(given: string, option: string): string {
+  const path = absolutePath(given, option);
   if (Buffer.byteLength(path) <= longestPath) return path;
-  throw new UsageError(`--control ${path}: the path of a socket has at most ${longestPath} bytes`);
+  throw new UsageError(`${option} ${path}: the path of a socket has at most ${longestPath} bytes`);
 }
 
 function pathOf(name: string): string {
@@ -39,26 +64,47 @@ function pathOf(name: string): string {
 }
 
 /**
- * The socket of the mount that `path` is, by whatever name; of one that is still being made, by its path. Does not touch the mount.
- * @throws TetherfsError NOT_MOUNTED when there is neither.
+ * The socket that was given, or that of the mount that `path` is, by whatever name; of one that is still being made, by its path. Does not touch
+ * the mount. @throws TetherfsError NOT_MOUNTED when there is neither, UsageError.
  */
-export function controlOf(path: string): string {
+export function controlOf(path: string, given?: string): string {
+  if (given !== undefined) return givenControlPath(given);
   const mount = tetherfsAt(path);
   if (mount !== undefined) return controlOfMount(mount);
-  const beingMade = controlPathOf(canonicalPath(path));
-  if (!controlPaths().includes(beingMade)) insistOnTetherfs(path);
-  return beingMade;
+  const usual = controlPathOf(canonicalPath(path));
+  const isBeingMade = controlPaths().includes(usual) && !links().some(({ control }) => control === usual);
+  if (!isBeingMade) insistOnTetherfs(path);
+  return usual;
 }
 
-/** The control sockets of all mounts of this machine; a dead daemon's may be among them. */
+/** The control sockets of all mounts of this machine, of detached ones too; a dead daemon's may be among them. */
 export function allControls(): string[] {
-  const ofMounts = tetherfsMounts().map(controlOfMount);
-  return [...new Set([...ofMounts, ...controlPaths()])];
+  const mounted = tetherfsMounts().map(controlOfMount);
+  const detached = links()
+    .filter(isAlive)
+    .map(({ control }) => control);
+  return [...new Set([...mounted, ...detached, ...controlPaths()])];
+}
+
+/** @throws Error of the system call. */
+export function makeControlDirectory(): void {
+  try {
+    // Not recursive: that says of a read-only /run that it is not there.
+    mkdirSync(controlDirectory, { mode: 0o700 });
+  } catch (cause) {
+    const code = errorCode(cause);
+    if (code === 'EEXIST') return;
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new TetherfsError('NOT_ROOT', 'only root can mount: run this as root', { cause });
+    const hint = 'give another place for the control socket with --control';
+    throw new TetherfsError('CONTROL', `cannot make ${controlDirectory}: ${describeError(cause)}; ${hint}`, { cause });
+  }
 }
 
 /** Has the mount on `device` (`MAJOR:MINOR`) be found by it. @throws Error of the system call. */
 export function linkControl(device: string, control: string): void {
-  mkdirSync(controlDirectory, { recursive: true, mode: 0o700 });
+  makeControlDirectory();
+  for (const link of links()) if (!isAlive(link)) rmSync(linkOf(link.device), { force: true });
   rmSync(linkOf(device), { force: true });
   symlinkSync(control, linkOf(device));
 }
@@ -66,6 +112,26 @@ export function linkControl(device: string, control: string): void {
 /** Unless another mount has got the device, and the name. */
 export function unlinkControl(device: string, control: string): void {
   if (linkedControl(device) === control) rmSync(linkOf(device), { force: true });
+}
+
+interface Link {
+  device: string;
+  control: string;
+}
+
+function links(): Link[] {
+  return namesIn(controlDirectory)
+    .filter((name) => name.startsWith(linkPrefix))
+    .map((name) => name.slice(linkPrefix.length))
+    .flatMap((device) => {
+      const control = linkedControl(device);
+      return control === undefined ? [] : [{ device, control }];
+    });
+}
+
+/** Whether there is such a mount still, be it detached or in another namespace. */
+function isAlive({ device }: Link): boolean {
+  return existsSync(`/sys/fs/fuse/connections/${device.split(':')[1]}`) || tetherfsMounts(device).length > 0;
 }
 
 function controlOfMount({ device, mountpoint }: Mount): string {
@@ -81,17 +147,21 @@ function linkedControl(device: string): string | undefined {
 }
 
 function linkOf(device: string): string {
-  return join(controlDirectory, `device-${device}`);
+  return join(controlDirectory, linkPrefix + device);
 }
 
 /** Those that lie where they usually do. */
 function controlPaths(): string[] {
+  return namesIn(controlDirectory)
+    .filter((name) => name.endsWith('.sock'))
+    .map((name) => join(controlDirectory, name));
+}
+
+function namesIn(directory: string): string[] {
   try {
-    return readdirSync(controlDirectory)
-      .filter((name) => name.endsWith('.sock'))
-      .map((name) => join(controlDirectory, name));
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
+    return readdirSync(directory);
+  } catch (cause) {
+    if (errorCode(cause) === 'ENOENT') return [];
+    throw new TetherfsError('NOT_ROOT', `${directory} is for root; run this as root`, { cause });
   }
 }

@@ -2,14 +2,14 @@
  * The control socket: HTTP over a unix socket that only root can open. It reads the daemon's state and never the mount, so it
  * answers while reads wait. What can be asked is a table of routes, which the daemon gives.
  */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describeError, TetherfsError } from '../base/errors.ts';
-import { controlDirectory } from './control-path.ts';
+import { controlDirectory, makeControlDirectory } from './control-path.ts';
 import type { Listener } from './listeners.ts';
+import { claimSocketFile, removeSocketFile } from './socket-file.ts';
 
 /**
  * Answers by method and path, e.g. `GET /status`. A route takes the parsed JSON body (undefined when there is none) and returns what is
@@ -20,16 +20,10 @@ export type ControlRoutes = Readonly<Record<string, (body: unknown) => unknown>>
 /** More than any request of ours. */
 const largestBodyBytes = 4096;
 
-/** What is being answered when it leaves is still answered. @throws TetherfsError CONTROL_IN_USE when another daemon answers at `path`. */
+/** What is being answered when it leaves is still answered. @throws TetherfsError CONTROL_IN_USE when somebody answers at `path`, CONTROL. */
 export async function startControlServer(path: string, routes: ControlRoutes): Promise<Listener> {
-  if (dirname(path) === controlDirectory) mkdirSync(controlDirectory, { recursive: true, mode: 0o700 });
-  if (await answers(path)) {
-    throw new TetherfsError(
-      'CONTROL_IN_USE',
-      `control socket ${path} belongs to a running tetherfs; unmount that one first or choose another with --control`,
-    );
-  }
-  rmSync(path, { force: true });
+  if (dirname(path) === controlDirectory) makeControlDirectory();
+  await claimSocketFile(path, 'control socket', 'CONTROL');
   const server = createServer(async (request, response) => {
     const { status, body } = await answer(request, routes);
     const type = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
@@ -41,7 +35,7 @@ export async function startControlServer(path: string, routes: ControlRoutes): P
   chmodSync(path, 0o600);
   let left = false;
   const leave = () => {
-    if (!left) rmSync(path, { force: true });
+    if (!left) removeSocketFile(path);
     left = true;
   };
   return {
@@ -72,23 +66,9 @@ function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const mask = process.umask(0o177);
     server.once('error', (cause) =>
-      reject(
-        new TetherfsError('CONTROL_SOCKET', `cannot listen on control socket ${path}: ${cause.message}`, { cause }),
-      ),
+      reject(new TetherfsError('CONTROL', `cannot listen on control socket ${path}: ${cause.message}`, { cause })),
     );
     server.listen(path, resolve);
     process.umask(mask);
-  });
-}
-
-/** Whether something accepts connections at the socket. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
   });
 }

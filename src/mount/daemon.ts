@@ -32,6 +32,7 @@ import { type Inheritance, makeState } from './inheritance.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type ListenerStart, Listeners } from './listeners.ts';
 import { startMetricsServer } from './metrics.ts';
+import { placeOf, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
 import { formatSize } from './size.ts';
@@ -132,7 +133,7 @@ async function wireParts(
   loader.adopt(store.adoptedChunks());
   closers.push(() => loader.close());
   const outageTimeoutMs = options.onOutage === 'eio' ? options.outageTimeout * 1000 : undefined;
-  const path = join(mountpoint, image.fileName);
+  const path = () => join(place(), image.fileName);
   const onRamFile = (fd: number | undefined) => keeper.ramFile(fd);
   const memory = new ImageMemory({ store, image, loader, outageTimeoutMs, path, onRamFile, log, time });
   closers.push(() => memory.close());
@@ -142,8 +143,24 @@ async function wireParts(
   closers.push(() => trace.close());
 
   let session: MountedSession | undefined;
+  const deviceName = () => session && `${session.device.major}:${session.device.minor}`;
+  const place = () => placeOf(deviceName(), mountpoint);
+  const isDetached = () => session !== undefined && tetherfsMounts(deviceName()).length === 0;
   const status = () =>
-    snapshot({ options, mountpoint, version, image, method, memory, trace, store, slots, session, started });
+    snapshot({
+      options,
+      mountpoint: place(),
+      detached: isDetached(),
+      version,
+      image,
+      method,
+      memory,
+      trace,
+      store,
+      slots,
+      session,
+      started,
+    });
   const state = () => {
     if (session === undefined) throw new TetherfsError('NOT_MOUNTED', 'the mount is not made yet; ask again');
     const { device } = session;
@@ -193,8 +210,9 @@ async function wireParts(
     session = mount(store, image, mountpoint, options, method);
   }
   memory.mounted(session);
-  const deviceName = `${session.device.major}:${session.device.minor}`;
-  announceControl(deviceName, options.control, log);
+  const { major, minor } = session.device;
+  const mounted = `${major}:${minor}`;
+  announceControl(mounted, options.control, log);
   const kept = keeper.keep(store);
   raiseReadAhead(session.device, log);
   log.info(inheritance === undefined ? 'mounted' : 'taken over', {
@@ -222,11 +240,11 @@ async function wireParts(
   const { device } = session;
   const gone = ended.then(async ({ errno, handedOver }) => {
     keeper.leave();
-    if (!handedOver) unlinkControl(deviceName, options.control);
+    if (!handedOver) unlinkControl(mounted, options.control);
     stopWatching();
     stopReleasing();
     if (errno !== 0) {
-      await detachDead(deviceName).catch((error: unknown) =>
+      await detachDead(mounted).catch((error: unknown) =>
         log.warn('a dead mount is left', { mountpoint, error: describeError(error) }),
       );
     }
@@ -237,7 +255,7 @@ async function wireParts(
   });
   return {
     kept,
-    stop: () => unmountEverywhere(deviceName, log),
+    stop: () => unmountEverywhere(mounted, log),
     abort: () => abortConnection(device),
     ended: gone,
   };
@@ -279,16 +297,22 @@ function fillIfItFits(memory: ImageMemory, { backgroundRate }: MountOptions, log
   }
 }
 
-/** @throws TetherfsError unless it is a directory that exists. Nothing below it may be served by ourselves already. */
+/** @throws TetherfsError unless it is a directory that exists, and no mount of ours. */
 function checkMountpoint(path: string): void {
+  const refuse = (what: string, cause?: unknown) =>
+    new TetherfsError('MOUNTPOINT', `cannot mount on ${path}: ${what}`, { cause });
+  // Not to be touched: it may hang.
+  if (tetherfsAt(path) !== undefined) {
+    throw refuse(
+      `tetherfs is mounted there already; remove it with "tetherfs unmount ${path}" (a dead mount: "umount -l ${path}")`,
+    );
+  }
   try {
     if (statSync(path).isDirectory()) return;
   } catch (cause) {
-    const hint =
-      errorCode(cause) === 'ENOTCONN' ? `a dead mount is there; remove it with "umount -l ${path}"` : undefined;
-    throw new TetherfsError('MOUNTPOINT', `cannot mount on ${path}: ${hint ?? 'make the directory first'}`, { cause });
+    throw refuse(errorCode(cause) === 'ENOENT' ? 'make the directory first' : describeError(cause), cause);
   }
-  throw new TetherfsError('MOUNTPOINT', `cannot mount on ${path}: it is not a directory`);
+  throw refuse('it is not a directory');
 }
 
 /** Slots for `cacheSize`, but not more than the image has chunks and two attempts at one span could want. */
@@ -345,7 +369,8 @@ function shown(image: OpenedImage, mountpoint: string, options: MountOptions, me
   return {
     mountpoint,
     fileName: image.fileName,
-    source: `tetherfs:${parseFileUrl(options.urls[0]).text}`,
+    // The kernel has room for a page.
+    source: `tetherfs:${parseFileUrl(options.urls[0]).text}`.slice(0, 1024),
     threads,
     mtime: image.mtime,
     pageCache: noPages ? ('none' as const) : ('keep' as const),

@@ -2,6 +2,7 @@
  * Keeps the service manager's copies of our descriptors (systemd's file descriptor store, or the holder's) as ours are: whoever is started after a
  * crash goes on with them. Without a service manager nothing is kept, and a crash ends the mount.
  */
+import { describeError, errorCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import type { Binding, Store } from '../native/binding.ts';
@@ -64,17 +65,19 @@ export class DescriptorKeeper {
     return { descriptors: [...liveDescriptors(store), ...facts, { name: 'state', fds: [fd] }], state: fd };
   }
 
-  /** From now on; the state is kept anew as it changes. @returns whether somebody keeps them. */
+  /** From now on; the state is kept anew as it changes. @returns whether somebody keeps them, for certain. */
   keep(store: Store): boolean {
     const all = this.everything(store);
-    const kept = all.descriptors.every(({ name, fds }) => this.#native.notifyServiceManager(storeMessage(name), fds));
+    const taken = all.descriptors.every(({ name, fds }) => this.#native.notifyServiceManager(storeMessage(name), fds));
+    const kept = taken && keepsDescriptors();
     this.#native.closeDescriptors([all.state]);
-    if (kept) {
-      this.#log.debug('a successor could go on after a crash');
-      this.#renewLater(renewMs);
-    } else {
-      this.#log.info('nobody keeps what a successor would need: a crash would end this mount');
-    }
+    if (kept) this.#log.debug('a successor could go on after a crash');
+    else if (taken)
+      this.#log.info(
+        'whether the service manager keeps what a successor would need cannot be told (systemd 254 says so)',
+      );
+    else this.#log.info('nobody keeps what a successor would need: a crash would end this mount');
+    if (taken) this.#renewLater(renewMs);
     return kept;
   }
 
@@ -97,7 +100,18 @@ export class DescriptorKeeper {
 
   #renewLater(ms: number): void {
     this.#cancel();
-    this.#cancel = this.#time.after(ms, () => this.#renewLater(this.#renew() ? renewMs : renewAgainMs));
+    this.#cancel = this.#time.after(ms, () => this.#renewLater(this.#tryToRenew() ? renewMs : renewAgainMs));
+  }
+
+  /** A machine that is short of descriptors or memory has what was kept before. */
+  #tryToRenew(): boolean {
+    try {
+      return this.#renew();
+    } catch (error) {
+      if (errorCode(error) === undefined) throw error;
+      this.#log.warn('what a successor should know cannot be kept anew now', { error: describeError(error) });
+      return false;
+    }
   }
 
   /**
@@ -124,4 +138,9 @@ export class DescriptorKeeper {
     const text = JSON.stringify({ ...state, sequence: ++this.#sequence });
     return this.#native.writeMemfd('tetherfs-state', Buffer.from(text));
   }
+}
+
+/** $FDSTORE of systemd 254 and the holder: how many are kept. Who takes the messages may throw the descriptors away. */
+function keepsDescriptors(): boolean {
+  return Number(process.env['FDSTORE'] ?? 0) > 0;
 }

@@ -35,7 +35,7 @@ export interface ImageMemoryParts {
   /** An outage that lasts longer than this while the image is pulled ends the mount, in ms; undefined: it waits. */
   outageTimeoutMs: number | undefined;
   /** Path of the file in the mount. */
-  path: string;
+  path: () => string;
   /** The RAM file has come (its descriptor), or gone: whoever keeps descriptors for a successor is to know. */
   onRamFile: (fd: number | undefined) => void;
   log: Log;
@@ -169,7 +169,7 @@ export class ImageMemory {
       const { fd } = this.#ram;
       await moveLoopDevicesToMount(
         identityOfDescriptor(fd),
-        this.#parts.path,
+        this.#parts.path(),
         identityOfMounted(this.#session.device, this.#parts.image.fileName),
       );
     } catch (cause) {

@@ -50,6 +50,8 @@ export const stateSchema = z.object({
   }),
   /** Where descriptors are kept: what $NOTIFY_SOCKET said. */
   notifySocket: z.string().optional(),
+  /** $FDSTORE: how many. */
+  descriptorStore: z.string().optional(),
   members: z.array(memberMemorySchema),
   /** Chunks in the order of their first touch. */
   trace: z.array(bytes),
@@ -117,7 +119,7 @@ export interface StateParts {
 
 export function makeState({ options, slots, image, method, session, members, trace }: StateParts): StateToWrite {
   const { geometry, ca, digest, head, tail, fileName, fileSize, mtime, hiddenBytes, encrypted } = image;
-  const notifySocket = process.env['NOTIFY_SOCKET'];
+  const { NOTIFY_SOCKET: notifySocket, FDSTORE: descriptorStore } = process.env;
   const toBase64 = (found: Uint8Array) => Buffer.from(found).toString('base64');
   return {
     format: 1,
@@ -141,11 +143,24 @@ export function makeState({ options, slots, image, method, session, members, tra
     trace: [...trace],
     ...(ca !== undefined && { ca }),
     ...(notifySocket !== undefined && { notifySocket }),
+    ...(descriptorStore !== undefined && { descriptorStore }),
   };
 }
 
-function readState(fd: number, native: Binding): InheritedState {
-  return stateSchema.parse(JSON.parse(native.readMemfd(fd, largestState).toString('utf8')));
+/** Of those that can be read: one of another version may be left beside ours. @throws when there is none. */
+function newestState(fds: readonly number[], native: Binding): InheritedState {
+  let newest: InheritedState | undefined;
+  let wrong: unknown = new Error('there is no state');
+  for (const fd of fds) {
+    try {
+      const state = stateSchema.parse(JSON.parse(native.readMemfd(fd, largestState).toString('utf8')));
+      if (newest === undefined || state.sequence >= newest.sequence) newest = state;
+    } catch (error) {
+      wrong = error;
+    }
+  }
+  if (newest === undefined) throw wrong;
+  return newest;
 }
 
 /**
@@ -162,9 +177,7 @@ export function readInheritance(kept: readonly NamedDescriptors[], native: Bindi
     return fd === undefined ? undefined : native.readMemfd(fd, most);
   };
   try {
-    const states = stateNames.flatMap(all).map((fd) => readState(fd, native));
-    const [state] = states.reverse().sort((a, b) => b.sequence - a.sequence);
-    if (state === undefined) throw new Error('there is no state');
+    const state = newestState(stateNames.flatMap(all), native);
     const [arena, ledger, ram, fuse] = [newest('arena'), newest('ledger'), newest('ram'), all('fuse')];
     if (arena === undefined || ledger === undefined || fuse.length === 0) throw new Error('a descriptor is missing');
     const sidecar = contents('sidecar', largestSidecar);

@@ -98,14 +98,23 @@ export async function moveLoopDevicesToMount(
   return devices;
 }
 
+/** Paths of the loop devices on files in a mount, by what the kernel calls those files. */
+export function loopDevicesBelow(mountpoint: string): string[] {
+  return allLoopDevices((file) => file.startsWith(`${mountpoint}/`));
+}
+
 /**
  * Those that may stand on the file. The others are not asked: one on a dead server answers never. Their paths may be those of another root: the
  * name is the same in all.
  */
 function loopDevices({ name }: FileIdentity): string[] {
+  return allLoopDevices((file) => file.includes(name));
+}
+
+function allLoopDevices(matches: (backingFile: string) => boolean): string[] {
   try {
     return readdirSync('/sys/block')
-      .filter((device) => /^loop\d+$/.test(device) && backingFile(device)?.includes(name))
+      .filter((device) => /^loop\d+$/.test(device) && matches(backingFile(device) ?? ''))
       .map((device) => `/dev/${device}`);
   } catch {
     return [];

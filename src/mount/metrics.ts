@@ -2,12 +2,12 @@
  * The metrics, Prometheus base units. One table: docs/metrics.md is checked against it by a test. Values are read from the
  * status at the moment of a scrape; nothing is counted twice.
  */
-import { rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { type MemberState, memberStates } from '../members/contract.ts';
 import type { Listener } from './listeners.ts';
+import { claimSocketFile, removeSocketFile } from './socket-file.ts';
 import type { MemberLine, Status } from './status.ts';
 
 interface Metric {
@@ -136,7 +136,7 @@ export async function startMetricsServer(address: string, status: () => Promise<
     response.writeHead(200, { 'content-type': contentType }).end(text);
   });
   const target = parseListenAddress(address);
-  if ('path' in target) rmSync(target.path, { force: true });
+  if ('path' in target) await claimSocketFile(target.path, '--metrics', 'METRICS_LISTEN');
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
@@ -148,7 +148,7 @@ export async function startMetricsServer(address: string, status: () => Promise<
   let left = false;
   const leave = () => {
     server.close();
-    if (!left && 'path' in target) rmSync(target.path, { force: true });
+    if (!left && 'path' in target) removeSocketFile(target.path);
     left = true;
   };
   return {

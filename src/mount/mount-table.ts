@@ -3,7 +3,7 @@
  * open(2): O_PATH.
  */
 import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 
 export interface Mount {
@@ -16,6 +16,7 @@ export interface Mount {
 
 interface ListedMount extends Mount {
   id: string;
+  source: string;
 }
 
 const tetherfsType = 'fuse.tetherfs';
@@ -27,20 +28,37 @@ export function tetherfsMounts(device?: string): Mount[] {
   return readMountInfo().filter((mount) => mount.type === tetherfsType && mount.device === (device ?? mount.device));
 }
 
-/** By their devices, for unmounting: where no other mount covers it. Directories above it may have been renamed since it was mounted. */
+/** Where block devices are mounted. */
+export function mountsFrom(devices: readonly string[]): string[] {
+  return readMountInfo().flatMap(({ source, mountpoint }) => (devices.includes(source) ? [mountpoint] : []));
+}
+
+/** For unmounting: where no other mount covers it. Directories above it may have been renamed since it was mounted. */
 export function uncoveredPlaces(device: string): string[] {
   const places = tetherfsMounts(device).map(({ mountpoint }) => mountpoint);
-  return [...new Set(places)].filter((place) => tetherfsAt(place)?.device === device);
+  return [...new Set(places)].filter((place) => rootAt(place)?.device === device);
 }
 
 /**
- * The mount of ours whose root `path` is, by whatever name, absolute or relative, through symbolic links or another place where it is
- * mounted; undefined when it is none, or has been covered by another mount.
+ * The mount of ours whose root, or whose one file, `path` is, by whatever name, absolute or relative, through symbolic links or another place where
+ * it is mounted; undefined when it is none, or has been covered by another mount.
  */
 export function tetherfsAt(path: string): Mount | undefined {
+  // Looking up the file itself would ask the daemon, which may be stopped.
+  return (path.endsWith('/') ? undefined : rootAt(dirname(path))) ?? rootAt(path);
+}
+
+function rootAt(path: string): Mount | undefined {
   const found = lookUp(path);
   const mount = readMountInfo().find(({ id }) => id === found?.mountId);
   return mount?.type === tetherfsType && mount.mountpoint === found?.path ? mount : undefined;
+}
+
+/** Where the mount with this device is now: at `usual`, if it is there still. */
+export function placeOf(device: string | undefined, usual: string): string {
+  if (device === undefined) return usual;
+  const places = tetherfsMounts(device).map(({ mountpoint }) => mountpoint);
+  return places.includes(usual) ? usual : (places[0] ?? usual);
 }
 
 /** @throws TetherfsError NOT_MOUNTED */
@@ -57,20 +75,21 @@ export function canonicalPath(path: string): string {
 
 /** Undefined when there is no such file. */
 function lookUp(path: string): { path: string; mountId: string | undefined } | undefined {
-  let fd: number;
+  let fd: number | undefined;
   try {
     fd = openSync(path, openPath);
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'].includes(errorCode(error) ?? '')) return undefined;
-    throw error;
-  }
-  try {
     const [, mountId] = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? [];
     return { path: readlinkSync(`/proc/self/fd/${fd}`), mountId };
+  } catch (error) {
+    if (unfindable.has(errorCode(error) ?? '')) return undefined;
+    throw error;
   } finally {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }
+
+/** Also what lies below a dead mount, or on a server that is gone. */
+const unfindable = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG', 'ENOTCONN', 'EIO', 'ESTALE']);
 
 function readMountInfo(): ListedMount[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
@@ -78,8 +97,8 @@ function readMountInfo(): ListedMount[] {
     .filter((line) => line !== '')
     .map((line) => {
       const [id = '', , device = '', , mountedOn = ''] = line.split(' ');
-      const [, type = ''] = / - (\S+) /.exec(line) ?? [];
-      return { id, device, type, mountpoint: unescapeOctal(mountedOn) };
+      const [, type = '', source = ''] = / - (\S+) (\S+)/.exec(line) ?? [];
+      return { id, device, type, source, mountpoint: unescapeOctal(mountedOn) };
     });
 }
 

@@ -3,11 +3,11 @@
  * killed while it has one open cannot end, because the kernel waits for its answer when it closes that file.
  */
 import { text } from 'node:stream/consumers';
-import { spawnClean } from './clean-child.ts';
+import { nodeFlags, spawnClean } from './clean-child.ts';
 
 /** Runs our Node.js with these arguments, in `/`. @returns why it failed, undefined when it did not: what it wrote to standard error. */
 export async function failureOfProcess(words: readonly string[]): Promise<string | undefined> {
-  const child = spawnClean(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawnClean(process.execPath, [...nodeFlags, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
   const exit = new Promise<number | null>((resolve, reject) => child.on('close', resolve).on('error', reject));
   const [said, status] = await Promise.all([child.stderr === null ? '' : text(child.stderr), exit]);
   return status === 0 ? undefined : said.trim() || 'killed';

@@ -18,6 +18,8 @@ const othersSignals = ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
 export async function runDaemon(start: DaemonStart, onReady: () => void | Promise<void>): Promise<number> {
   const { options, log, onProgress } = start;
   const { notifyServiceManager } = loadBinding();
+  // A line end would begin another message.
+  const say = (status: string, more = '') => notifyServiceManager(`${more}STATUS=${status.replace(/\s+/g, ' ')}`);
   let daemon: Daemon | undefined;
   process.on('uncaughtException', (error) => {
     log.error('defect', { error: error.stack ?? describeError(error) });
@@ -27,7 +29,7 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   daemon = await startDaemon({
     ...start,
     onProgress(progress) {
-      notifyServiceManager(`STATUS=${describeProgress(progress)}`);
+      say(describeProgress(progress));
       onProgress(progress);
     },
   });
@@ -35,12 +37,18 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   let signals = 0;
   const onSignal = () => {
     if (signals++ > 0) abort();
-    else stop().catch((error: unknown) => log.error('cannot unmount', { error: describeError(error) }));
+    else {
+      stop().catch((error: unknown) => {
+        log.error('cannot unmount', { error: describeError(error) });
+        // The next one tries again rather than abort what could not even be detached.
+        signals = 0;
+      });
+    }
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   await onReady();
-  notifyServiceManager(`READY=1\nSTATUS=mounted on ${options.mountpoint}`);
+  say(`mounted on ${options.mountpoint}`, 'READY=1\n');
   if (start.inheritance !== undefined) announceSuccession(options.mountpoint);
   log.info('ready', { mountpoint: options.mountpoint });
   return (await ended) === 0 ? 0 : 1;

@@ -13,6 +13,7 @@ import type { Status } from './status.ts';
 export interface SnapshotParts {
   options: MountOptions;
   mountpoint: string;
+  detached: boolean;
   version: string;
   image: OpenedImage;
   method: ImageMethod;
@@ -25,7 +26,8 @@ export interface SnapshotParts {
 }
 
 export async function snapshot(parts: SnapshotParts): Promise<Status> {
-  const { options, mountpoint, version, image, method, memory, trace, store, slots, session, started } = parts;
+  const { options, mountpoint, detached, version, image, method, memory, trace, store, slots, session, started } =
+    parts;
   const loopDevices = await memory.loopDevices();
   const { pause } = memory;
   const { members, ...collective } = image.collective.status();
@@ -36,6 +38,7 @@ export async function snapshot(parts: SnapshotParts): Promise<Status> {
     version,
     pid: process.pid,
     mountpoint,
+    detached,
     uptimeMs: systemTime.now() - started,
     onOutage: options.onOutage,
     image: {

@@ -8,7 +8,8 @@ export function renderStatus(status: Status): string {
   const { image, memory, trace, cache, reads, collective } = status;
   const verified = image.digest === undefined ? 'not verified' : `verified against ${image.digest}`;
   const lines = [
-    `${status.mountpoint}/${image.file}: ${formatSize(image.fileSize)}${image.decrypting ? ', decrypted here' : ''}, ${verified}`,
+    `${status.mountpoint}/${image.file}: ${formatSize(image.fileSize)}${image.decrypting ? ', decrypted here' : image.encrypted ? ', encrypted (no --key-file)' : ''}, ${verified}`,
+    status.detached && 'DETACHED: it was unmounted while it was in use, and ends with its last user',
     inMemory(memory),
     trace.source !== undefined &&
       `trace from ${trace.source}: ${trace.replayed} of ${trace.replayTotal} chunks asked for in advance`,

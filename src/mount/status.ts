@@ -32,6 +32,8 @@ export const statusSchema = z.object({
   version: z.string(),
   pid: count,
   mountpoint: z.string(),
+  /** It was unmounted while it was in use, and ends with its last user. */
+  detached: z.boolean().default(false),
   uptimeMs: count,
   /** `wait`: reads wait through an outage; `eio`: they fail after its time-out. */
   onOutage: z.enum(['wait', 'eio']),

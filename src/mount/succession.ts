@@ -1,14 +1,14 @@
 /**
  * How a daemon comes by a mount that exists: from the service manager after a crash, or from the daemon that serves it now.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TetherfsError } from '../base/errors.ts';
 import { type Binding, loadBinding } from '../native/binding.ts';
 import { daemonName } from './background.ts';
 import { nodeFlags } from './clean-child.ts';
 import { askForHandover, commitHandover, readDaemonPid } from './control-client.ts';
-import { controlDirectory } from './control-path.ts';
+import { controlDirectory, makeControlDirectory } from './control-path.ts';
 import { offerComplete } from './handover.ts';
 import { type Inheritance, type NamedDescriptors, readInheritance, storedName } from './inheritance.ts';
 
@@ -33,7 +33,8 @@ export interface Predecessor {
 /** Copies of all that the daemon at `controlPath` has. @throws TetherfsError when there is none, or it cannot hand over; it serves on then. */
 export async function inheritFromDaemon(controlPath: string, native: Binding = loadBinding()): Promise<Predecessor> {
   const pid = await readDaemonPid(controlPath);
-  mkdirSync(controlDirectory, { recursive: true, mode: 0o700 });
+  insistOnNamespacesOf(pid);
+  makeControlDirectory();
   const inboxPath = join(controlDirectory, `inbox-${process.pid}`);
   const inbox = native.openDescriptorInbox(inboxPath);
   const received: NamedDescriptors[] = [];
@@ -58,7 +59,7 @@ export async function inheritFromDaemon(controlPath: string, native: Binding = l
     inbox.close();
   }
   const inheritance = readInheritance(received, native);
-  keepWith(inheritance.state.notifySocket);
+  keepWith(inheritance.state);
   const takeHold = async () => {
     joinGroupOf(pid);
     await commitHandover(controlPath, process.pid);
@@ -67,9 +68,29 @@ export async function inheritFromDaemon(controlPath: string, native: Binding = l
 }
 
 /** Who keeps the predecessor's descriptors keeps ours, whatever service manager the caller of `tetherfs takeover` may have had. */
-function keepWith(notifySocket: string | undefined): void {
-  if (notifySocket === undefined) delete process.env['NOTIFY_SOCKET'];
-  else process.env['NOTIFY_SOCKET'] = notifySocket;
+function keepWith({ notifySocket, descriptorStore }: Inheritance['state']): void {
+  for (const [name, value] of [
+    ['NOTIFY_SOCKET', notifySocket],
+    ['FDSTORE', descriptorStore],
+  ] as const) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+}
+
+/** In another network it would not reach the members, among other mounts not unmount. @throws TetherfsError HANDOVER */
+function insistOnNamespacesOf(pid: number): void {
+  const differ = (['net', 'mnt'] as const).filter((kind) => {
+    try {
+      return readlinkSync(`/proc/${pid}/ns/${kind}`) !== readlinkSync(`/proc/self/ns/${kind}`);
+    } catch {
+      return false; // There is no telling.
+    }
+  });
+  if (differ.length === 0) return;
+  const options = differ.map((kind) => (kind === 'net' ? '--net' : '--mount')).join(' ');
+  const what = `the daemon (pid ${pid}) is in another namespace than we are; run this by "nsenter --target ${pid} ${options}"`;
+  throw new TetherfsError('HANDOVER', what);
 }
 
 /** Whoever stops the service must find the successor in it, and whoever logs out must not take it along. cgroups(7), version 2. */

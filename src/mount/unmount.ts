@@ -1,13 +1,15 @@
 /**
  * Unmounting: the kernel is asked, and the daemon ends by itself when its mount is gone.
  */
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { loadBinding } from '../native/binding.ts';
 import { readDaemonPid } from './control-client.ts';
 import { controlOf } from './control-path.ts';
-import { insistOnTetherfs, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
+import { loopDevicesBelow } from './loop-devices.ts';
+import { insistOnTetherfs, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
 
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
 const goodbyeMs = 5000;
@@ -20,9 +22,7 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
     await loadBinding().unmount(mountpoint, mode);
   } catch (cause) {
     if (errorCode(cause) === 'EBUSY') {
-      throw new TetherfsError('MOUNT_IN_USE', `${path} is in use: end its users ("fuser -vm ${path}") or give --lazy`, {
-        cause,
-      });
+      throw new TetherfsError('MOUNT_IN_USE', `${path} is in use${usersOf(mountpoint)}`, { cause });
     }
     if (errorCode(cause) === 'EPERM') throw new TetherfsError('NOT_ROOT', 'only root can unmount it', { cause });
     throw cause;
@@ -32,7 +32,14 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
   const patience = performance.now() + goodbyeMs;
   while (isAlive(pid)) {
     if (performance.now() > patience) {
-      throw new TetherfsError('DAEMON_SILENT', `${path} is unmounted, but its daemon (pid ${pid}) does not end`);
+      const [, minor] = device.split(':');
+      const why = existsSync(`/sys/fs/fuse/connections/${minor}`)
+        ? 'the mount lives on in another mount namespace, or a loop device or a file of it is still in use'
+        : 'it does not end';
+      throw new TetherfsError(
+        'DAEMON_SILENT',
+        `${path} is unmounted here, but its daemon (pid ${pid}) goes on: ${why}`,
+      );
     }
     await sleep(10);
   }
@@ -40,7 +47,7 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
 
 /**
  * From inside the daemon, all places where it is mounted: at once where nobody uses it, otherwise lazily, so that it ends with its last user.
- * @throws Error of the system call.
+ * @throws TetherfsError MOUNT_UNREACHABLE when another mount covers a place, or it is in another namespace; Error of the system call.
  */
 export async function unmountEverywhere(device: string, log: Log): Promise<void> {
   const { unmount } = loadBinding();
@@ -54,11 +61,25 @@ export async function unmountEverywhere(device: string, log: Log): Promise<void>
       await unmount(mountpoint, 'lazy');
     }
   }
+  const covered = tetherfsMounts(device).map(({ mountpoint }) => mountpoint);
+  if (covered.length > 0) {
+    const what = `another mount covers ${covered.join(', ')}: unmount that one, and then this`;
+    throw new TetherfsError('MOUNT_UNREACHABLE', what);
+  }
 }
 
 /** Takes a mount whose connection was aborted out of the way of the next one. Who has a file of it open keeps it, with errors. */
 export async function detachDead(device: string): Promise<void> {
   for (const mountpoint of uncoveredPlaces(device)) await loadBinding().unmount(mountpoint, 'lazy');
+}
+
+/** What stands on the mount, and what to do about it. Touches neither. */
+function usersOf(mountpoint: string): string {
+  const loops = loopDevicesBelow(mountpoint);
+  if (loops.length === 0) return `: end its users ("fuser -vm ${mountpoint}") or give --lazy`;
+  const mounted = mountsFrom(loops).map((place) => `"umount ${place}"`);
+  const first = mounted.length > 0 ? mounted : loops.map((device) => `"losetup -d ${device}"`);
+  return ` by ${loops.join(', ')}: ${first.join(' and ')} first, or give --lazy`;
 }
 
 /** Undefined when nobody answers: it is dead, or stuck. */

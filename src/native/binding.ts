@@ -300,7 +300,10 @@ export interface Binding {
   unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
   /** Has every descriptor of this process but 0 to 2 closed in what it starts. @throws Error with errno's code when /proc is not there. */
   closeOnExec(): void;
-  /** Lifts, as far as we may, limits that end this process or have it run out of memory (setrlimit(2): CPU, FSIZE, AS, DATA); umask 022. */
+  /**
+   * Lifts, as far as we may, limits that end this process or have it run out of memory or descriptors (setrlimit(2): CPU, FSIZE, AS, DATA, NOFILE);
+   * no core files; umask 022.
+   */
   shedLimits(): void;
   /**
    * LOOP_GET_STATUS64 of a loop device, off the JavaScript thread. @throws Error ENXIO when nothing is attached to it, ETIMEDOUT when the device

@@ -213,7 +213,7 @@ describe('tetherfs image info', () => {
     expect(image(['info', at('nothing')])).toMatchObject({
       status: 1,
       stdout: '',
-      stderr: expect.stringContaining('ENOENT'),
+      stderr: expect.stringContaining('no such file'),
     });
   });
 });

@@ -126,7 +126,7 @@ function environmentOf(pid: number): string[] {
 
 /** What ours may have, sanitizers' included. */
 const ours =
-  /^(PATH|LANG|LC_\w+|TZ|LD_PRELOAD|LD_LIBRARY_PATH|\w+SAN_OPTIONS|TETHERFS_\w+|NODE_COMPILE_CACHE|NODE_CHANNEL_\w+|NOTIFY_SOCKET|LISTEN_\w+)=/;
+  /^(PATH|LANG|LC_\w+|TZ|LD_PRELOAD|LD_LIBRARY_PATH|\w+SAN_OPTIONS|TETHERFS_\w+|NODE_COMPILE_CACHE|NODE_CHANNEL_\w+|NOTIFY_SOCKET|FDSTORE|LISTEN_\w+)=/;
 
 describe('its environment', () => {
   const strange = {
@@ -169,7 +169,7 @@ describe('its environment', () => {
 });
 
 it('limits of the caller’s shell, and its umask, are not the daemon’s', async () => {
-  const shell = 'umask 0; ulimit -St 60; ulimit -Sf 2000000; exec "$0" "$@"';
+  const shell = 'umask 0; ulimit -St 60; ulimit -Sf 2000000; ulimit -Sn 64; ulimit -Sc unlimited; exec "$0" "$@"';
   await using mount = await HeldMount.make({
     urls: site.urls(),
     mountpoint: site.newMountpoint(),
@@ -179,6 +179,8 @@ it('limits of the caller’s shell, and its umask, are not the daemon’s', asyn
   const limits = readFileSync(`/proc/${mount.daemon}/limits`, 'utf8');
   expect(limits).toMatch(/^Max cpu time +unlimited /m);
   expect(limits).toMatch(/^Max file size +unlimited /m);
+  expect(Number(/^Max open files +(\d+) /m.exec(limits)?.[1])).toBeGreaterThan(64);
+  expect(limits).toMatch(/^Max core file size +0 /m);
   expect(readFileSync(`/proc/${mount.daemon}/status`, 'utf8')).toMatch(/^Umask:\t0022$/m);
 });
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -95,7 +96,7 @@ describe('a mount in the background', () => {
       const shown = await tetherfs('status');
       expect(shown.status).toBe(1);
       for (const url of site.urls()) expect(shown.stdout).toContain(url);
-      expect(shown.stderr).toContain(`no tetherfs is running at ${controlPathOf(dead)}`);
+      expect(shown.stderr).toContain(`no tetherfs answers at ${controlPathOf(dead)}`);
     } finally {
       rmSync(controlPathOf(dead));
       await tetherfs('unmount', mountpoint);
@@ -208,6 +209,44 @@ describe('bad input gets one line that says what to do, and leaves nothing', () 
       2,
       /must end in a file name/,
     ],
+    ['no mountpoint after several URLs', () => [...verified(), ...site.urls()], 2, /the MOUNTPOINT is missing/],
+    ['an empty mountpoint', () => [...verified(), ...site.urls(), ''], 2, /MOUNTPOINT is empty/],
+    ['the root directory', () => [...verified(), ...site.urls(), '/'], 2, /cannot mount on \//],
+    ['an empty control socket', () => ['status', '--control', ''], 2, /--control is empty/],
+    ['an empty CA file', () => [...verified(), '--ca-file', '', ...rest()], 2, /--ca-file is empty/],
+    ['a key on standard input', () => [...verified(), '--key-file', '/dev/stdin', ...rest()], 2, /give a file/],
+    [
+      'a key of another image',
+      () => [...verified(), '--key-file', otherKey(), ...rest()],
+      1,
+      /does not open this image/,
+    ],
+    [
+      'a control socket where there is no directory',
+      () => [...verified(), '--control', '/nowhere/c.sock', ...rest()],
+      1,
+      /there is no directory \/nowhere/,
+    ],
+    [
+      'metrics where there is a file',
+      () => [...verified(), '--metrics', `unix:${badKey()}`, ...rest()],
+      1,
+      /no socket is there already/,
+    ],
+    [
+      'https for http',
+      () => [
+        ...verified(),
+        '--ca-file',
+        site.authority.file,
+        '--mount-timeout',
+        '1',
+        ...wrongPort(),
+        site.newMountpoint(),
+      ],
+      1,
+      /does not speak TLS: is this an http/,
+    ],
     ['status of nothing', () => ['status', '/nowhere'], 1, /is not a mount of tetherfs/],
     ['unmount of nothing', () => ['unmount', '/tmp'], 1, /not a mount of tetherfs/],
     ['an unknown command', () => ['mout'], 2, /unknown command/],
@@ -216,15 +255,57 @@ describe('bad input gets one line that says what to do, and leaves nothing', () 
     expect(outcome).toMatchObject({ status, stdout: '' });
     expect(outcome.stderr).toMatch(message);
     expect(outcome.stderr).not.toMatch(/\n\s+at /);
+    expect(outcome.stderr).toMatch(/^tetherfs: /);
   });
 
   const verified = () => ['mount', '--digest', site.digest];
   const rest = () => [...site.urls(), site.newMountpoint()];
+  const wrongPort = () => site.urls('https').map((url) => url.replace(/\/\/([0-9.]+)/, '//$1:80'));
+  function otherKey(): string {
+    const path = site.path('other.key');
+    writeFileSync(path, `aes-xts-plain64\n${'0123456789abcdef'.repeat(4)}\n`);
+    return path;
+  }
   function badKey(): string {
     const path = site.path('bad.key');
     writeFileSync(path, 'nonsense\n');
     chmodSync(path, 0o600);
     return path;
+  }
+});
+
+it('a file that is no socket is not one for us: it stays as it is', async () => {
+  const path = site.path('precious');
+  writeFileSync(path, 'precious');
+  for (const option of [`--control=${path}`, `--metrics=unix:${path}`]) {
+    const refused = await tetherfs('mount', '--digest', site.digest, option, ...site.urls(), site.newMountpoint());
+    expect(refused).toMatchObject({ status: 1, stderr: expect.stringMatching(/no socket is there already\n$/) });
+    expect(readFileSync(path, 'utf8')).toBe('precious');
+  }
+});
+
+it('where tetherfs is mounted already it is not mounted once more', async () => {
+  const mountpoint = site.newMountpoint();
+  const mounting = ['mount', '--digest', site.digest, ...site.urls(), mountpoint];
+  expect(await tetherfs(...mounting)).toMatchObject({ status: 0 });
+  for (const control of [[], ['--control', site.path('c')]]) {
+    expect(await tetherfs(...mounting, ...control)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/mounted there already; remove it with "tetherfs unmount/),
+    });
+  }
+  expect(await tetherfs('unmount', mountpoint)).toMatchObject({ status: 0 });
+});
+
+it('a user other than root is told so', () => {
+  const asNobody = (...words: string[]) => {
+    const options = ['--reuid', '65534', '--clear-groups', tetherfsCommand, ...words];
+    return spawnSync('setpriv', options, { encoding: 'utf8' });
+  };
+  mkdirSync('/run/tetherfs', { recursive: true, mode: 0o700 });
+  for (const words of [['status'], ['mount', '--digest', site.digest, ...site.urls(), site.newMountpoint()]]) {
+    const { status, stderr } = asNobody(...words);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^tetherfs: [^\n]*root[^\n]*\n$/)]);
   }
 });
 
@@ -253,7 +334,7 @@ it('a second mount with the same control socket is refused, and the first goes o
   await tetherfs('mount', '--digest', site.digest, ...site.urls(), mountpoint);
   const control = controlPathOf(mountpoint);
   const refused = await tetherfs('mount', '--digest', site.digest, '--control', control, ...site.urls(), other);
-  expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('running tetherfs') });
+  expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('belongs to a running process') });
   expect(isMounted(other)).toBe(false);
   expect((await tetherfs('status', mountpoint)).status).toBe(0);
   await tetherfs('unmount', mountpoint);

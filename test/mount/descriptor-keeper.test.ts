@@ -1,5 +1,5 @@
 /** What is known when a daemon dies: the state that is kept for its successor is that of at most ten seconds before. */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createLog } from '../../src/base/log.ts';
 import { DescriptorKeeper } from '../../src/mount/descriptor-keeper.ts';
@@ -7,7 +7,7 @@ import { loadBinding } from '../../src/native/binding.ts';
 import { ManualTime } from '../support/manual-time.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { HeldMount } from './held-mount.ts';
-import { expectWhole } from './reading.ts';
+import { expectRandomReads, expectWhole } from './reading.ts';
 import { Site } from './site.ts';
 
 let site: Site;
@@ -17,9 +17,12 @@ beforeAll(async () => {
 afterAll(() => site[Symbol.asyncDispose]());
 
 describe('a mount', () => {
-  /** Memory files that somebody holds, by the name that was given to them. */
+  /** Inodes of the memory files that hold a state. */
   const statesOf = (pid: number) =>
-    readdirSync(`/proc/${pid}/fd`).filter((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`).includes('tetherfs-state'));
+    readdirSync(`/proc/${pid}/fd`)
+      .map((fd) => `/proc/${pid}/fd/${fd}`)
+      .filter((fd) => readlinkSync(fd).includes('tetherfs-state'))
+      .map((fd) => statSync(fd).ino);
 
   it('goes on with what was learnt after it was made: the trace, and what became of members', async () => {
     await using mount = await HeldMount.make({
@@ -33,8 +36,12 @@ describe('a mount', () => {
       const status = await mount.status();
       return status.members[1]?.state === 'down' && status;
     });
-    expect(statesOf(mount.holder)).toHaveLength(1);
-    await waitUntil('the state is kept anew', () => statesOf(mount.holder).length === 2);
+    const known = new Set(statesOf(mount.holder));
+    // Each read changes what is known of the one that is left.
+    await waitUntil('the state is kept anew', async () => {
+      await expectRandomReads(mount.file, site.served, { count: 5, longest: 100_000, seed: 3 });
+      return statesOf(mount.holder).some((state) => !known.has(state));
+    });
     // Nobody is left to ask anew.
     await site.members[0]?.kill();
     process.kill(mount.daemon, 'SIGKILL');
@@ -53,9 +60,13 @@ describe('two names', () => {
     let held: { name: string; text: string }[] = [];
     const fewest: number[] = [];
     let known = 1;
+    let shortOfDescriptors = false;
     const keeper = new DescriptorKeeper({
       native: {
-        writeMemfd: native.writeMemfd,
+        writeMemfd(name, bytes) {
+          if (shortOfDescriptors) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+          return native.writeMemfd(name, bytes);
+        },
         closeDescriptors: native.closeDescriptors,
         notifyServiceManager(message, fds = []) {
           const name = /FDNAME=(.*)/.exec(message)?.[1] ?? '';
@@ -83,9 +94,17 @@ describe('two names', () => {
     await time.pass(60_000);
     expect(fewest).toHaveLength(messages);
     expect(Math.min(...fewest)).toBeGreaterThanOrEqual(1);
+    known = 6;
+    shortOfDescriptors = true;
+    await time.pass(10_000);
+    shortOfDescriptors = false;
+    expect(newest().known).toBe(5);
+    await time.pass(60_000);
+    expect(newest().known).toBe(6);
+    const last = fewest.length;
     keeper.close();
     known = 9;
     await time.pass(60_000);
-    expect(fewest).toHaveLength(messages);
+    expect(fewest).toHaveLength(last);
   });
 });

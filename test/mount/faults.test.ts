@@ -84,7 +84,7 @@ describe('one member of three', () => {
     // A reload of nginx may end requests as well: then they are the first reason.
     await waitUntil('it is down for that', async () => {
       const { state, reason, errors } = member(await daemon.status(), 1);
-      return state === 'down' && reason.includes(String(code)) && (errors['status'] ?? 0) > 0;
+      return state === 'down' && reason.includes(String(code)) && (errors['status'] ?? errors['busy'] ?? 0) > 0;
     });
     await daemon.says(/member is down.*127\.0\.0\.12/);
     expect(daemon.log.match(/member is down.*127\.0\.0\.12/g)).toHaveLength(1);

@@ -1,6 +1,7 @@
 /** Every name of a directory is the same mount: it is found by its device, not by the text of a path. */
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, symlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -123,6 +124,70 @@ it('a control socket elsewhere is found by the mount, and by the list of all', a
   expect(await pidOf(mount.mountpoint)).toBe(pid);
 });
 
+it('a directory where it was once is not the mount; there another can be made', async () => {
+  const root = directory('before/image');
+  await using mount = await mountOn(join(root, 'before/image'));
+  renameSync(join(root, 'before'), join(root, 'after'));
+  mkdirSync(join(root, 'before/image'), { recursive: true });
+  for (const command of ['status', 'untether', 'takeover']) {
+    const asked = tetherfs([command, join(root, 'before/image')]);
+    await expect(asked).rejects.toMatchObject({ stderr: expect.stringMatching(/is not a mount of tetherfs/) });
+  }
+  expect(JSON.parse(await tetherfs(['status', '--json', join(root, 'after/image')])).mountpoint).toBe(
+    join(root, 'after/image'),
+  );
+  await using other = await mountOn(join(root, 'before/image'));
+  expect(await pidOf(join(root, 'before/image'))).toBe(other.daemon);
+  expect(await pidOf(join(root, 'after/image'))).toBe(mount.daemon);
+  await tetherfs(['unmount', join(root, 'after/image')]);
+});
+
+it('one that was detached in use is shown as that, and leaves its place to another', async () => {
+  const root = directory('image');
+  await using mount = await mountOn(join(root, 'image'));
+  await using _user = await open(mount.file);
+  await tetherfs(['unmount', '--lazy', mount.mountpoint]);
+  expect(await tetherfs(['status'])).toContain('DETACHED');
+  await using other = await mountOn(join(root, 'image'));
+  expect(await pidOf(join(root, 'image'))).toBe(other.daemon);
+});
+
+it('a loop device that stands on it is named, and where it is mounted', async () => {
+  const root = directory('image', 'root');
+  await using mount = await mountOn(join(root, 'image'), undefined, ['--key-file', site.keyFile]);
+  execFileSync('mount', ['-o', 'loop,ro', mount.file, join(root, 'root')]);
+  const unmounting = tetherfs(['unmount', mount.mountpoint]);
+  const said = new RegExp(`in use by /dev/loop\\d+: "umount ${join(root, 'root')}" first, or give --lazy`);
+  await expect(unmounting).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(said) });
+  execFileSync('umount', [join(root, 'root')]);
+  await waitUntil('the kernel has let go of it', () =>
+    tetherfs(['unmount', mount.mountpoint]).then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+
+it('its name is no message to whoever keeps its descriptors', async () => {
+  const root = directory();
+  const path = join(root, 'n\nFDSTOREREMOVE=1\nFDNAME=fuse');
+  mkdirSync(path);
+  await using mount = await mountOn(path);
+  process.kill(mount.daemon, 'SIGKILL');
+  await mount.successorOf(mount.daemon);
+  await expectWhole(mount.file, site.served);
+});
+
+it.each(['--net', '--mount'])('a takeover from another namespace is refused: %s', async (kind) => {
+  const root = directory('image');
+  await using mount = await mountOn(join(root, 'image'));
+  const takingOver = run('unshare', [kind, tetherfsCommand, 'takeover', mount.mountpoint]);
+  await expect(takingOver).rejects.toMatchObject({
+    stderr: expect.stringMatching(/nsenter --target \d+ --(net|mount)/),
+  });
+  expect(await pidOf(mount.mountpoint)).toBe(mount.daemon);
+});
+
 describe('what is no mount of ours', () => {
   it('is left alone, also when it lies over one', async () => {
     const root = directory('image');
@@ -134,8 +199,15 @@ describe('what is no mount of ours', () => {
       stderr: expect.stringMatching(/is not a mount of tetherfs/),
     });
     expect(isMounted(mount.mountpoint)).toBe(true);
+    // Nor does a signal end it, or abort it the second time.
+    for (const _ of [1, 2]) {
+      process.kill(mount.daemon, 'SIGTERM');
+      expect(JSON.parse(await tetherfs(['status', '--json', '--control', mount.control])).pid).toBe(mount.daemon);
+    }
     execFileSync('umount', [mount.mountpoint]);
     expect(await pidOf(mount.mountpoint)).toBe(mount.daemon);
+    process.kill(mount.daemon, 'SIGTERM');
+    await waitUntil('it has ended', () => mount.leftovers().length === 0);
   });
 
   const commands = ['status', 'unmount', 'takeover', 'untether', 'retether'];

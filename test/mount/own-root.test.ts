@@ -153,7 +153,7 @@ it('killed with nothing to be started again from: reads wait until the files are
   };
   await waitUntil('it was started in vain', lookForTries, { intervalMs: 5 });
   await expect(mount.status()).rejects.toThrow();
-  await expect(mount.takeOver()).rejects.toThrow('no tetherfs is running');
+  await expect(mount.takeOver()).rejects.toThrow('no tetherfs answers at');
   expect(isRunning(mount.holder)).toBe(true);
   expect(answered).toBe(false);
   runtime.restore();

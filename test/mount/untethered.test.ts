@@ -91,7 +91,7 @@ describe('a site with all well', () => {
   it('an image that does not fit is refused before its first byte, with both numbers', async () => {
     const huge = site.fileOf(0).replace('rootimg.sfs', 'huge.sfs');
     mkdirSync(dirname(huge), { recursive: true });
-    writeFileSync(huge, 'hsqs');
+    writeFileSync(huge, 'anything');
     truncateSync(huge, 1024 ** 4);
     const [url = ''] = site.urls();
     const urls = [url.replace('rootimg.sfs', 'huge.sfs')];
