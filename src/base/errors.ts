@@ -26,7 +26,8 @@ export class UsageError extends TetherfsError {
 export function describeError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describeError(error.errors[0]);
   const text = error instanceof Error ? describeSystemCall(error) || error.name : String(error);
-  return text.trim().replace(/\s*\n\s*/g, ' ');
+  // What a peer said may hold anything: it must be one line, and no command to a terminal.
+  return text.trim().replace(/[\s\p{Cc}]+/gu, ' ');
 }
 
 /** `EISDIR: illegal operation on a directory, read '/x'` is `illegal operation on a directory`; OpenSSL's errors say their reason alone. */

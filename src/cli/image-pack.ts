@@ -10,6 +10,7 @@ interface PackFlags {
   compression: Compression;
   blockSize: number;
   encrypt: boolean;
+  includeMounts: boolean;
 }
 
 export function imagePackCommand(): Command {
@@ -23,6 +24,7 @@ export function imagePackCommand(): Command {
     )
     .addOption(new Option('--compression <name>', 'of the squashfs').choices(compressions).default('zstd'))
     .addOption(blockSizeOption())
+    .option('--include-mounts', 'pack other file systems that are mounted in the tree, too', false)
     .option('--no-encrypt', 'leave the image in clear and make no key')
     .addHelpText(
       'after',
@@ -30,6 +32,8 @@ export function imagePackCommand(): Command {
 rootimg.sfs becomes a symbolic link to the new image when that is complete. Images that are there stay: nodes that were mounted with
 --digest go on reading theirs. tetherfs image gc removes those that nobody holds any more. Do not write into rootimg.sfs by other means
 (cp, confluent's imgutil pack): that would go through the link and damage the image; nodes with --digest refuse it then.
+
+What is mounted inside DIR is left out, and named: its mountpoint is an empty directory in the image.
 
 The key file is that of the newest image. SOURCE_DATE_EPOCH makes the squashfs reproducible; the key is always new.
 POSIX ACLs are not kept: squashfs has no place for them.
@@ -51,10 +55,14 @@ Examples:
         compression: flags.compression,
         verityBlockSize: flags.blockSize,
         xts: flags.encrypt ? loadBinding().xts : undefined,
+        includeMounts: flags.includeMounts,
+        onLeftover: (path) => process.stderr.write(`tetherfs: removed what a killed pack had left: ${path}\n`),
         onProgress: (bytes, totalBytes) => progress.update({ bytes, totalBytes }),
         showProgress: process.stderr.isTTY,
         signal: interrupt.signal,
       }).finally(progress.clear);
+      for (const path of packed.leftOut)
+        process.stderr.write(`tetherfs: left out, because it is mounted there: ${path}\n`);
       for (const warning of packed.warnings) process.stderr.write(`tetherfs: mksquashfs: ${warning}\n`);
       process.stdout.write(`image    ${packed.imagePath}
 link     ${packed.linkPath}

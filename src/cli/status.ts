@@ -1,5 +1,5 @@
 /** `tetherfs status`. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { describeError, TetherfsError } from '../base/errors.ts';
 import { readStatus } from '../mount/control-client.ts';
 import { allControls, controlOf } from '../mount/control-path.ts';
@@ -11,16 +11,18 @@ export function statusCommand(): Command {
     .argument('[mountpoint]', 'which mount; all of them when left out')
     .option('--control <socket>', 'ask the daemon at this control socket')
     .option('--json', 'print JSON: sizes in bytes, times in ms, rates in bytes a second', false)
+    .addOption(new Option('--wide', 'everything, in lines of any length').default(false).conflicts('json'))
     .addHelpText(
       'after',
       `
 Examples:
   tetherfs status
+  tetherfs status --wide /mnt/remoteimg
   tetherfs status --json /mnt/remoteimg | jq '.members[] | {url, state}'
 
 Exit status: 0 all asked daemons answered, 1 one did not or there is none.`,
     )
-    .action(async (mountpoint: string | undefined, flags: { control?: string; json: boolean }) => {
+    .action(async (mountpoint: string | undefined, flags: { control?: string; json: boolean; wide: boolean }) => {
       const named =
         mountpoint === undefined && flags.control === undefined
           ? undefined
@@ -30,7 +32,7 @@ Exit status: 0 all asked daemons answered, 1 one did not or there is none.`,
       for (const path of paths) {
         try {
           const status = await readStatus(path);
-          process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : renderStatus(status));
+          process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : renderStatus(status, flags));
         } catch (error) {
           // A daemon that died must not keep the others from being seen.
           if (paths.length === 1) throw error;

@@ -1,5 +1,5 @@
 /** Making directories in a way that can be taken back, with the owner that their surroundings have. */
-import { lchown, mkdir, rmdir, stat } from 'node:fs/promises';
+import { chmod, lchown, mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { errorCode } from '../base/errors.ts';
 
@@ -19,6 +19,8 @@ export class MadeDirectories {
       await mkdir(absolute, mode);
     }
     this.#made.push(absolute);
+    // Whatever our umask is: a web server must get in, or nobody else.
+    await chmod(absolute, mode);
     await ownAs(absolute, dirname(absolute));
   }
 

@@ -1,5 +1,6 @@
 /** Runs Debian's mksquashfs (package squashfs-tools): a directory becomes one squashfs file. */
 import { spawn } from 'node:child_process';
+import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describeError, errorCode } from '../base/errors.ts';
 import { PackError } from './errors.ts';
@@ -9,10 +10,22 @@ export type Compression = (typeof compressions)[number];
 
 export interface MksquashfsOptions {
   compression: Compression;
+  /** An empty directory for a view of the tree without what is mounted in it; undefined to pack it as it is seen. */
+  viewAt: string | undefined;
   /** Whether mksquashfs may draw its progress bar on our standard error. */
   showProgress: boolean;
   signal?: AbortSignal | undefined;
 }
+
+/**
+ * Runs mksquashfs on a bind mount of the tree, in mounts of its own, which end with it: such a mount shows the tree and not what is mounted in it.
+ * (mksquashfs' own -one-file-system loses the mountpoints, and does not see mounts of the same file system.)
+ */
+const inView = [
+  ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
+  'mount --bind -- "$1" "$2" && cd / && shift && exec mksquashfs "$@"',
+  'mksquashfs',
+];
 
 /** Said for POSIX ACLs, which squashfs cannot hold: not a failure, but the user should know. */
 const warning = /^Unrecognised xattr prefix/;
@@ -23,9 +36,12 @@ const warning = /^Unrecognised xattr prefix/;
  * Returns mksquashfs's warnings, each once. @throws PackError
  */
 export async function mksquashfs(directory: string, output: string, options: MksquashfsOptions): Promise<string[]> {
-  const { compression, showProgress, signal } = options;
+  const { compression, viewAt, showProgress, signal } = options;
   const flags = ['-noappend', '-xattrs', '-exit-on-error', '-comp', compression, '-quiet'];
-  const child = spawn('mksquashfs', [directory, output, ...flags, ...(showProgress ? [] : ['-no-progress'])], {
+  if (!showProgress) flags.push('-no-progress');
+  const plain = ['mksquashfs', directory, output, ...flags];
+  const [program = '', ...words] = viewAt === undefined ? plain : [...inView, directory, viewAt, output, ...flags];
+  const child = spawn(program, words, {
     stdio: ['ignore', showProgress ? process.stderr : 'ignore', 'pipe'],
     killSignal: 'SIGKILL',
     ...(signal === undefined ? {} : { signal }),
@@ -45,6 +61,8 @@ export async function mksquashfs(directory: string, output: string, options: Mks
   const isWarning = (line: string) => warning.test(line);
   if (status !== 0) {
     const reason = lines.find((line) => !isWarning(line)) ?? `it was killed or ended with status ${status}`;
+    if (/No space left on device/.test(lines.join('\n')))
+      throw new PackError(`there is no room for the image in ${dirname(output)}`);
     throw new PackError(`mksquashfs failed: ${reason}`);
   }
   return [...new Set(lines.filter(isWarning))];

@@ -8,9 +8,9 @@
  * and written in the same pass.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, realpath, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
+import { describeError, errorCode, isSystemError, TetherfsError, UsageError } from '../base/errors.ts';
 import type { ImageDigest } from '../image/digest.ts';
 import { encryptedImageSize, encryptImage, type Xts } from '../image/encryption.ts';
 import { pieces } from '../image/image-source.ts';
@@ -20,8 +20,10 @@ import { VerityBuilder } from '../image/verity-builder.ts';
 import { PackError } from './errors.ts';
 import { openFileSource } from './file-source.ts';
 import { computeDigest } from './image-info.ts';
+import { removeLeftovers, temporaryId } from './leftovers.ts';
 import { MadeDirectories } from './made-directories.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
+import { mountsInside } from './mounts-inside.ts';
 import { confluentTree, defaultPrivateDir, liesIn, refusePublicPlace } from './private-place.ts';
 import { imageName, keepPlainImage, publishedPath } from './published-names.ts';
 import { StagedFiles } from './staged-files.ts';
@@ -45,6 +47,10 @@ export interface PackOptions {
   xts: Xts | undefined;
   /** Bytes of the image written, of all that will be. */
   onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Whether other file systems that are mounted in the tree are packed as well; else their mountpoints are empty directories. */
+  includeMounts?: boolean | undefined;
+  /** Told what a pack that was killed had left, and is removed. */
+  onLeftover?: ((path: string) => void) | undefined;
   /** Whether mksquashfs may draw its progress bar on our standard error. */
   showProgress?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -60,6 +66,8 @@ export interface PackedImage {
   readonly digest: ImageDigest;
   /** undefined when the image is not encrypted. */
   readonly keyPath: string | undefined;
+  /** Mountpoints in the tree, packed as empty directories. */
+  readonly leftOut: readonly string[];
   /** What mksquashfs could not keep, e.g. POSIX ACLs. */
   readonly warnings: readonly string[];
 }
@@ -81,13 +89,17 @@ export async function pack(options: PackOptions): Promise<PackedImage> {
     await made.remove();
     if (options.signal?.aborted) throw new PackError('packing was interrupted; nothing was changed', { cause: error });
     if (error instanceof TetherfsError) throw error;
-    throw new PackError(`cannot pack ${options.sourceDir}: ${describeError(error)}`, { cause: error });
+    if (errorCode(error) === 'ENOSPC')
+      throw new PackError('there is no room for the image; nothing was changed', { cause: error });
+    const where = isSystemError(error) && 'path' in error ? ` (${error.path})` : '';
+    throw new PackError(`cannot pack ${options.sourceDir}: ${describeError(error)}${where}`, { cause: error });
   }
 }
 
 async function sourceDirectory(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
-  if (!found?.isDirectory()) throw new UsageError(`there is no directory ${path} to pack`);
+  if (found === undefined) throw new UsageError(`there is no directory ${path} to pack, or it is not for us`);
+  if (!found.isDirectory()) throw new UsageError(`${path} is not a directory: give the tree to pack`);
   return realpath(path);
 }
 
@@ -107,13 +119,22 @@ async function privateDirectory(
 
 /** `workDir` is where the clear squashfs lies meanwhile. */
 async function packInto(options: PackOptions, workDir: string): Promise<PackedImage> {
-  const { sourceDir, outDir, compression, xts, signal, showProgress = false } = options;
-  const temporary = await mkdtemp(join(workDir, `.${imageName}.pack-`));
+  const { sourceDir, outDir, compression, xts, signal, includeMounts = false, showProgress = false } = options;
+  const places = [outDir, workDir, join(workDir, keyPlace.directory)];
+  for (const path of await removeLeftovers(places)) options.onLeftover?.(path);
+  const leftOut = includeMounts ? [] : mountsInside(sourceDir);
+  if (leftOut.length > 0 && process.geteuid?.() !== 0) {
+    throw new PackError(`only root can leave out what is mounted in the tree: unmount ${leftOut.join(', ')}`);
+  }
+  const temporary = join(workDir, `.${imageName}.pack-${temporaryId()}`);
+  await mkdir(temporary, { mode: 0o700 });
   const staged = new StagedFiles();
   const key = randomBytes(keySize);
   try {
     const squashfs = join(temporary, 'clear.sfs');
-    const warnings = await mksquashfs(sourceDir, squashfs, { compression, showProgress, signal });
+    const viewAt = leftOut.length === 0 ? undefined : join(temporary, 'tree');
+    if (viewAt !== undefined) await mkdir(viewAt);
+    const warnings = await mksquashfs(sourceDir, squashfs, { compression, viewAt, showProgress, signal });
     const keyPath = xts === undefined ? undefined : join(workDir, keyPlace.directory, keyPlace.name);
     // The key first: an image whose key is missing is lost, a key without its image is not.
     if (keyPath !== undefined) await (await staged.create(keyPath, 0o600)).appendFile(formatKeyFile(key));
@@ -148,7 +169,7 @@ async function packInto(options: PackOptions, workDir: string): Promise<PackedIm
     await keepPlainImage(outDir, digest, staged);
     for (const suffix of [sidecarSuffix, '']) await staged.link(basename(imagePath) + suffix, linkPath + suffix);
     await staged.commit();
-    return { imagePath, linkPath, imageSize, sidecarPath, digest, keyPath, warnings };
+    return { imagePath, linkPath, imageSize, sidecarPath, digest, keyPath, leftOut, warnings };
   } finally {
     key.fill(0);
     await staged.discard();

@@ -25,7 +25,9 @@ export function liesIn(path: string, directory: string): boolean {
 export function refusePublicPlace(privateDir: string, outDir: string, tree: string): void {
   for (const served of [resolve(outDir), join(tree, 'public')]) {
     if (liesIn(resolve(privateDir), served)) {
-      throw new UsageError(`the key would be served: private directory ${privateDir} lies in ${served}`);
+      throw new UsageError(
+        `the key would be served: private directory ${privateDir} lies in ${served}; give another with --private-dir`,
+      );
     }
   }
 }

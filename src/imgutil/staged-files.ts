@@ -2,12 +2,12 @@
  * Replaces several files together. Each is made under a temporary name beside its target; `commit` makes all of them
  * durable, then renames them in the order in which they were created. When a rename fails the earlier ones are undone. When
  * the machine dies between two renames, what was replaced is still there as `.NAME.old-ID` and what was not yet renamed as
- * `.NAME.new-ID`, with one ID.
+ * `.NAME.new-ID`, with one ID: leftovers.ts takes that back.
  */
-import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorCode } from '../base/errors.ts';
+import { temporaryId } from './leftovers.ts';
 import { ownAs } from './made-directories.ts';
 
 interface StagedFile {
@@ -20,7 +20,7 @@ interface StagedFile {
 }
 
 export class StagedFiles {
-  readonly #id = randomBytes(4).toString('hex');
+  readonly #id = temporaryId();
   readonly #files: StagedFile[] = [];
 
   /** A new empty file that will become `target`, with exactly this mode and its directory's owner. Write to it, do not close it. */

@@ -142,9 +142,9 @@ export class Health {
     return true;
   }
 
-  /** The newest reason for the same state is the one worth showing. */
+  /** The newest reason for the same state is the one worth showing; for one that is down, whatever it is down for now. */
   #stay(state: MemberState, reason: string): false {
-    if (state === this.#state) this.#reason = reason;
+    if (state === this.#state || this.#state === 'down') this.#reason = reason;
     return false;
   }
 }

@@ -115,6 +115,9 @@ export function requestRange(connection: Connection, question: RangeQuestion, li
   };
 }
 
+/** 2 TiB. Bounds what a member's word can make us allocate. */
+export const largestImage = 2 ** 41;
+
 function checkHead(
   question: RangeQuestion,
   status: number,
@@ -140,6 +143,7 @@ function checkHead(
   if (imageSize !== undefined && size !== imageSize) {
     throw fault('size', `the file has ${size} bytes instead of ${imageSize}`);
   }
+  if (size > largestImage) throw fault('size', `the file has ${size} bytes, more than any image (${largestImage})`);
   const end = Math.min(rangeEnd(range), size);
   if (served.offset !== range.offset || served.end > end) {
     if (status === 200) throw fault('no-ranges', 'ignores ranges: status 200 with the whole file');

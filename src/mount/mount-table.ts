@@ -5,19 +5,9 @@
 import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { errorCode, TetherfsError } from '../base/errors.ts';
+import { type ListedMount, listMounts } from '../base/mounts.ts';
 
-export interface Mount {
-  /** Where it is mounted, seen from our root. */
-  mountpoint: string;
-  /** `MAJOR:MINOR`: the same for every place where it is mounted. */
-  device: string;
-  type: string;
-}
-
-interface ListedMount extends Mount {
-  id: string;
-  source: string;
-}
+export type Mount = Pick<ListedMount, 'mountpoint' | 'device' | 'type'>;
 
 const tetherfsType = 'fuse.tetherfs';
 
@@ -25,12 +15,12 @@ const openPath = 0o10000000;
 
 /** Mounts of ours that can be reached from our root; of that device alone, if one is given. */
 export function tetherfsMounts(device?: string): Mount[] {
-  return readMountInfo().filter((mount) => mount.type === tetherfsType && mount.device === (device ?? mount.device));
+  return listMounts().filter((mount) => mount.type === tetherfsType && mount.device === (device ?? mount.device));
 }
 
 /** Where block devices are mounted. */
 export function mountsFrom(devices: readonly string[]): string[] {
-  return readMountInfo().flatMap(({ source, mountpoint }) => (devices.includes(source) ? [mountpoint] : []));
+  return listMounts().flatMap(({ source, mountpoint }) => (devices.includes(source) ? [mountpoint] : []));
 }
 
 /** For unmounting: where no other mount covers it. Directories above it may have been renamed since it was mounted. */
@@ -50,7 +40,7 @@ export function tetherfsAt(path: string): Mount | undefined {
 
 function rootAt(path: string): Mount | undefined {
   const found = lookUp(path);
-  const mount = readMountInfo().find(({ id }) => id === found?.mountId);
+  const mount = listMounts().find(({ id }) => id === found?.mountId);
   return mount?.type === tetherfsType && mount.mountpoint === found?.path ? mount : undefined;
 }
 
@@ -90,18 +80,3 @@ function lookUp(path: string): { path: string; mountId: string | undefined } | u
 
 /** Also what lies below a dead mount, or on a server that is gone. */
 const unfindable = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG', 'ENOTCONN', 'EIO', 'ESTALE']);
-
-function readMountInfo(): ListedMount[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => {
-      const [id = '', , device = '', , mountedOn = ''] = line.split(' ');
-      const [, type = '', source = ''] = / - (\S+) (\S+)/.exec(line) ?? [];
-      return { id, device, type, source, mountpoint: unescapeOctal(mountedOn) };
-    });
-}
-
-function unescapeOctal(text: string): string {
-  return text.replace(/\\(\d{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-}

@@ -17,6 +17,7 @@ import { sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image
 import type { Collective } from '../members/contract.ts';
 import {
   type ImageIdentity,
+  largestImage,
   type OutagePolicy,
   openCollective,
   resumeCollective,
@@ -30,8 +31,6 @@ import type { MountOptions } from './options.ts';
 
 /** Bytes of a chunk, unless the image's blocks are larger. Few enough events for JavaScript, little enough for a random read. */
 const usualChunkSize = 64 * 1024;
-/** The largest image that is mounted; bounds what a member can make the daemon allocate. */
-const largestImage = 2 ** 41;
 
 export interface OpenedImage {
   collective: Collective;
@@ -103,7 +102,7 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
       geometry: new ImageGeometry(identity.imageSize, Math.max(usualChunkSize, tree?.blockSize ?? 0)),
       fileName,
       fileSize,
-      mtime: Math.floor((identity.lastModified ?? new Date(0)).getTime() / 1000),
+      mtime: mtimeOf(identity),
       encrypted: format === 'encrypted',
       hiddenBytes: xtsKey === undefined ? 0 : hiddenBytes,
       xtsKey,
@@ -138,6 +137,12 @@ export function resumeImage({ state, sidecar, xtsKey }: Inheritance, log: Log): 
   });
   const geometry = new ImageGeometry(imageSize, chunkSize);
   return { ...facts, collective, geometry, tree, digest, sidecar, xtsKey, ca };
+}
+
+/** Seconds since 1970; 0 for a date that is none, or that no file of ours can have (before 1970, after 2106). */
+function mtimeOf({ lastModified }: ImageIdentity): number {
+  const seconds = Math.floor((lastModified?.getTime() ?? 0) / 1000);
+  return seconds >= 0 && seconds < 2 ** 32 ? seconds : 0;
 }
 
 /** PEM. Read once: what a successor could read again may be another file, or lie on the mount itself. */

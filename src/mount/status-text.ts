@@ -2,13 +2,23 @@
 import { isDigestName } from '../base/digest-name.ts';
 import { formatSize } from './size.ts';
 import type { MemberLine, Status } from './status.ts';
-import { renderTable } from './text-table.ts';
+import { renderTable, wrapText } from './text-table.ts';
 
-export function renderStatus(status: Status): string {
+export interface StatusForm {
+  /** Everything, however long the lines are; else what fits a terminal of 80 columns. */
+  wide: boolean;
+}
+
+const columns = 80;
+
+/** Only the path of the mount may be longer than 80 columns. */
+export function renderStatus(status: Status, { wide }: StatusForm): string {
   const { image, memory, trace, cache, reads, collective } = status;
-  const verified = image.digest === undefined ? 'not verified' : `verified against ${image.digest}`;
+  const digest = wide ? image.digest : image.digest && `${image.digest.slice(0, 'sha256:'.length + 12)}…`;
+  const verified = digest === undefined ? 'not verified' : `verified against ${digest}`;
+  const decrypted = image.decrypting ? ', decrypted here' : image.encrypted ? ', encrypted (no --key-file)' : '';
   const lines = [
-    `${status.mountpoint}/${image.file}: ${formatSize(image.fileSize)}${image.decrypting ? ', decrypted here' : image.encrypted ? ', encrypted (no --key-file)' : ''}, ${verified}`,
+    `${formatSize(image.fileSize)}${decrypted}, ${verified}`,
     status.detached && 'DETACHED: it was unmounted while it was in use, and ends with its last user',
     inMemory(memory),
     trace.source !== undefined &&
@@ -17,8 +27,11 @@ export function renderStatus(status: Status): string {
     reads.waiting > 0 && `WAITING: ${reads.waiting} reads, the oldest for ${seconds(reads.oldestWaitMs)}`,
     collective.outageMs > 0 && `OUTAGE: no member has been usable for ${seconds(collective.outageMs)}`,
     `cache: ${formatSize(cache.chunksPresent * cache.chunkSize)} of ${formatSize(cache.size)}; ${cache.chunksPublished} chunks fetched, ${cache.chunksRejected} refused, ${cache.chunksEvicted} evicted, ${cache.chunksPrefetched} prefetched (${cache.chunksPrefetchedRead} of them read)`,
-  ];
-  return `${lines.filter((line) => line !== false).join('\n')}\n${renderMembers(status.members)}\n`;
+  ].filter((line) => line !== false);
+  const path = `${status.mountpoint}/${image.file}`;
+  if (wide) return `${[path, ...lines].join('\n')}\n${renderMembers(status.members)}\n`;
+  const wrapped = lines.flatMap((line) => wrapText(line, columns, '  '));
+  return `${[path, ...wrapped].join('\n')}\n${renderMembersShort(status.members)}\n`;
 }
 
 function inMemory({ state, bytes, totalBytes, rate, pause, passthrough, loopDevices }: Status['memory']): string {
@@ -34,7 +47,36 @@ function inMemory({ state, bytes, totalBytes, rate, pause, passthrough, loopDevi
 
 const pauses = { demand: 'readers come first', members: 'the members are busy', rate: '--background-rate' };
 
-/** One line a member. */
+/** In 80 columns: one line a member, and why it is not up. */
+function renderMembersShort(members: readonly MemberLine[]): string {
+  const names = shortNames(members.map(({ url }) => url));
+  const [head = '', ...rows] = renderTable(
+    ['member', 'state', 'bytes', 'p50', 'rate', 'errors'],
+    members.map((member, index) => [
+      names[index] ?? '',
+      member.state,
+      formatSize(member.bytes),
+      milliseconds(member.latencyP50Ms),
+      `${formatSize(member.throughput)}/s`,
+      String(Object.values(member.errors).reduce((sum, count) => sum + count, 0)),
+    ]),
+  ).split('\n');
+  const why = members.map(({ reason }) => (reason === '' ? [] : wrapText(reason, columns, '    ')));
+  return [head, ...rows.flatMap((row, index) => [row, ...(why[index] ?? [])])].join('\n');
+}
+
+const longestName = 26;
+
+/** Host and port where they tell members apart. */
+function shortNames(urls: readonly string[]): string[] {
+  const hosts = urls.map((url) => url.replace(/^https?:\/\//i, '').replace(/\/.*$/s, ''));
+  return hosts.map((host, index) => {
+    const name = hosts.filter((other) => other === host).length === 1 ? host : `${host} (${index + 1})`;
+    return name.length <= longestName ? name : `…${name.slice(1 - longestName)}`;
+  });
+}
+
+/** One line a member, everything. */
 export function renderMembers(members: readonly MemberLine[]): string {
   return renderTable(
     ['member', 'asked by', 'state', 'bytes', 'requests', 'p50', 'p99', 'rate', 'hedges won', 'errors', 'why'],

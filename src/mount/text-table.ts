@@ -10,3 +10,16 @@ export function renderTable(head: readonly string[], rows: readonly (readonly st
     )
     .join('\n');
 }
+
+/** Lines of at most `width` columns, each begun by `indent`, broken at blanks, or within a word that has no room on a line. */
+export function wrapText(text: string, width: number, indent: string): string[] {
+  const room = width - indent.length;
+  const pieces = text.split(' ').flatMap((word) => word.match(new RegExp(`.{1,${room}}`, 'gsu')) ?? ['']);
+  const lines: string[] = [];
+  for (const piece of pieces) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + piece.length <= room) lines[lines.length - 1] = `${last} ${piece}`;
+    else lines.push(piece);
+  }
+  return lines.map((line) => indent + line);
+}

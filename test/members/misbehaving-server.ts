@@ -13,6 +13,7 @@ export type Behaviour =
   | 'other-range' // Content-Range of another place
   | 'no-content-range'
   | 'other-size'
+  | 'size-said' // `saidSize` instead of the file's
   | 'redirect'
   | 'gzip'
   | 'multipart'
@@ -42,6 +43,8 @@ export class MisbehavingServer implements AsyncDisposable {
   behaviour: Behaviour;
   /** What a changed file's ETag is. */
   etag = '"first"';
+  /** More headers of each answer. */
+  headers: readonly string[] = [];
   image: Uint8Array;
   /** What every request without a range gets; undefined: 404. */
   sidecar: Uint8Array | undefined = Buffer.from('tree');
@@ -50,6 +53,8 @@ export class MisbehavingServer implements AsyncDisposable {
   /** Bytes. */
   cap = 65_536;
   mostAtOnce = 2;
+  saidSize = '';
+  location = 'http://127.0.0.1/elsewhere';
   /** Answers with 503. */
   refused = 0;
   #underWay = 0;
@@ -144,7 +149,7 @@ export class MisbehavingServer implements AsyncDisposable {
     const respond = (status: string, headers: readonly string[], content: Uint8Array | string = '') => {
       const inTurn = this.behaviour === 'etags-in-turn' && this.requests % 2 === 0;
       const etag = this.behaviour === 'changed' || inTurn ? '"second"' : this.etag;
-      socket.write([`HTTP/1.1 ${status}`, `ETag: ${etag}`, ...headers, '', ''].join('\r\n'));
+      socket.write([`HTTP/1.1 ${status}`, `ETag: ${etag}`, ...this.headers, ...headers, '', ''].join('\r\n'));
       socket.write(content);
     };
     const length = (bytes: number) => `Content-Length: ${bytes}`;
@@ -220,8 +225,15 @@ export class MisbehavingServer implements AsyncDisposable {
           body,
         );
         break;
+      case 'size-said':
+        respond(
+          '206 Partial Content',
+          [`Content-Range: bytes ${first}-${last}/${this.saidSize}`, length(body.length)],
+          body,
+        );
+        break;
       case 'redirect':
-        respond('302 Found', ['Location: http://127.0.0.1/elsewhere', length(0)]);
+        respond('302 Found', [`Location: ${this.location}`, length(0)]);
         break;
       case 'gzip':
         respond('206 Partial Content', [contentRange, length(body.length), 'Content-Encoding: gzip'], body);

@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { controlPathOf } from '../../src/mount/control-path.ts';
@@ -62,8 +62,14 @@ describe('a mount in the background', () => {
     const asked = await tetherfs('status', '--json', mountpoint);
     const status = JSON.parse(asked.stdout) as { pid: number; image: { digest: string } };
     expect(status.image.digest).toBe(site.digest);
-    const shown = await tetherfs('status');
+    const shown = await tetherfs('status', '--wide');
     for (const url of site.urls()) expect(shown.stdout).toContain(url);
+
+    // Short, but for the path.
+    const [path, ...lines] = (await tetherfs('status', mountpoint)).stdout.split('\n');
+    expect(path).toBe(join(mountpoint, 'rootimg.sfs'));
+    for (const address of ['127.0.0.11', '127.0.0.12']) expect(lines.join('\n')).toContain(`\n${address} `);
+    expect(lines.filter((line) => line.length > 80)).toEqual([]);
 
     const text = await scrape(socket);
     expect(text).toMatch(/^# TYPE tetherfs_read_bytes_total counter$/m);
@@ -93,7 +99,7 @@ describe('a mount in the background', () => {
     listening.close();
     renameSync(`${controlPathOf(dead)}.kept`, controlPathOf(dead));
     try {
-      const shown = await tetherfs('status');
+      const shown = await tetherfs('status', '--wide');
       expect(shown.status).toBe(1);
       for (const url of site.urls()) expect(shown.stdout).toContain(url);
       expect(shown.stderr).toContain(`no tetherfs answers at ${controlPathOf(dead)}`);
@@ -298,14 +304,19 @@ it('where tetherfs is mounted already it is not mounted once more', async () => 
 });
 
 it('a user other than root is told so', () => {
-  const asNobody = (...words: string[]) => {
-    const options = ['--reuid', '65534', '--clear-groups', tetherfsCommand, ...words];
-    return spawnSync('setpriv', options, { encoding: 'utf8' });
-  };
+  // Whoever that is may not look into our own directories.
+  const checkout = '/run/checkout';
+  mkdirSync(checkout);
+  execFileSync('mount', ['--bind', dirname(dirname(tetherfsCommand)), checkout]);
   mkdirSync('/run/tetherfs', { recursive: true, mode: 0o700 });
-  for (const words of [['status'], ['mount', '--digest', site.digest, ...site.urls(), site.newMountpoint()]]) {
-    const { status, stderr } = asNobody(...words);
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/^tetherfs: [^\n]*root[^\n]*\n$/)]);
+  try {
+    for (const words of [['status'], ['mount', '--digest', site.digest, ...site.urls(), '/usr']]) {
+      const options = ['--reuid', '65534', '--clear-groups', join(checkout, 'bin/tetherfs'), ...words];
+      const { status, stderr } = spawnSync('setpriv', options, { encoding: 'utf8' });
+      expect([status, stderr]).toEqual([1, expect.stringMatching(/^tetherfs: [^\n]*root[^\n]*\n$/)]);
+    }
+  } finally {
+    execFileSync('umount', [checkout]);
   }
 });
 

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Behaviour, MisbehavingServer } from '../members/misbehaving-server.ts';
+import { Daemon } from '../support/daemon.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { expectNoSlotLost, expectRandomReads, expectWhole, fileIn } from './reading.ts';
 import { Site } from './site.ts';
@@ -24,7 +25,6 @@ it.each<Behaviour>([
   'not-http',
   'stall-body',
   'drip',
-  'changed',
   'wrong-bytes',
 ])('a third member that begins to answer with "%s" costs neither a wrong byte nor an error', async (behaviour) => {
   await using third = await MisbehavingServer.start(site.served);
@@ -43,4 +43,50 @@ it.each<Behaviour>([
   });
   await expectNoSlotLost(daemon);
   expect((await daemon.status()).reads.failed).toBe(0);
+});
+
+// A value that makes no sense is unknown, and no reason not to mount.
+it.each([
+  ['Last-Modified: Fri, 01 Jan 1960 00:00:00 GMT'],
+  ['Last-Modified: Fri, 31 Dec 9999 23:59:59 GMT'],
+  ['Last-Modified: yesterday'],
+  ['Date: Fri, 01 Jan 1960 00:00:00 GMT', 'Last-Modified: Fri, 01 Jan 1960 00:00:00 GMT'],
+  ['Keep-Alive: timeout=99999999999999999999, max=-1'],
+  ['Content-Type: \u00ff/x'],
+  [`X-Long: ${'x'.repeat(8_000)}`],
+  ['Age: -1', 'Retry-After: never', 'Accept-Ranges: none'],
+])('%s: mounted, and right', async (...headers) => {
+  await using server = await MisbehavingServer.start(site.served);
+  server.sidecar = readFileSync(`${site.fileOf(0)}.fsverity`);
+  server.headers = headers;
+  for (const options of [['--digest', site.digest], ['--allow-unverified']]) {
+    await using daemon = await site.mount(options, [server.url]);
+    await expectWhole(fileIn(daemon), site.served);
+    const { mtimeMs } = statSync(fileIn(daemon));
+    expect(mtimeMs).toBeGreaterThanOrEqual(0);
+  }
+});
+
+it.each(['999999999999999', '2199023255553', '99999999999999999999'])(
+  'a size of %s bytes is no image, and the other members serve',
+  async (size) => {
+    await using huge = await MisbehavingServer.start(site.served, 'size-said');
+    huge.saidSize = size;
+    await using daemon = await site.mount(['--allow-unverified'], [huge.url, ...site.urls()]);
+    await expectWhole(fileIn(daemon), site.served);
+    expect((await daemon.status()).members[0]?.state).not.toBe('up');
+  },
+);
+
+it('what a server says is no command to a terminal', async () => {
+  await using server = await MisbehavingServer.start(site.served, 'redirect');
+  server.location = '/\u009b31m';
+  const mounting = Daemon.launch({
+    urls: [server.url],
+    mountpoint: site.newMountpoint(),
+    options: ['--allow-unverified', '--mount-timeout', '0'],
+  });
+  await mounting.ended;
+  expect(mounting.log).toContain('redirects (status 302)');
+  expect(mounting.log).toMatch(/^[\n\x20-\x7e\u00a0-\uffff]*$/);
 });

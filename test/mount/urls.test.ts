@@ -64,7 +64,7 @@ describe('a query, which may be what opens the file (https://github.com/astral-s
     for (const file of ['mounts', 'mountinfo', `../${pid}/cmdline`, `../${mount.holder}/cmdline`]) {
       expectNoSecret(readFileSync(`/proc/self/${file}`, 'utf8'));
     }
-    for (const words of [[], ['--json']]) {
+    for (const words of [['--wide'], ['--json']]) {
       const { stdout } = await run(tetherfsCommand, ['status', ...words, mount.mountpoint]);
       expect(stdout).toContain(site.urls()[0]);
       expectNoSecret(stdout);
