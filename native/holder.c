@@ -235,10 +235,10 @@ static void describe_held(void) {
 static void run_command(bool again) {
   char **environment = again ? again_environment : first_environment;
   if (again) {
+    /* Why it cannot go on must be found somewhere. First, because what is held goes where the log may be. */
+    if (log_to >= 0) dup2(log_to, 2);
     place_held();
     describe_held();
-    /* Why it cannot go on must be found somewhere. */
-    if (log_to >= 0) dup2(log_to, 2);
   }
   sigprocmask(SIG_SETMASK, &original_mask, NULL);
   /* The first time by its name, which is then that of the process in ps. A script cannot be started by descriptor. */

@@ -134,6 +134,8 @@ function checkHead(
   const announced = lengthOf(headers);
   const served = status === 200 ? wholeFile(announced) : status === 206 ? contentRange(headers) : undefined;
   if (served === undefined) {
+    if (isEmpty(status, headers)) throw fault('format', 'the file is empty');
+    if (status === 416) throw fault('status', 'status 416: the file ends before what is asked for');
     if (status === 206) throw fault('content-range', 'status 206 without a proper Content-Range');
     if (status === 200) throw fault('no-ranges', 'ignores ranges: status 200 of unknown length');
     throw fault(refusalKind(status), `status ${status}`);
@@ -198,6 +200,12 @@ function wholeFile(length: number | undefined): Served | undefined {
 function lengthOf(headers: ResponseHeaders): number | undefined {
   const text = header(headers, 'content-length');
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** A whole file of no bytes, or one of which there is no first byte (RFC 9110, 15.5.17). */
+function isEmpty(status: number, headers: ResponseHeaders): boolean {
+  if (status === 200) return lengthOf(headers) === 0;
+  return status === 416 && /^bytes \*\/0$/i.test(header(headers, 'content-range') ?? '');
 }
 
 /** 429 (RFC 6585) and 5xx (RFC 9110, 15.6) say that it cannot now; what else is no answer, that it never can. */

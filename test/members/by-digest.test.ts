@@ -69,7 +69,7 @@ test('a repack under reads: the URL’s name shows another image, and the member
   linkSync(at(plainName), at(named));
   lay(plainName, other);
   await site.read(whole);
-  expect(site.member(url())).toMatchObject({ state: 'up', file: named });
+  await waitUntil('it is up by digest', () => site.member(url()).state === 'up' && site.member(url()).file === named);
   expect(site.member(url()).errors['corrupt']).toBeGreaterThan(0);
 });
 
@@ -80,7 +80,7 @@ test('the digest’s name goes away, or holds other bytes: the URL’s name serv
   await site.read(whole);
   rmSync(at(named));
   await site.read(whole);
-  expect(site.member(url())).toMatchObject({ state: 'up', file: plainName });
+  await waitUntil('it is up by name', () => site.member(url()).state === 'up' && site.member(url()).file === plainName);
 
   lay(named, other);
   await nginx.kill();

@@ -253,6 +253,7 @@ describe('bad input gets one line that says what to do, and leaves nothing', () 
       1,
       /does not speak TLS: is this an http/,
     ],
+    ['an empty file', () => ['mount', '--allow-unverified', empty(), site.newMountpoint()], 1, /the file is empty/],
     ['status of nothing', () => ['status', '/nowhere'], 1, /is not a mount of tetherfs/],
     ['unmount of nothing', () => ['unmount', '/tmp'], 1, /not a mount of tetherfs/],
     ['an unknown command', () => ['mout'], 2, /unknown command/],
@@ -267,6 +268,11 @@ describe('bad input gets one line that says what to do, and leaves nothing', () 
   const verified = () => ['mount', '--digest', site.digest];
   const rest = () => [...site.urls(), site.newMountpoint()];
   const wrongPort = () => site.urls('https').map((url) => url.replace(/\/\/([0-9.]+)/, '//$1:80'));
+  /** Its URL. */
+  function empty(): string {
+    writeFileSync(site.fileOf(0).replace('rootimg.sfs', 'empty.sfs'), '');
+    return (site.urls()[0] ?? '').replace('rootimg.sfs', 'empty.sfs');
+  }
   function otherKey(): string {
     const path = site.path('other.key');
     writeFileSync(path, `aes-xts-plain64\n${'0123456789abcdef'.repeat(4)}\n`);

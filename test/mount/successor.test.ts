@@ -123,6 +123,23 @@ describe('a defect of ours', () => {
     await mount.successorOf(mount.daemon);
   });
 
+  it('that keeps a successor from starting is in the kernel’s log, and no longer once it is mended', async () => {
+    const runtime = defective();
+    await using mount = await HeldMount.make({
+      urls: site.urls(),
+      mountpoint: site.newMountpoint(),
+      options: small(),
+      command: runtime.command,
+    });
+    const reason = `no way to go on ${process.pid}`;
+    runtime.prepend('src/mount/run.ts', `throw new Error('${reason}');\n`);
+    process.kill(mount.daemon, 'SIGKILL');
+    await waitUntil('its reason is told', () => execFileSync('dmesg', { encoding: 'utf8' }).includes(reason));
+    runtime.restore();
+    await mount.successorOf(mount.daemon, 30_000);
+    await expectWhole(mount.file, site.served);
+  });
+
   it('is lived with where nobody keeps the mount, which is said at the start', async () => {
     const { command } = defective();
     await using daemon = await site.mount(['--digest', site.digest], site.urls(), command);

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readStatus, retether } from '../../src/mount/control-client.ts';
 import { controlPathOf } from '../../src/mount/control-path.ts';
 import type { Status } from '../../src/mount/status.ts';
@@ -208,9 +208,8 @@ describe('while it pulls', () => {
     });
     const told = text(listener.stdout);
     await waitUntil('it listens', () => existsSync(socket));
-    process.env['NOTIFY_SOCKET'] = socket;
-    const daemon = await site.mount(['--digest', site.digest, ...untethered]);
-    delete process.env['NOTIFY_SOCKET'];
+    vi.stubEnv('NOTIFY_SOCKET', socket);
+    await using daemon = await site.mount(['--digest', site.digest, ...untethered]).finally(() => vi.unstubAllEnvs());
     await daemon.close();
     expect(await told).toMatch(/STATUS=pulling the image: \d+ %, .*[\s\S]*READY=1\nSTATUS=mounted on /);
   });

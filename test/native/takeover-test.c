@@ -345,7 +345,7 @@ static void killed_with_resend(void) {
   kill(orphan, SIGKILL); /* while nobody serves */
   usleep(20000);
   server = start_server(STUCK, false, true, &report);
-  for (int i = 0; i < 2000 && (ended = waitpid(orphan, &status, WNOHANG)) == 0; i++) usleep(1000);
+  for (int i = 0; i < PATIENCE_MS && (ended = waitpid(orphan, &status, WNOHANG)) == 0; i++) usleep(1000);
   CHECK(ended == orphan && WIFSIGNALED(status)); /* the kernel sends its interrupt again, too */
   kill_server(server);
   server = start_server(DELIVERING, false, true, &report);

@@ -276,7 +276,7 @@ static void serve_never(void) {
   pthread_create(&thread, NULL, change_when_told, NULL);
 }
 
-static bool waits_for_ioctl(pid_t process) {
+static bool is_uninterruptible(pid_t process) {
   char name[64], text[256] = "";
   snprintf(name, sizeof name, "/proc/%d/stat", process);
   int fd = open(name, O_RDONLY | O_CLOEXEC);
@@ -328,14 +328,19 @@ static void can_be_killed_while_it_changes(void) {
   CHECK(loop >= 0);
   pid_t reader = fork();
   if (reader == 0) _exit(fd_is_right(loop, 0, 4096) ? 1 : 0);
-  usleep(200000); /* the read is under way */
+  int calm = 0; /* ms for which it has stood still: the read is under way */
+  for (int i = 0; i < 5000 && calm < 20; i++) {
+    calm = is_uninterruptible(reader) ? calm + 1 : 0;
+    usleep(1000);
+  }
+  CHECK(calm == 20);
   *go = 1;
   pid_t errand = 0;
-  for (int i = 0; i < 5000 && !(errand != 0 && waits_for_ioctl(errand)); i++) {
+  for (int i = 0; i < 5000 && !(errand != 0 && is_uninterruptible(errand)); i++) {
     if (errand == 0) errand = child_of(server);
     usleep(1000);
   }
-  CHECK(errand != 0 && waits_for_ioctl(errand));
+  CHECK(errand != 0 && is_uninterruptible(errand));
   /* Who asks what the device stands on must not wait with it: the answer may be to come from who asks. */
   CHECK(loop_get_status(waited_for, &status, &syscall) == ETIMEDOUT);
   CHECK(killed(server));
@@ -386,7 +391,6 @@ static void drops_pages(void) {
 }
 
 static void dropping_waits_for_no_read(void) {
-  struct timespec before, after;
   struct store_stats stats;
   start(32, (struct loader_options){0});
   /* No loader: nothing comes. */
@@ -398,10 +402,7 @@ static void dropping_waits_for_no_read(void) {
     usleep(1000);
   }
   CHECK(stats.reads_waiting > 0);
-  clock_gettime(CLOCK_MONOTONIC, &before);
-  CHECK(drop() == 0);
-  clock_gettime(CLOCK_MONOTONIC, &after);
-  CHECK(after.tv_sec - before.tv_sec < 3);
+  CHECK(drop() == 0); /* else it would wait for ever */
   CHECK(killed(reader));
   CHECK(umount2(mountpoint, UMOUNT_NOFOLLOW) == 0);
   loader_start(&loader, store);
