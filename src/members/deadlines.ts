@@ -17,6 +17,8 @@ const slowMemberFactor = 1.5;
 /** So many times longer than usual no healthy member takes. */
 const crawlFactor = 4;
 
+const longestOverdueMs = 10_000;
+
 /** No progress at all for this long: the member is suspect, and its spans are retried elsewhere. */
 export function stallAfter(window: LatencyWindow): number {
   const p99 = window.quantile(0.99);
@@ -37,7 +39,10 @@ export function crawlsAfter(window: LatencyWindow, usualMs: number): number {
   return hedgeAfter(window) + crawlFactor * usualMs;
 }
 
-/** A span that takes longer than this from start to end crawls, whatever its progress: it is retried elsewhere. */
+/**
+ * A span that takes longer than this from start to end crawls, whatever its progress: it is retried elsewhere. Bounded, because what is expected of a
+ * member that crawls may be minutes, while another has come back; where there is no other, patience grows (fetch.ts).
+ */
 export function overdueAfter(expectedMs: number): number {
-  return Math.max(1_000, 4 * expectedMs);
+  return Math.min(Math.max(1_000, crawlFactor * expectedMs), longestOverdueMs);
 }

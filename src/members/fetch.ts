@@ -66,7 +66,10 @@ export class HedgedFetch implements SpanFetch {
   #received = 0;
   #patience = 1;
   #notBefore = 0;
+  /** One hedge a fetch. While there is nobody to send it to, or the budget has none, it is looked for again. */
   #hedgeSpent = false;
+  #hedgeSeen = false;
+  #hedgeNotBefore = 0;
   /** ms by which alarms have rung late: so long this process was busy, and no member is to blame. */
   #excusedMs = 0;
   #cancelAlarm: () => void = () => {};
@@ -196,20 +199,24 @@ export class HedgedFetch implements SpanFetch {
   }
 
   #hedge(late: Attempt, missing: ByteRange, now: number): void {
-    this.#hedgeSpent = true;
-    const { speed } = late.member;
-    if (late.begun) speed.crawls(now);
-    else speed.late(now - late.startedAt, now);
+    if (!this.#hedgeSeen) {
+      this.#hedgeSeen = true;
+      const { speed } = late.member;
+      if (late.begun) speed.crawls(now);
+      else speed.late(now - late.startedAt, now);
+    }
+    this.#hedgeNotBefore = now + lookAgainMs;
     const busy = this.#live.map(({ member }) => member);
     if (this.#world.pick(missing.length, busy) === undefined || !this.#world.budget.take()) return;
+    this.#hedgeSpent = true;
     this.#start('hedge', missing);
   }
 
-  /** When a hedge is due for the one attempt that works; never again once one was considered, or for a prefetch. */
+  /** When a hedge is due for the one attempt that works; never again once one was sent, or for a prefetch. */
   #hedgeAt(working: Attempt): number {
     const alone = this.#live.length === 1;
     if (this.#priority !== 'demand' || this.#hedgeSpent || !alone) return Number.POSITIVE_INFINITY;
-    return working.hedgeAt + this.#excusedMs;
+    return Math.max(working.hedgeAt + this.#excusedMs, this.#hedgeNotBefore);
   }
 
   #pauseMs(): number {

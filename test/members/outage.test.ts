@@ -122,3 +122,23 @@ describe('every member out', () => {
     expect((await timed(read)) - lag.longest).toBeLessThan(longestWaitMs);
   });
 });
+
+test('reads that only a dripping member was left for go on as soon as another is back', {
+  timeout: 30_000,
+}, async () => {
+  await using dripping = await MisbehavingServer.start(image);
+  await using good = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [dripping.url, good.url]);
+  await waitUntil('both are up', () => site.collective.status().members.every(({ state }) => state === 'up'));
+  dripping.behaviour = 'drip';
+  await site.readUntil('it is known to crawl', () => site.member(dripping.url).throughput < 100_000, { blind: true });
+  good.behaviour = 'unavailable';
+  const reads = [0, 8, 16, 24, 32].map((chunk) => site.read({ offset: chunk * chunkSize, length: 8 * chunkSize }));
+  await waitUntil('all wait for the one that drips', () => {
+    return site.member(good.url).state === 'down' && site.member(dripping.url).inFlight >= 5;
+  });
+  // They look for another, once, and there is none.
+  await sleep(1_500);
+  good.behaviour = 'good';
+  await Promise.all(reads);
+});
