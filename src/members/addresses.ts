@@ -1,6 +1,6 @@
 /**
- * The addresses of one member. A name is looked up as the system does it (NSS, /etc/hosts) until that has succeeded once,
- * before the mount. From then on, in successors too, it is refreshed by DNS queries of our own: NSS would load modules and read files from the
+ * The addresses of one member. A name is looked up as the system does it (NSS, /etc/hosts) before the mount alone. From then on, in successors too,
+ * and also where that has never succeeded, it is asked for by DNS queries of our own: NSS would load modules and read files from the
  * root filesystem that may stand on this very daemon. A refresh that fails keeps what is known.
  */
 import { lookup, Resolver } from 'node:dns/promises';
@@ -17,7 +17,8 @@ export class Addresses {
   /** Reads /etc/resolv.conf here, once. */
   readonly #resolver = new Resolver({ timeout: 1_000, tries: 2 });
   #addresses: readonly string[];
-  #askedAt = 0;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #bySystem = true;
 
   constructor(url: MemberUrl, time: TimeSource) {
     this.#url = url;
@@ -42,6 +43,11 @@ export class Addresses {
     if (this.#url.address === undefined && addresses.length > 0) this.#addresses = addresses;
   }
 
+  /** There is a mount, or will be at any moment: the system is not asked any more. */
+  leaveSystem(): void {
+    this.#bySystem = false;
+  }
+
   /** No connection to `address` came about: the next address has its turn. */
   failed(address: string): void {
     const [first, ...others] = this.#addresses;
@@ -55,12 +61,22 @@ export class Addresses {
       void this.#refresh();
       return;
     }
+    let cause: unknown;
+    if (this.#bySystem) cause = await this.#lookUp();
+    else await this.#refresh();
+    if (this.#addresses.length > 0) return;
+    throw new MemberFault('resolve', this.#url.text, `the name ${this.#url.hostname} has no address`, { cause });
+  }
+
+  /** @returns why not. */
+  async #lookUp(): Promise<unknown> {
     try {
       const found = await lookup(this.#url.hostname, { all: true });
       this.#addresses = found.map(({ address }) => address);
       this.#askedAt = this.#time.now();
-    } catch (cause) {
-      throw new MemberFault('resolve', this.#url.text, `the name ${this.#url.hostname} has no address`, { cause });
+      return undefined;
+    } catch (error) {
+      return error;
     }
   }
 

@@ -113,6 +113,7 @@ export class MemberCollective implements Collective, FetchWorld {
   /** Goes on with an image that a process before us has identified; members that it used are used at once, and all are asked anew. */
   resume(image: ImageEnds): void {
     this.#image = image;
+    for (const { addresses } of this.#members) addresses.leaveSystem();
     this.start();
     this.#heartbeat.start();
     if (healthiest(this.#members).length === 0) this.#beginOutage();
@@ -121,6 +122,7 @@ export class MemberCollective implements Collective, FetchWorld {
   /** Settles what the image is, and judges the members that have answered by it. */
   identify(image: Observation, answered: ReadonlyMap<Member, Observation>): void {
     this.#image = image;
+    for (const { addresses } of this.#members) addresses.leaveSystem();
     this.#heartbeat.start();
     for (const [member, observation] of answered) this.#onObserved(member, observation);
     for (const member of this.#members) {

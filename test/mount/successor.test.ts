@@ -77,6 +77,27 @@ describe('after a crash', () => {
     await expectGoesOn(mount);
   });
 
+  it('a name that had no address at the mount is not looked up under the mounted root either', async () => {
+    const [url = ''] = site.urls();
+    const late = url.replace(site.members[0]?.address ?? '', 'late-member.invalid');
+    await using mount = await HeldMount.make({
+      urls: [late, ...site.urls().slice(1)],
+      mountpoint: site.newMountpoint(),
+      options: small(),
+    });
+    const ofLate = async () => (await mount.status()).members[0];
+    cover('/etc/hosts', `${site.members[0]?.address} late-member.invalid\n`);
+    for (const pid of [mount.daemon, 0]) {
+      const asked = (await ofLate())?.errors['resolve'] ?? 0;
+      await waitUntil('it is asked for again', async () => ((await ofLate())?.errors['resolve'] ?? 0) > asked);
+      expect(await ofLate()).toMatchObject({ state: 'down', reason: 'the name late-member.invalid has no address' });
+      if (pid === 0) continue;
+      process.kill(pid, 'SIGKILL');
+      await mount.successorOf(pid);
+    }
+    uncover('/etc/hosts');
+  });
+
   it('HTTPS members are believed by the authorities that the system had', async () => {
     const bundle = '/etc/ssl/certs/ca-certificates.crt';
     cover(bundle, readFileSync(site.authority.file, 'utf8'));
