@@ -5,15 +5,17 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Daemon, isMounted, tetherfsCommand } from '../support/daemon.ts';
 import { plainGet } from '../support/plain-http.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { HeldMount } from './held-mount.ts';
-import { expectWhole, fileIn } from './reading.ts';
+import { expectRandomReads, expectWhole, fileIn } from './reading.ts';
 import { Site } from './site.ts';
 
 const run = promisify(execFile);
 
 let site: Site;
 beforeAll(async () => {
-  site = await Site.make({ mebibytes: 2, members: 2 });
+  // More than the caches below, so that members are asked again and again.
+  site = await Site.make({ mebibytes: 8, members: 2 });
 });
 afterAll(() => site[Symbol.asyncDispose]());
 
@@ -83,8 +85,11 @@ describe('a query, which may be what opens the file (https://github.com/astral-s
       options: ['--digest', site.digest, '--cache-size', '2MiB', '--page-cache', 'none'],
     });
     await site.members[1]?.kill();
-    await expectWhole(fileIn(daemon), site.served);
-    await daemon.says(/member is (suspect|down)/);
+    // Which member is asked is drawn by lot.
+    await waitUntil('it is missed', async () => {
+      await expectRandomReads(fileIn(daemon), site.served, { count: 50, longest: 100_000, seed: 5 });
+      return /member is (suspect|down)/.test(daemon.log);
+    });
     await site.members[1]?.restart();
     expectNoSecret(daemon.log);
     const mounting = run(tetherfsCommand, [
