@@ -78,7 +78,12 @@ describe('takeover', () => {
     await mount();
     const path = join(mountpoint, 'rootimg.sfs');
     await expectRandomReads(path, site.served, { count: 60, longest: 100_000, seed: 1 });
-    const before = await status();
+    // What was got in advance is there as well by then.
+    const before = await waitUntil('nothing is under way', async () => {
+      const found = await status();
+      const { demandInFlight, prefetchInFlight } = found.collective;
+      return demandInFlight + prefetchInFlight + found.cache.chunksInFlight === 0 && found;
+    });
     const trace = await readTrace(controlPathOf(mountpoint));
     await tetherfs('takeover', mountpoint);
     const after = await successorOf(before.pid);
