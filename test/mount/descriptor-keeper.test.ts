@@ -28,11 +28,13 @@ describe('a mount', () => {
     await using mount = await HeldMount.make({
       urls: site.urls(),
       mountpoint: site.newMountpoint(),
-      options: ['--digest', site.digest, '--page-cache', 'none', '--idle-time', '3600'],
+      options: ['--digest', site.digest, '--page-cache', 'none', '--cache-size', '2MiB', '--idle-time', '3600'],
     });
     await site.members[1]?.kill();
     await expectWhole(mount.file, site.served);
+    // Which member is asked is drawn by lot.
     const before = await waitUntil('it is down', async () => {
+      await expectRandomReads(mount.file, site.served, { count: 20, longest: 100_000, seed: 2 });
       const status = await mount.status();
       return status.members[1]?.state === 'down' && status;
     });
