@@ -5,8 +5,8 @@
  * must still be there then, and nothing of it may lie on the mount that it serves.
  *
  * It speaks systemd's descriptor store protocol: $NOTIFY_SOCKET for FDSTORE=1, FDSTOREREMOVE=1, FDNAME=, MAINPID=; $LISTEN_FDS,
- * $LISTEN_FDNAMES and $LISTEN_PID to what it starts again; $FDSTORE to all, by which they know that descriptors are kept. Other than systemd, it keeps the newest of a name: a message's descriptors replace
- * those that were there under it. Messages count when they come from root or our own user; MAINPID= and the one below, from the main process.
+ * $LISTEN_FDNAMES and $LISTEN_PID to what it starts again; $FDSTORE to all, by which they know that descriptors are kept. Other than systemd,
+ * it keeps the newest of a name: a message's descriptors replace those that were there under it. Messages count when they come from root or our own user; MAINPID= and the one below, from the main process.
  * X_TETHERFS_COMMAND=1, with a line X_TETHERFS_ARGV0= and a line X_TETHERFS_ARG= for each argument, the program's absolute path first, replaces
  * the command that is started again; in its values \n stands for a newline and \\ for a backslash.
  *

@@ -238,14 +238,11 @@ export class Attempt {
       this.#request();
       return;
     }
-    const wasLive = this.#phase === 'live';
-    const wasOver = this.#phase === 'over';
+    const was = this.#phase;
     this.#settle();
+    if (was === 'live') sink.close();
     // What is thrown when all has come, at the sink or by who is told, is a defect that must not be lost.
-    if (wasOver && fault.kind === 'defect') listener.onFault(this, fault);
-    if (!wasLive) return;
-    sink.close();
-    listener.onFault(this, fault);
+    if (was === 'live' || (was === 'over' && fault.kind === 'defect')) listener.onFault(this, fault);
   }
 
   #hangUp(): void {

@@ -21,7 +21,7 @@ import { MemberFault, type OutageError } from './errors.ts';
 import { type FetchWorld, HedgedFetch } from './fetch.ts';
 import { Heartbeat, usualHeartbeatMs } from './heartbeat.ts';
 import { HedgeBudget } from './hedge-budget.ts';
-import { type Examine, type ImageEnds, judge, type Observation, type Verification } from './identity.ts';
+import { type Examine, type Examined, type ImageEnds, judge, type Observation, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
 import type { MemberMemory } from './member-memory.ts';
 import { Outage, type OutagePolicy } from './outage.ts';
@@ -39,8 +39,8 @@ export interface CollectiveOptions {
   heartbeatMs?: number | undefined;
   log: Log;
   time: TimeSource;
-  /** A member answered a probe before the image was chosen. */
-  onCandidate: (member: Member, observation: Observation) => void;
+  /** A member answered a probe before the image was chosen, and `examine` has nothing against it. */
+  onCandidate: (member: Member, observation: Observation, examined: Examined) => void;
   /** A member failed a probe before the image was chosen. */
   onUnanswered: (member: Member, fault: MemberFault) => void;
   /**
@@ -112,24 +112,27 @@ export class MemberCollective implements Collective, FetchWorld {
 
   /** Goes on with an image that a process before us has identified; members that it used are used at once, and all are asked anew. */
   resume(image: ImageEnds): void {
-    this.#image = image;
-    for (const { addresses } of this.#members) addresses.leaveSystem();
+    this.#choose(image);
     this.start();
-    this.#heartbeat.start();
     if (healthiest(this.#members).length === 0) this.#beginOutage();
   }
 
   /** Settles what the image is, and judges the members that have answered by it. */
   identify(image: Observation, answered: ReadonlyMap<Member, Observation>): void {
-    this.#image = image;
-    for (const { addresses } of this.#members) addresses.leaveSystem();
-    this.#heartbeat.start();
+    this.#choose(image);
     for (const [member, observation] of answered) this.#onObserved(member, observation);
     for (const member of this.#members) {
       this.#prober.schedule(member);
       const { state, reason } = member.health;
       if (state === 'down') this.#options.log.info('member is not used yet', { member: member.url.text, reason });
     }
+  }
+
+  /** From here on there are reads that nothing may hold up: names are no longer looked up as the system does it. */
+  #choose(image: ImageEnds): void {
+    this.#image = image;
+    for (const { addresses } of this.#members) addresses.leaveSystem();
+    this.#heartbeat.start();
   }
 
   get imageSize(): number {
@@ -300,7 +303,7 @@ export class MemberCollective implements Collective, FetchWorld {
   // What the probes find.
 
   #onObserved(member: Member, observation: Observation): void {
-    const { verification, onCandidate } = this.#options;
+    const { verification } = this.#options;
     member.probesTimedOut = 0;
     const refusal = judge(member.url.text, observation, this.#image, verification);
     if (refusal !== undefined) {
@@ -309,9 +312,7 @@ export class MemberCollective implements Collective, FetchWorld {
       return;
     }
     if (this.#image === undefined) {
-      const what = this.#whyNoImage(observation);
-      if (what === undefined) onCandidate(member, observation);
-      else this.#onProbeFault(member, new MemberFault('format', member.url.text, what));
+      this.#offer(member, observation);
       return;
     }
     member.file = observation.file;
@@ -326,13 +327,17 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#wake();
   }
 
-  #whyNoImage({ head, imageSize, contentType }: Observation): string | undefined {
+  #offer(member: Member, observation: Observation): void {
+    const { examine, onCandidate } = this.#options;
+    const { head, imageSize, contentType } = observation;
+    let examined: Examined;
     try {
-      this.#options.examine?.(head, imageSize, contentType);
-      return undefined;
+      examined = examine?.(head, imageSize, contentType) ?? 'unknown';
     } catch (error) {
-      return describeError(error);
+      this.#onProbeFault(member, new MemberFault('format', member.url.text, describeError(error)));
+      return;
     }
+    onCandidate(member, observation, examined);
   }
 
   #onProbeFault(member: Member, fault: MemberFault): void {

@@ -1,6 +1,6 @@
 /**
- * How many requests a member takes from us at once. One that refuses some while it answers others (429, 503: a limit of connections, a server
- * that sheds load) is asked for less at once, not given up. Time in ms, passed in.
+ * How many requests a member takes from us at once. One that refuses some while it answers others (`busy` in errors.ts: a limit of
+ * connections, a server that sheds load) is asked for less at once, not given up. Time in ms, passed in.
  */
 
 /** Without a refusal for this long, half as many more are tried: what is refused then costs one request. */

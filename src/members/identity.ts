@@ -31,10 +31,11 @@ export interface Observation {
   readonly contentType: string | undefined;
 }
 
-/**
- * Whether a file can be an image, by its first bytes, its size and its Content-Type: `unknown` says nothing against it. @throws what describes why not.
- */
-export type Examine = (head: Uint8Array, imageSize: number, contentType: string | undefined) => 'valid' | 'unknown';
+/** What a file looks like: `unknown` says nothing against its being an image. */
+export type Examined = 'valid' | 'unknown';
+
+/** Whether a file can be an image, by its first bytes, its size and its Content-Type. @throws what describes why not. */
+export type Examine = (head: Uint8Array, imageSize: number, contentType: string | undefined) => Examined;
 
 /** By which an image is told from others. */
 export type ImageEnds = Pick<Observation, 'imageSize' | 'head' | 'tail'>;

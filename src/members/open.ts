@@ -150,11 +150,10 @@ async function identifyImage(
     onDefect,
     log,
     time,
-    onCandidate(member, observation) {
+    onCandidate(member, observation, examined) {
       answers.set(member, observation);
       unanswered.delete(member);
-      if (examine?.(observation.head, observation.imageSize, observation.contentType) === 'valid')
-        valid.add(observation);
+      if (examined === 'valid') valid.add(observation);
       // what the digest confirms needs no vote
       if (verification !== undefined || answers.size + unanswered.size === members.length) vote();
       else cancelVote ??= time.after(voteMs, vote);

@@ -4,10 +4,11 @@
  * mount (`device-0:53`), leads to the socket, wherever that was made: by it a mount is found whatever it is called.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { absolutePath } from './given-file.ts';
+import { hasConnection } from './kernel-tuning.ts';
 import { canonicalPath, insistOnTetherfs, type Mount, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 
 export const controlDirectory = '/run/tetherfs';
@@ -86,7 +87,7 @@ export function allControls(): string[] {
   return [...new Set([...mounted, ...detached, ...controlPaths()])];
 }
 
-/** @throws Error of the system call. */
+/** @throws TetherfsError NOT_ROOT, CONTROL. */
 export function makeControlDirectory(): void {
   try {
     // Not recursive: that says of a read-only /run that it is not there.
@@ -101,7 +102,7 @@ export function makeControlDirectory(): void {
   }
 }
 
-/** Has the mount on `device` (`MAJOR:MINOR`) be found by it. @throws Error of the system call. */
+/** Has the mount on `device` (`MAJOR:MINOR`) be found by it. @throws TetherfsError NOT_ROOT, CONTROL; Error of the system call. */
 export function linkControl(device: string, control: string): void {
   makeControlDirectory();
   for (const link of links()) if (!isAlive(link)) rmSync(linkOf(link.device), { force: true });
@@ -131,10 +132,10 @@ function links(): Link[] {
 
 /** Whether there is such a mount still, be it detached or in another namespace. */
 function isAlive({ device }: Link): boolean {
-  return existsSync(`/sys/fs/fuse/connections/${device.split(':')[1]}`) || tetherfsMounts(device).length > 0;
+  return hasConnection(device) || tetherfsMounts(device).length > 0;
 }
 
-function controlOfMount({ device, mountpoint }: Mount): string {
+export function controlOfMount({ device, mountpoint }: Mount): string {
   return linkedControl(device) ?? controlPathOf(mountpoint);
 }
 

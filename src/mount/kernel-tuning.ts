@@ -1,7 +1,7 @@
 /**
- * Settings of the kernel that belong to a mount. None is vital: what cannot be set is logged and left.
+ * What the kernel keeps of a mount beside the mount itself. No setting is vital: what cannot be set is logged and left.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 
@@ -42,7 +42,17 @@ export function protectFromOomKiller(log: Log): void {
   }
 }
 
-/** Aborts a FUSE connection: every read that waits gets ECONNABORTED. Documentation/filesystems/fuse.rst. */
+/** Documentation/filesystems/fuse.rst. */
+function connectionDirectory(minor: number): string {
+  return `/sys/fs/fuse/connections/${minor}`;
+}
+
+/** Whether the FUSE connection of the mount on `device` (`MAJOR:MINOR`) lives: as long as that is mounted or in use anywhere. */
+export function hasConnection(device: string): boolean {
+  return existsSync(connectionDirectory(Number(device.split(':')[1])));
+}
+
+/** Aborts a FUSE connection: every read that waits gets ECONNABORTED. */
 export function abortConnection(device: { minor: number }): void {
-  writeFileSync(`/sys/fs/fuse/connections/${device.minor}/abort`, '1\n');
+  writeFileSync(`${connectionDirectory(device.minor)}/abort`, '1\n');
 }

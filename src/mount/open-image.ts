@@ -91,6 +91,8 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     }),
   });
   try {
+    // Whoever gave a digest may have given that of half an image.
+    examineImage(identity.head, identity.imageSize, undefined);
     const { format, hiddenBytes } = imageLayout(identity.head);
     if (xtsKey !== undefined && format !== 'encrypted') {
       throw new TetherfsError('NOT_ENCRYPTED', `${fileName} is not encrypted; leave --key-file out`);

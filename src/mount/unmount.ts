@@ -1,23 +1,24 @@
 /**
  * Unmounting: the kernel is asked, and the daemon ends by itself when its mount is gone.
  */
-import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { loadBinding } from '../native/binding.ts';
 import { readDaemonPid } from './control-client.ts';
-import { controlOf } from './control-path.ts';
+import { controlOfMount } from './control-path.ts';
+import { hasConnection } from './kernel-tuning.ts';
 import { loopDevicesBelow } from './loop-devices.ts';
-import { insistOnTetherfs, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
+import { insistOnTetherfs, type Mount, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
 
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
 const goodbyeMs = 5000;
 
 /** @throws TetherfsError NOT_MOUNTED, MOUNT_IN_USE, NOT_ROOT, or DAEMON_SILENT when the daemon does not end. */
 export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<void> {
-  const { mountpoint, device } = insistOnTetherfs(path);
-  const pid = await daemonOf(path);
+  const mount = insistOnTetherfs(path);
+  const { mountpoint, device } = mount;
+  const pid = await daemonOf(mount);
   try {
     await loadBinding().unmount(mountpoint, mode);
   } catch (cause) {
@@ -32,8 +33,7 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
   const patience = performance.now() + goodbyeMs;
   while (isAlive(pid)) {
     if (performance.now() > patience) {
-      const [, minor] = device.split(':');
-      const why = existsSync(`/sys/fs/fuse/connections/${minor}`)
+      const why = hasConnection(device)
         ? 'the mount lives on in another mount namespace, or a loop device or a file of it is still in use'
         : 'it does not end';
       throw new TetherfsError(
@@ -47,7 +47,7 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
 
 /**
  * From inside the daemon, all places where it is mounted: at once where nobody uses it, otherwise lazily, so that it ends with its last user.
- * @throws TetherfsError MOUNT_UNREACHABLE when another mount covers a place, or it is in another namespace; Error of the system call.
+ * @throws TetherfsError MOUNT_UNREACHABLE when another mount covers a place; Error of the system call.
  */
 export async function unmountEverywhere(device: string, log: Log): Promise<void> {
   const { unmount } = loadBinding();
@@ -83,9 +83,9 @@ function usersOf(mountpoint: string): string {
 }
 
 /** Undefined when nobody answers: it is dead, or stuck. */
-async function daemonOf(path: string): Promise<number | undefined> {
+async function daemonOf(mount: Mount): Promise<number | undefined> {
   try {
-    return await readDaemonPid(controlOf(path));
+    return await readDaemonPid(controlOfMount(mount));
   } catch {
     return undefined;
   }

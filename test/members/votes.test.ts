@@ -1,7 +1,8 @@
 /** Without a digest: what may vote for what the image is, and what happens when nothing may. */
 import { describe, expect, test } from 'vitest';
+import { waitUntil } from '../support/wait-until.ts';
 import { type Behaviour, MisbehavingServer } from './misbehaving-server.ts';
-import { chunkSize, makeImage, Site } from './site.ts';
+import { chunkSize, makeImage, Site, sidecarOf } from './site.ts';
 
 const image = makeImage(8 * chunkSize);
 const other = makeImage(8 * chunkSize, 'other');
@@ -76,11 +77,21 @@ describe('when nobody will ever serve an image', () => {
       await MisbehavingServer.start(image, 'not-found'),
     ];
     const opening = Site.open(image, [away.url, missing.url], { examine, mountTimeoutMs: 20_000 });
-    while (away.requests < 2) await new Promise((resolve) => setImmediate(resolve));
+    await waitUntil('it was asked twice', () => away.requests >= 2, { intervalMs: 1 });
     away.behaviour = 'good';
     await using site = await opening;
     expect(site.member(away.url).state).toBe('up');
     await away[Symbol.asyncDispose]();
     await missing[Symbol.asyncDispose]();
   });
+});
+
+test('what a digest confirms is not examined', async () => {
+  await using server = await MisbehavingServer.start(image);
+  const never = () => {
+    throw new Error('no image');
+  };
+  const digest = '0123456789abcdef'.repeat(4);
+  await using site = await Site.open(image, [server.url], { digest, sidecar: sidecarOf(image), examine: never });
+  await site.read({ offset: 0, length: image.length });
 });

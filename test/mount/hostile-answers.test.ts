@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { VerityBuilder } from '../../src/image/verity-builder.ts';
 import { type Behaviour, MisbehavingServer } from '../members/misbehaving-server.ts';
 import { Daemon } from '../support/daemon.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -89,4 +90,21 @@ it('what a server says is no command to a terminal', async () => {
   await mounting.ended;
   expect(mounting.log).toContain('redirects (status 302)');
   expect(mounting.log).toMatch(/^[\n\x20-\x7e\u00a0-\uffff]*$/);
+});
+
+it('a digest of half an image is refused, and says why', async () => {
+  const half = site.plain.subarray(0, site.plain.length >> 1);
+  const builder = new VerityBuilder();
+  builder.update(half);
+  const { sidecar, digest } = builder.finish();
+  await using server = await MisbehavingServer.start(half);
+  server.sidecar = sidecar;
+  const mounting = Daemon.launch({
+    urls: [server.url],
+    mountpoint: site.newMountpoint(),
+    options: ['--digest', digest],
+  });
+  expect(await mounting.ended).toBe(1);
+  expect(mounting.log).toMatch(/^tetherfs: .*cut off/m);
+  expect(mounting.log).not.toContain('defect');
 });
