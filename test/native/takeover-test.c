@@ -123,7 +123,11 @@ static struct store_stats stats(void) {
   return stats;
 }
 
-/* Obeys: 'w' waits for readers, 'p' pauses and goes on, 'f' freezes and exits. */
+static void wait_for_readers(uint32_t count) {
+  for (int i = 0; i < PATIENCE_MS && stats().reads_waiting < count; i++) usleep(1000);
+}
+
+/* Obeys: 'w' waits for all readers, 'm' for one more, 'p' pauses and goes on, 'f' freezes and exits. */
 static void serve(struct server server, enum how how, bool first, bool resend) {
   char command;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -133,8 +137,8 @@ static void serve(struct server server, enum how how, bool first, bool resend) {
   loader_start(&loader, store);
   say(server.reports, (struct report){0});
   while (read(server.commands, &command, 1) == 1) {
-    if (command == 'w')
-      for (int i = 0; i < PATIENCE_MS && stats().reads_waiting < READERS; i++) usleep(1000);
+    if (command == 'w') wait_for_readers(READERS);
+    if (command == 'm') wait_for_readers(READERS + 1);
     if (command == 'p') {
       session_pause(session);
       /* What is here is answered while nothing comes in. */
@@ -319,6 +323,19 @@ static void asks_for_resend(void) {
   unmount_it();
 }
 
+/* Killed, but the kernel waits for the answer to its request: until that is so. */
+static void wait_uninterruptible(pid_t pid) {
+  char path[64], state = 0;
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  for (int i = 0; i < PATIENCE_MS && state != 'D'; i++) {
+    FILE *stat = fopen(path, "r");
+    CHECK(stat != NULL && fscanf(stat, "%*d %*s %c", &state) == 1);
+    fclose(stat);
+    usleep(1000);
+  }
+  CHECK(state == 'D');
+}
+
 static void killed_with_resend(void) {
   pid_t readers[READERS];
   struct report report;
@@ -339,11 +356,10 @@ static void killed_with_resend(void) {
   CHECK(WIFSIGNALED(status));
   pid_t ended = 0, orphan = fork();
   if (orphan == 0) drop_inherited(), _exit(read_once(O_DIRECT, 310 * CHUNK));
-  CHECK(ask(server, 'w').stats.reads_waiting >= READERS);
-  usleep(50000);
+  CHECK(ask(server, 'm').stats.reads_waiting > READERS);
   kill_server(server);
   kill(orphan, SIGKILL); /* while nobody serves */
-  usleep(20000);
+  wait_uninterruptible(orphan);
   server = start_server(STUCK, false, true, &report);
   for (int i = 0; i < PATIENCE_MS && (ended = waitpid(orphan, &status, WNOHANG)) == 0; i++) usleep(1000);
   CHECK(ended == orphan && WIFSIGNALED(status)); /* the kernel sends its interrupt again, too */
