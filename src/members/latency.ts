@@ -51,7 +51,11 @@ const optimisticThroughput = 125_000_000;
 /** From this age on an estimate is trusted less, so that a member that was ten times slower once is tried again after 8 s. */
 const freshMs = 1_000;
 const halvingMs = 2_000;
-const leastTrust = 1 / 64;
+/**
+ * So little that the worst that is ever believed of a member (below) outlives no half minute, however quick the others are; not nothing, so that
+ * what is known of the members still tells them apart when nobody has read for long.
+ */
+const leastTrust = 2 ** -14;
 /** A member is believed to deliver this at least, in bytes a second: what is expected to take for ever is never tried again. */
 const leastThroughput = 16_384;
 /** A member that is late again and again is not believed to be later than this. */
@@ -73,6 +77,7 @@ export class SpeedEstimate {
   #sampledAt = Number.NEGATIVE_INFINITY;
   /** So long a request has waited at least; 0 once an answer has told how long it takes. */
   #lateMs = 0;
+  #lateAt = Number.NEGATIVE_INFINITY;
 
   /** Of a member that has nothing else to do: waiting behind its other answers is not counted, the queue is. */
   get latencyMs(): number {
@@ -100,10 +105,13 @@ export class SpeedEstimate {
 
   /**
    * A request has waited `ms` for its first byte, and is late. What is hedged is mostly given up before it has a sample: without this a
-   * member that has become slow would be asked again and again as if it were quick. Counts double each time until an answer tells more.
+   * member that has become slow would be asked again and again as if it were quick. Counts double each time until an answer tells more; what had been
+   * sent before the last such request was found late waits for the same reason, and is not another time.
    */
   late(ms: number, now: number): void {
-    this.#lateMs = Math.min(Math.max(2 * this.#lateMs, ms), latestMs);
+    const again = now - ms >= this.#lateAt;
+    this.#lateMs = Math.min(Math.max((again ? 2 : 1) * this.#lateMs, ms), latestMs);
+    this.#lateAt = now;
     this.#sampledAt = now;
   }
 

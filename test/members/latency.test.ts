@@ -100,6 +100,46 @@ test('who is late counts as twice as late each time, until an answer tells', () 
   expect(speed.latencyMs).toBeLessThanOrEqual(10_000);
 });
 
+test('what waits for one reason counts once: a machine that stands still for a moment has many requests late', () => {
+  const speed = new SpeedEstimate();
+  speed.recordLatency(2, 0, true);
+  for (let i = 0; i < 16; i++) speed.late(200 + i, 1_000 + i);
+  expect(speed.latencyMs).toBe(215);
+  speed.late(100, 1_200);
+  expect(speed.latencyMs).toBe(430);
+});
+
+test.each([
+  ['late', (speed: SpeedEstimate, now: number) => speed.late(500, now)],
+  [
+    'crawling',
+    (speed: SpeedEstimate, now: number) => {
+      speed.requestBegan(now - 500);
+      speed.crawls(now);
+      speed.requestEnded(now);
+    },
+  ],
+])(
+  'a member that was %s again and again is preferred to the quickest within half a minute: it may be well again',
+  (_, suffer) => {
+    const quick = new SpeedEstimate();
+    const slow = new SpeedEstimate();
+    for (let now = 1_000; now <= 20_000; now += 1_000) suffer(slow, now);
+    for (let now = 20_000; now <= 52_000; now += 10) {
+      quick.recordLatency(0.2, now, true);
+      if (slow.expectedMs(262_144, 0, now) < quick.expectedMs(262_144, 0, now)) return;
+    }
+    expect.unreachable(`${slow.expectedMs(262_144, 0, 52_000)} ms are expected`);
+  },
+);
+
+test('what is known of members tells them apart also when nobody has read for long', () => {
+  const [near, far] = [new SpeedEstimate(), new SpeedEstimate()];
+  near.recordLatency(1, 0, true);
+  far.recordLatency(20, 10, true);
+  expect(near.expectedMs(65_536, 0, 3_600_000)).toBeLessThan(far.expectedMs(65_536, 0, 3_600_000) / 5);
+});
+
 test('an answer that crawls counts at once, and never for the better', () => {
   const speed = new SpeedEstimate();
   speed.requestBegan(0);

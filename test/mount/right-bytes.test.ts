@@ -42,16 +42,20 @@ describe('a mount shows exactly the image', () => {
   it('from all members: each delivers a part', async () => {
     await using daemon = await site.mount(['--digest', site.digest, '--cache-size', '4MiB']);
     let seed = 60;
-    // One that was slow to answer at first is asked again after a second or two.
-    await waitUntil('each has delivered a part', async () => {
+    const eachHasDelivered = async () => {
       await expectRandomReads(fileIn(daemon), site.served, {
         count: 100,
         longest: 1_000_000,
         seed: seed++,
         readers: 8,
       });
-      return (await daemon.status()).members.every(({ bytes }) => bytes > site.served.length / 20);
-    });
+      const { members } = await daemon.status();
+      const part = site.served.length / 20;
+      if (!members.every(({ bytes }) => bytes > part)) throw new Error(`of ${part} bytes: ${JSON.stringify(members)}`);
+      return true;
+    };
+    // One that was slow to answer at first is asked again after half a minute at the latest.
+    await waitUntil('each has delivered a part', eachHasDelivered, { timeoutMs: 60_000 });
   });
 });
 
