@@ -8,6 +8,7 @@ interface GcFlags {
   keepFor: number;
   keep: string[];
   dryRun: boolean;
+  privateDir?: string;
 }
 
 const hourMs = 3_600_000;
@@ -26,12 +27,13 @@ export function imageGcCommand(): Command {
         .argParser(parseTime),
     )
     .option('--keep <digest>', 'keep this image in any case; again for each', collect, [])
+    .option('--private-dir <dir>', "the one that was given to 'image pack', if any")
     .option('--dry-run', 'only say what would be removed', false)
     .addHelpText(
       'after',
       `
 To be run on every member, for its own directory. How it knows: a running node asks each of its members for its image at least every
-75 minutes, so the access logs name every image in use. An image rootimg-DIGEST.sfs is removed, with what lies beside it, only if
+75 minutes, so the access logs name every image in use. An image rootimg-DIGEST.sfs is removed, with its key and what else belongs to it, only if
 rootimg.sfs does not point at it and did not within --keep-for, it has been here for longer than that, the logs cover all that time,
 and no line in it names the digest. The logs are to be in the common or combined format; rotated ones beside them (FILE.1, FILE.2.gz,
 FILE-20261122.gz) are read too. When the logs leave a doubt, nothing is removed.
@@ -53,8 +55,10 @@ Examples:
       const keep: ImageDigest[] = flags.keep.map(parseDigest);
       const { GcDoubtError, GcError } = await import('../imgutil/errors.ts');
       const { collectGarbage } = await import('../imgutil/image-gc.ts');
+      const { PrivateFiles } = await import('../imgutil/private-files.ts');
       const { images, unparsable, doubts, failures } = await collectGarbage({
         directory,
+        privateFiles: await PrivateFiles.besides(directory, flags).catch(() => undefined),
         accessLogs: flags.accessLog,
         keepForMs: flags.keepFor,
         keep,

@@ -1,6 +1,7 @@
 /** `tetherfs image pack`: a directory becomes an image that members can serve. */
 import { Command, Option } from 'commander';
 import { type Compression, compressions } from '../imgutil/mksquashfs.ts';
+import type { PackedImage } from '../imgutil/pack.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption } from './image-options.ts';
 import { progressBar } from './progress-bar.ts';
@@ -11,6 +12,7 @@ interface PackFlags {
   blockSize: number;
   encrypt: boolean;
   includeMounts: boolean;
+  bootOrder?: string;
 }
 
 export function imagePackCommand(): Command {
@@ -24,6 +26,7 @@ export function imagePackCommand(): Command {
     )
     .addOption(new Option('--compression <name>', 'of the squashfs').choices(compressions).default('zstd'))
     .addOption(blockSizeOption())
+    .option('--boot-order <file>', 'pack what is in it first: a trace, or a path a line; none: in no order')
     .option('--include-mounts', 'pack other file systems that are mounted in the tree, too', false)
     .option('--no-encrypt', 'leave the image in clear and make no key')
     .addHelpText(
@@ -32,6 +35,9 @@ export function imagePackCommand(): Command {
 rootimg.sfs becomes a symbolic link to the new image when that is complete. Images that are there stay: nodes that were mounted with
 --digest go on reading theirs. tetherfs image gc removes those that nobody holds any more. Do not write into rootimg.sfs by other means
 (cp, confluent's imgutil pack): that would go through the link and damage the image; nodes with --digest refuse it then.
+
+What a boot reads is packed first, in the order of the boot, so that it comes as one run of bytes: by default as the image that is replaced was
+last booted (tetherfs trace publish), else by --boot-order. The new image gets a trace of the same files.
 
 What is mounted inside DIR is left out, and named: its mountpoint is an empty directory in the image.
 
@@ -56,6 +62,7 @@ Examples:
         verityBlockSize: flags.blockSize,
         xts: flags.encrypt ? loadBinding().xts : undefined,
         includeMounts: flags.includeMounts,
+        bootOrder: flags.bootOrder,
         onLeftover: (path) => process.stderr.write(`tetherfs: removed what a killed pack had left: ${path}\n`),
         onProgress: (bytes, totalBytes) => progress.update({ bytes, totalBytes }),
         showProgress: process.stderr.isTTY,
@@ -63,6 +70,8 @@ Examples:
       }).finally(progress.clear);
       for (const path of packed.leftOut)
         process.stderr.write(`tetherfs: left out, because it is mounted there: ${path}\n`);
+      if (packed.bootOrder.problem !== undefined)
+        process.stderr.write(`tetherfs: packed in no order: ${packed.bootOrder.problem}\n`);
       for (const warning of packed.warnings) process.stderr.write(`tetherfs: mksquashfs: ${warning}\n`);
       process.stdout.write(`image    ${packed.imagePath}
 link     ${packed.linkPath}
@@ -70,7 +79,14 @@ size     ${packed.imageSize} bytes
 digest   ${packed.digest}
 sidecar  ${packed.sidecarPath}
 key      ${packed.keyPath ?? 'none: the image is not encrypted'}
+order    ${orderLine(packed)}
 mount    ${mountHint(packed)}
 `);
     });
+}
+
+/** What became of the boot order. */
+function orderLine({ bootOrder: { source, files } }: PackedImage): string {
+  if (source === 'none') return 'none: publish the trace of a boot, or give --boot-order, for faster boots';
+  return `${files} files first, as ${source.startsWith('sha256:') ? `${source} was booted` : `${source} says`}`;
 }

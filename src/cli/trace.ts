@@ -1,10 +1,12 @@
 /** `tetherfs trace`: what a boot read, in order, so that the next one gets it in advance. */
 import { statSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { parseTrace } from '../image/trace.ts';
+import { describeError, UsageError } from '../base/errors.ts';
+import { parseTrace, type Trace } from '../image/trace.ts';
 import { readTrace } from '../mount/control-client.ts';
 import { controlOf } from '../mount/control-path.ts';
 import { tetherfsAt } from '../mount/mount-table.ts';
+import { type Binding, loadBinding } from '../native/binding.ts';
 
 interface ControlFlag {
   control?: string;
@@ -18,6 +20,7 @@ export function traceCommand(): Command {
     .addCommand(showCommand())
     .addCommand(saveCommand())
     .addCommand(publishCommand())
+    .addCommand(mergeCommand())
     .addHelpText(
       'after',
       `
@@ -26,6 +29,7 @@ trace is found by the nodes that boot next.
 
 Examples:
   tetherfs trace save /mnt/remoteimg boot.trace                # on a node that has just booted
+  tetherfs trace merge n1.trace n2.trace n3.trace --output boot.trace
   tetherfs trace publish boot.trace /var/lib/confluent/public/os/demo/rootimg.sfs    # on the server`,
     );
 }
@@ -67,11 +71,48 @@ function publishCommand(): Command {
     .description('lay a trace beside the image that it belongs to, in place of an older one')
     .argument('<mountpoint-or-file>')
     .argument('<image>', 'path of rootimg.sfs, its fs-verity sidecar beside it')
+    .option('--key-file <file>', "key of an encrypted image (default: the one that 'image pack' keeps of it)")
+    .option('--private-dir <dir>', "the one that was given to 'image pack', if any")
     .addOption(controlOption())
-    .action(async (source: string, image: string, flags: ControlFlag) => {
+    .addHelpText(
+      'after',
+      `
+With the key the trace is kept by path as well, below the private directory (for an image in clear beside it), so that the next image
+pack packs in this order and gives the new image a trace of the same files.`,
+    )
+    .action(async (source: string, image: string, flags: ControlFlag & { keyFile?: string; privateDir?: string }) => {
       const { publishTrace } = await import('../imgutil/trace-publish.ts');
-      process.stdout.write(`${await publishTrace(await readFrom(source, flags), image)}\n`);
+      const { keyFile, privateDir } = flags;
+      const xts: Binding['xts'] = (...call) => loadBinding().xts(...call);
+      const published = await publishTrace(await readFrom(source, flags), image, { keyFile, privateDir, xts });
+      if (published.problem !== undefined)
+        process.stderr.write(`tetherfs: the trace will not outlive this image: ${published.problem}\n`);
+      for (const path of [published.tracePath, published.bootOrderPath]) if (path) process.stdout.write(`${path}\n`);
     });
+}
+
+function mergeCommand(): Command {
+  return new Command('merge')
+    .description('make one trace of those of several boots: what most of them read, in their order')
+    .argument('<trace...>', 'files of one image, one a boot')
+    .requiredOption('--output <file>', 'where it is written')
+    .option('--force', 'replace the file if it exists', false)
+    .action(async (files: string[], flags: { output: string; force: boolean }) => {
+      const { readTraceFile, writeTraceFile } = await import('../imgutil/trace-file.ts');
+      const { mergeTraces } = await import('../image/trace-merge.ts');
+      const traces = await Promise.all(files.map((file) => readTraceOf(file, readTraceFile)));
+      await writeTraceFile(flags.output, mergeTraces(traces), { replace: flags.force });
+    });
+}
+
+/** @throws TetherfsError that names the file */
+async function readTraceOf(file: string, read: (file: string) => Promise<string>): Promise<Trace> {
+  const text = await read(file);
+  try {
+    return parseTrace(text);
+  } catch (cause) {
+    throw new UsageError(`${file}: ${describeError(cause)}`, { cause });
+  }
 }
 
 function controlOption(): Option {

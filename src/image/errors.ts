@@ -49,3 +49,10 @@ export class DigestMismatchError extends TetherfsError {
     this.found = found;
   }
 }
+
+/** A list of what a boot reads is damaged. `line` is counted from 1. */
+export class BootOrderError extends TetherfsError {
+  constructor(line: number, message: string) {
+    super('BOOT_ORDER', `boot order, line ${line}: ${message}`);
+  }
+}

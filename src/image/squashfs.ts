@@ -21,6 +21,20 @@ export interface SquashfsSuperblock {
   readonly madeAt: Date;
 }
 
+/** Offsets in bytes. Whatever lies behind the first of them is metadata. */
+export interface SquashfsTables {
+  readonly inodes: number;
+  readonly directories: number;
+  /** These three are lists of where the table's blocks begin, which lie in front of the list. */
+  readonly fragments: number;
+  /** undefined: there is none. */
+  readonly exported: number | undefined;
+  readonly ids: number;
+  readonly fragmentCount: number;
+  /** The root directory's inode: where its block begins in the table of inodes, and where it lies in that, decompressed. */
+  readonly root: { readonly block: number; readonly offset: number };
+}
+
 /**
  * `head`: the first 96 bytes or more of a filesystem of `size` bytes.
  * @throws ImageFormatError when it is no squashfs 4.0, contradicts itself, or the filesystem is cut off.
@@ -53,4 +67,25 @@ export function parseSuperblock(head: Uint8Array, size: number): SquashfsSuperbl
     inodes: block.readUInt32LE(4),
     madeAt: new Date(block.readUInt32LE(8) * 1000),
   };
+}
+
+/** Of a superblock that parseSuperblock accepts. Whether the tables are where they are said to be is not checked. */
+export function squashfsTables(head: Uint8Array): SquashfsTables {
+  const block = Buffer.from(head.buffer, head.byteOffset, superblockSize);
+  return {
+    inodes: wide(block, 64),
+    directories: wide(block, 72),
+    fragments: wide(block, 80),
+    exported: block.readBigUInt64LE(88) === none ? undefined : wide(block, 88),
+    ids: wide(block, 48),
+    fragmentCount: block.readUInt32LE(16),
+    root: { block: Math.floor(wide(block, 32) / 65536), offset: block.readUInt16LE(32) },
+  };
+}
+
+/** What stands for a table that there is not. */
+const none = 0xffff_ffff_ffff_ffffn;
+
+function wide(block: Buffer, offset: number): number {
+  return Number(block.readBigUInt64LE(offset));
 }

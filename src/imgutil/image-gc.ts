@@ -6,15 +6,18 @@
 import { lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError, errorCode } from '../base/errors.ts';
-import { hexOf, type ImageDigest } from '../image/digest.ts';
+import { hexOf, type ImageDigest, parseDigest } from '../image/digest.ts';
 import { sidecarSuffix } from '../image/sidecar.ts';
 import { ImageSourceError } from './errors.ts';
 import { heartbeatWithinMs, imageUse } from './image-use.ts';
+import type { PrivateFiles } from './private-files.ts';
 import { companionSuffixes, imageName } from './published-names.ts';
 
 export interface GcOptions {
   /** Public: where rootimg.sfs and rootimg-HEX.sfs lie. */
   directory: string;
+  /** Where keys and boot orders lie: those of a removed image go with it. */
+  privateFiles?: PrivateFiles | undefined;
   /** Access logs of the server on this machine; their rotated siblings are read too. */
   accessLogs: readonly string[];
   /** How long an image must have been out of use, in ms. */
@@ -81,7 +84,7 @@ export async function collectGarbage(options: GcOptions): Promise<GcResult> {
       reasonByTime(image, newer, pointers, since) ??
       reasonByUse(use.lastAsked.get(hex));
     if (why === undefined && !dryRun) {
-      why = await remove(directory, image).catch((error: unknown) => {
+      why = await remove(options, image).catch((error: unknown) => {
         failures.push(describeError(error));
         return 'it cannot be removed';
       });
@@ -176,12 +179,13 @@ function reasonByUse(lastAsked: number | undefined): string | undefined {
 }
 
 /** Unless it changed since it was looked at: then why it stays. @throws the error of unlink(2) */
-async function remove(directory: string, image: PublishedImage): Promise<string | undefined> {
+async function remove({ directory, privateFiles }: GcOptions, image: PublishedImage): Promise<string | undefined> {
   const { hexes } = await pointersIn(directory, [image]);
   const [first = ''] = image.files;
   const now = await lstat(join(directory, first)).catch(() => undefined);
   if (hexes.size > 0 || now?.ctimeMs !== image.arrived) return 'it changed just now';
   for (const name of image.files) await rm(join(directory, name), { force: true });
+  for (const path of privateFiles?.of(parseDigest(image.hex)) ?? []) await rm(path, { force: true });
   return undefined;
 }
 

@@ -23,6 +23,8 @@ export interface ImageInfo {
   /** What the image holds; absent when it is encrypted and no key was given. */
   content?: ImageContent;
   verity?: { digest: ImageDigest; blockSize: number; from: 'sidecar' | 'computed' };
+  /** What it is packed in the order of (a digest: as that image was booted), or `none`; absent where nothing tells. */
+  bootOrder?: string;
   /** What is wrong with it, in sentences; the rest is what could be told all the same. */
   problems: string[];
 }
@@ -58,6 +60,10 @@ export async function imageInfo(image: OpenImage, options: ImageInfoOptions): Pr
   await collect(problems, async () => {
     const verity = await verityOf(image);
     if (verity !== undefined) info.verity = verity;
+  });
+  await collect(problems, async () => {
+    const bootOrder = await image.bootOrder();
+    if (bootOrder !== undefined) info.bootOrder = bootOrder;
   });
   const blockSize = options.computeBlockSize;
   if (info.verity === undefined && blockSize !== undefined) {

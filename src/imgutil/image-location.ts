@@ -1,10 +1,13 @@
 /** Where an image lies, as the user said it: a path or an http(s) URL; and what lies beside it. */
+import { basename, dirname } from 'node:path';
 import { fileBeside, isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
 import { largestSidecarSize, sidecarSuffix } from '../image/sidecar.ts';
+import { readBuildInfo } from './build-info.ts';
 import { ImageSourceError } from './errors.ts';
 import { type ClosableSource, openFileSource, readSmallFile } from './file-source.ts';
 import { fetchSmallFile, type HttpOptions, openHttpSource } from './http-source.ts';
+import { publishedFile } from './published-names.ts';
 
 export interface OpenImage extends AsyncDisposable {
   /** What it is called where it is shown: without a URL's query, which may be a secret. */
@@ -12,6 +15,8 @@ export interface OpenImage extends AsyncDisposable {
   readonly source: ClosableSource;
   /** The sidecar beside the image; undefined when there is none. */
   sidecar(): Promise<Uint8Array | undefined>;
+  /** What `build-info` beside it says that it was packed in the order of; undefined when that tells of another image, or is not there. */
+  bootOrder(): Promise<string | undefined>;
 }
 
 /** @throws UsageError when `location` is a malformed URL, ImageSourceError when the image cannot be read. */
@@ -25,6 +30,11 @@ export async function openImage(location: string, options: HttpOptions = {}): Pr
       const limit = largestSidecarSize(source.size);
       if (url === undefined) return readSmallFile(location + sidecarSuffix, limit);
       return fetchSmallFile(fileBeside(url, sidecarSuffix), limit, options);
+    },
+    async bootOrder() {
+      if (url !== undefined) return undefined;
+      const info = await readBuildInfo(dirname(location));
+      return info?.image === basename(await publishedFile(location)) ? info.bootOrder : undefined;
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };

@@ -20,6 +20,7 @@ export function formatImageInfo(location: string, info: ImageInfo): string {
       'verity',
       `blocks of ${verity.blockSize} bytes, ${verity.from === 'sidecar' ? 'from the sidecar' : 'computed'}`,
     ]);
+  if (info.bootOrder !== undefined) rows.push(['boot order', info.bootOrder]);
   rows.push(...problems.map((problem): [string, string] => ['problem', problem]));
   return rows.map(([name, value]) => `${name.padEnd(11)} ${value}\n`).join('');
 }

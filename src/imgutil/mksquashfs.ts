@@ -12,6 +12,8 @@ export interface MksquashfsOptions {
   compression: Compression;
   /** An empty directory for a view of the tree without what is mounted in it; undefined to pack it as it is seen. */
   viewAt: string | undefined;
+  /** A file that says which files are written first (sort-file.ts); undefined: the order of the directories. */
+  sortFile?: string | undefined;
   /** Whether mksquashfs may draw its progress bar on our standard error. */
   showProgress: boolean;
   signal?: AbortSignal | undefined;
@@ -36,8 +38,9 @@ const warning = /^Unrecognised xattr prefix/;
  * Returns mksquashfs's warnings, each once. @throws PackError
  */
 export async function mksquashfs(directory: string, output: string, options: MksquashfsOptions): Promise<string[]> {
-  const { compression, viewAt, showProgress, signal } = options;
+  const { compression, viewAt, sortFile, showProgress, signal } = options;
   const flags = ['-noappend', '-xattrs', '-exit-on-error', '-comp', compression, '-quiet'];
+  if (sortFile !== undefined) flags.push('-sort', sortFile);
   if (!showProgress) flags.push('-no-progress');
   const plain = ['mksquashfs', directory, output, ...flags];
   const [program = '', ...words] = viewAt === undefined ? plain : [...inView, directory, viewAt, output, ...flags];

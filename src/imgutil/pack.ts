@@ -8,28 +8,34 @@
  * and written in the same pass.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, realpath, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describeError, errorCode, isSystemError, TetherfsError, UsageError } from '../base/errors.ts';
 import type { ImageDigest } from '../image/digest.ts';
 import { encryptedImageSize, encryptImage, type Xts } from '../image/encryption.ts';
+import { ImageGeometry } from '../image/geometry.ts';
+import { headerSize } from '../image/header.ts';
 import { pieces } from '../image/image-source.ts';
-import { formatKeyFile, keySize } from '../image/key-file.ts';
+import { keySize } from '../image/key-file.ts';
 import { sidecarSuffix } from '../image/sidecar.ts';
 import { VerityBuilder } from '../image/verity-builder.ts';
+import { stageBootOrder, stageTranslated } from './boot-files.ts';
+import { chooseBootOrder } from './boot-order-choice.ts';
+import { stageBuildInfo } from './build-info.ts';
 import { PackError } from './errors.ts';
 import { openFileSource } from './file-source.ts';
 import { computeDigest } from './image-info.ts';
+import { stageKeys } from './image-keys.ts';
 import { removeLeftovers, temporaryId } from './leftovers.ts';
 import { MadeDirectories } from './made-directories.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
 import { mountsInside } from './mounts-inside.ts';
+import { canLookUp, squashfsFiles, traceChunkSize } from './placed-files.ts';
+import { PrivateFiles } from './private-files.ts';
 import { confluentTree, defaultPrivateDir, liesIn, refusePublicPlace } from './private-place.ts';
 import { imageName, keepPlainImage, publishedPath } from './published-names.ts';
+import { sortFile } from './sort-file.ts';
 import { StagedFiles } from './staged-files.ts';
-
-/** The key's place below the private directory. confluent hands out what lies in `pending`. */
-const keyPlace = { directory: 'pending', name: 'rootimg.key' };
 
 export interface PackOptions {
   /** The tree to pack: it becomes the image's root directory. */
@@ -43,6 +49,8 @@ export interface PackOptions {
   compression: Compression;
   /** Bytes of an fs-verity block: a power of two from 4096 to 1048576. */
   verityBlockSize: number;
+  /** A list of paths or a trace: what a boot reads is packed first, in that order. `none`: in no order. By default as the replaced image was last booted. */
+  bootOrder?: string | undefined;
   /** What encrypts; undefined for an image in clear, without a key. */
   xts: Xts | undefined;
   /** Bytes of the image written, of all that will be. */
@@ -66,6 +74,8 @@ export interface PackedImage {
   readonly digest: ImageDigest;
   /** undefined when the image is not encrypted. */
   readonly keyPath: string | undefined;
+  /** Where its order comes from: a digest, a file, or `none`. */
+  readonly bootOrder: { readonly source: string; readonly files: number; readonly problem?: string };
   /** Mountpoints in the tree, packed as empty directories. */
   readonly leftOut: readonly string[];
   /** What mksquashfs could not keep, e.g. POSIX ACLs. */
@@ -111,7 +121,7 @@ async function privateDirectory(
 ): Promise<string> {
   const realTree = await realpath(tree).catch(() => tree);
   const wanted = privateDir ?? defaultPrivateDir(outDir, realTree);
-  await made.make(join(wanted, keyPlace.directory), 0o700);
+  await made.make(new PrivateFiles(wanted).directory, 0o700);
   const found = await realpath(wanted);
   refusePublicPlace(found, outDir, realTree);
   return found;
@@ -120,12 +130,16 @@ async function privateDirectory(
 /** `workDir` is where the clear squashfs lies meanwhile. */
 async function packInto(options: PackOptions, workDir: string): Promise<PackedImage> {
   const { sourceDir, outDir, compression, xts, signal, includeMounts = false, showProgress = false } = options;
-  const places = [outDir, workDir, join(workDir, keyPlace.directory)];
-  for (const path of await removeLeftovers(places)) options.onLeftover?.(path);
+  const privateFiles = xts === undefined ? undefined : new PrivateFiles(workDir);
+  for (const path of await removeLeftovers([outDir, workDir, privateFiles?.directory ?? workDir])) {
+    options.onLeftover?.(path);
+  }
   const leftOut = includeMounts ? [] : mountsInside(sourceDir);
   if (leftOut.length > 0 && process.geteuid?.() !== 0) {
     throw new PackError(`only root can leave out what is mounted in the tree: unmount ${leftOut.join(', ')}`);
   }
+  const order = await chooseBootOrder(options.bootOrder, { directory: outDir, privateFiles, xts });
+  const sorted = await sortFile(order.items, sourceDir);
   const temporary = join(workDir, `.${imageName}.pack-${temporaryId()}`);
   await mkdir(temporary, { mode: 0o700 });
   const staged = new StagedFiles();
@@ -134,10 +148,12 @@ async function packInto(options: PackOptions, workDir: string): Promise<PackedIm
     const squashfs = join(temporary, 'clear.sfs');
     const viewAt = leftOut.length === 0 ? undefined : join(temporary, 'tree');
     if (viewAt !== undefined) await mkdir(viewAt);
-    const warnings = await mksquashfs(sourceDir, squashfs, { compression, viewAt, showProgress, signal });
-    const keyPath = xts === undefined ? undefined : join(workDir, keyPlace.directory, keyPlace.name);
-    // The key first: an image whose key is missing is lost, a key without its image is not.
-    if (keyPath !== undefined) await (await staged.create(keyPath, 0o600)).appendFile(formatKeyFile(key));
+    const sortAt = sorted.files === 0 ? undefined : join(temporary, 'sort');
+    if (sortAt !== undefined) await writeFile(sortAt, sorted.text, 'latin1');
+    const flags = { compression, viewAt, sortFile: sortAt, showProgress, signal };
+    const warnings = await mksquashfs(sourceDir, squashfs, flags);
+    // The keys first: an image whose key is missing is lost, a key without its image is not.
+    const keyFile = privateFiles && (await stageKeys(staged, privateFiles, outDir, key));
 
     await using payload = await openFileSource(squashfs);
     const linkPath = join(outDir, imageName);
@@ -158,6 +174,7 @@ async function packInto(options: PackOptions, workDir: string): Promise<PackedIm
     await sidecarFile.appendFile(sidecar);
     const imagePath = publishedPath(outDir, digest);
     const sidecarPath = imagePath + sidecarSuffix;
+    if (privateFiles && keyFile) await staged.retarget(keyFile, privateFiles.key(digest));
     await staged.retarget(sidecarFile, sidecarPath);
     if (await holds(imagePath, digest, options.verityBlockSize)) {
       // Untouched, but for its time of change: the file keeps its ETag, and nobody takes it for an old one.
@@ -166,10 +183,22 @@ async function packInto(options: PackOptions, workDir: string): Promise<PackedIm
     } else {
       await staged.retarget(imageFile, imagePath);
     }
+    const place = { imagePath, digest, privateFiles };
+    if (order.items.length > 0 && canLookUp(compression)) {
+      const geometry = new ImageGeometry(imageSize, traceChunkSize);
+      const payloadOffset = xts === undefined ? 0 : headerSize;
+      const placed = { geometry, payloadOffset, files: await squashfsFiles(payload) };
+      await stageTranslated(staged, order.items, placed, place);
+    } else if (order.items.length > 0) {
+      await stageBootOrder(staged, order.items, place);
+    }
     await keepPlainImage(outDir, digest, staged);
+    await stageBuildInfo(staged, outDir, { image: basename(imagePath), bootOrder: order.source });
     for (const suffix of [sidecarSuffix, '']) await staged.link(basename(imagePath) + suffix, linkPath + suffix);
     await staged.commit();
-    return { imagePath, linkPath, imageSize, sidecarPath, digest, keyPath, leftOut, warnings };
+    const { items, ...bootOrder } = { ...order, files: sorted.files };
+    const keyPath = privateFiles?.newestKey;
+    return { imagePath, linkPath, imageSize, sidecarPath, digest, keyPath, bootOrder, leftOut, warnings };
   } finally {
     key.fill(0);
     await staged.discard();

@@ -4,19 +4,21 @@
  * which image it means without anybody reading 1 GB, it has a time of its own, and `rsync -a` copies it as what it is, where a hard
  * link becomes a second copy of the image.
  */
-import { access, lstat, realpath } from 'node:fs/promises';
+import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { digestName, isDigestName } from '../base/digest-name.ts';
 import { errorCode } from '../base/errors.ts';
-import { hexOf, type ImageDigest } from '../image/digest.ts';
+import { hexOf, type ImageDigest, parseDigest } from '../image/digest.ts';
 import { largestSidecarSize, readSidecar, sidecarSuffix } from '../image/sidecar.ts';
 import { traceSuffix } from '../image/trace.ts';
 import { readSmallFile } from './file-source.ts';
 import type { StagedFiles } from './staged-files.ts';
 
 export const imageName = 'rootimg.sfs';
+/** What its boots read, by path: beside an image in clear; that of an encrypted one is private (private-files.ts). */
+export const bootOrderSuffix = '.paths';
 /** What lies beside an image under its name with this appended. */
-export const companionSuffixes = [sidecarSuffix, traceSuffix] as const;
+export const companionSuffixes = [sidecarSuffix, traceSuffix, bootOrderSuffix] as const;
 
 /** Where the image of this digest lies in `directory`. */
 export function publishedPath(directory: string, digest: ImageDigest): string {
@@ -28,6 +30,17 @@ export async function publishedFile(imagePath: string): Promise<string> {
   const real = await realpath(imagePath);
   const named = isDigestName(basename(real)) && dirname(real) === (await realpath(dirname(imagePath)));
   return named ? join(dirname(imagePath), basename(real)) : imagePath;
+}
+
+/** The image that rootimg.sfs means; undefined when it means none, or one whose digest nothing tells. */
+export async function newestImage(directory: string): Promise<{ path: string; digest: ImageDigest } | undefined> {
+  const path = await publishedFile(join(directory, imageName)).catch(() => undefined);
+  if (path === undefined) return undefined;
+  const [, hex] = /^rootimg-([0-9a-f]{64})\.sfs$/.exec(basename(path)) ?? [];
+  if (hex !== undefined) return { path, digest: parseDigest(hex) };
+  const status = await stat(path).catch(() => undefined);
+  const digest = status?.isFile() ? await digestBeside(path, status.size) : undefined;
+  return digest === undefined ? undefined : { path, digest };
 }
 
 /**

@@ -22,10 +22,14 @@ export async function writeTraceFile(path: string, text: string, { replace }: { 
     await (await staged.create(path, 0o644)).appendFile(text, 'latin1');
     await staged.commit();
   } catch (cause) {
-    throw new TetherfsError('TRACE_WRITE', `cannot write ${path}: ${describeError(cause)}`, { cause });
+    throw traceWriteError(path, cause);
   } finally {
     await staged.discard();
   }
+}
+
+export function traceWriteError(path: string, cause: unknown): TetherfsError {
+  return new TetherfsError('TRACE_WRITE', `cannot write ${path}: ${describeError(cause)}`, { cause });
 }
 
 function exists(path: string): Promise<boolean> {

@@ -1,24 +1,100 @@
-/** Lays a trace beside the image that it belongs to, where members serve it to the nodes that boot next. */
+/**
+ * Lays a trace beside the image that it belongs to, where members serve it to the nodes that boot next; and the same by path where the next pack
+ * finds it.
+ */
 import { stat } from 'node:fs/promises';
-import { describeError } from '../base/errors.ts';
-import { SidecarError } from '../image/errors.ts';
-import { largestSidecarSize, readSidecar, sidecarSuffix } from '../image/sidecar.ts';
-import { parseTrace, traceSuffix } from '../image/trace.ts';
+import { describeError, TetherfsError } from '../base/errors.ts';
+import { bootOrderOfChunks, metadataFirst } from '../image/boot-order-chunks.ts';
+import type { Xts } from '../image/encryption.ts';
+import { ImageFormatError, SidecarError } from '../image/errors.ts';
+import { chunkIndex } from '../image/geometry.ts';
+import { headerSize, imageLayout } from '../image/header.ts';
+import { readHead } from '../image/image-source.ts';
+import { largestSidecarSize, readSidecar, sidecarSuffix, type Verity } from '../image/sidecar.ts';
+import { parseTrace, type Trace, traceChunks, traceSuffix } from '../image/trace.ts';
+import { type BootFilesPlace, bootOrderPath, stageBootOrder, stageTrace } from './boot-files.ts';
 import { ImageSourceError } from './errors.ts';
-import { readSmallFile } from './file-source.ts';
+import { openFileSource, readSmallFile } from './file-source.ts';
+import { readKeyFile } from './image-location.ts';
+import { placedFiles } from './placed-files.ts';
+import { type PrivateFiles, type PrivatePlace, privateFilesOf } from './private-files.ts';
 import { publishedFile } from './published-names.ts';
-import { writeTraceFile } from './trace-file.ts';
+import { StagedFiles } from './staged-files.ts';
+import { traceWriteError, writeTraceFile } from './trace-file.ts';
+
+export interface PublishOptions extends PrivatePlace {
+  /** Of an encrypted image; by default what `pack` keeps. */
+  keyFile?: string | undefined;
+  xts: Xts;
+}
+
+export interface PublishedTrace {
+  readonly tracePath: string;
+  /** The list by path; undefined when it could not be made. */
+  readonly bootOrderPath: string | undefined;
+  /** Why not. */
+  readonly problem?: string;
+}
 
 /**
- * Replaces an older trace. Beside an image that is published under its digest the trace is, too. @returns the path of the new one.
- * @throws ImageSourceError without image or sidecar, SidecarError, TraceError when the trace is of another image, TetherfsError TRACE_WRITE.
+ * Replaces an older trace. Beside an image that is published under its digest the trace is, too.
+ * @throws ImageSourceError without image or sidecar, SidecarError, TraceError when the trace is of another image, KeyFileError or ImageFormatError when
+ * the key file is no key of the image, TetherfsError TRACE_WRITE.
  */
-export async function publishTrace(text: string, image: string): Promise<string> {
-  const unreadable = (cause: unknown) => {
-    throw new ImageSourceError(`cannot read ${image}: ${describeError(cause)}`, { cause });
-  };
-  const imagePath = await publishedFile(image).catch(unreadable);
-  const { size } = await stat(imagePath).catch(unreadable);
+export async function publishTrace(text: string, image: string, options: PublishOptions): Promise<PublishedTrace> {
+  const imagePath = await publishedFile(image).catch(unreadable(image));
+  const verity = await verityBeside(imagePath);
+  const trace = parseTrace(text, verity);
+  try {
+    return await publishByPath(trace, { imagePath, digest: verity.digest }, options);
+  } catch (error) {
+    // Without the files' places the trace is still one of this image.
+    if (!(error instanceof ImageFormatError) || options.keyFile !== undefined) throw error;
+    const tracePath = imagePath + traceSuffix;
+    await writeTraceFile(tracePath, text, { replace: true });
+    return { tracePath, bootOrderPath: undefined, problem: error.message };
+  }
+}
+
+/** @throws ImageFormatError when the files of the image cannot be looked up. */
+async function publishByPath(
+  trace: Trace,
+  image: Pick<BootFilesPlace, 'imagePath' | 'digest'>,
+  options: PublishOptions,
+): Promise<PublishedTrace> {
+  const { imagePath, digest } = image;
+  await using source = await openFileSource(imagePath);
+  const isEncrypted = imageLayout(await readHead(source, headerSize)).format === 'encrypted';
+  const privateFiles = isEncrypted ? await privateFilesOf(imagePath, options) : undefined;
+  const keys = await keysOf(digest, privateFiles, options.keyFile);
+  const placed = await placedFiles(source, { keys, xts: options.xts, chunkSize: trace.chunkSize });
+  const chunks = [...traceChunks(trace, placed.geometry)].map(chunkIndex);
+  const place = { imagePath, digest, privateFiles };
+  const staged = new StagedFiles();
+  try {
+    await stageBootOrder(staged, bootOrderOfChunks(chunks, placed), place);
+    await stageTrace(staged, metadataFirst(chunks, placed), placed.geometry, place);
+    await staged.commit();
+  } catch (cause) {
+    throw cause instanceof TetherfsError ? cause : traceWriteError(imagePath + traceSuffix, cause);
+  } finally {
+    await staged.discard();
+  }
+  return { tracePath: imagePath + traceSuffix, bootOrderPath: bootOrderPath(place) };
+}
+
+async function keysOf(
+  digest: BootFilesPlace['digest'],
+  privateFiles: PrivateFiles | undefined,
+  keyFile: string | undefined,
+): Promise<Uint8Array[]> {
+  if (keyFile !== undefined) return [await readKeyFile(keyFile)];
+  return (await privateFiles?.keysFor(digest)) ?? [];
+}
+
+/** What the sidecar beside an image says of it. */
+async function verityBeside(imagePath: string): Promise<Verity> {
+  const { size } = await stat(imagePath).catch(unreadable(imagePath));
   const sidecarPath = imagePath + sidecarSuffix;
   const sidecar = await readSmallFile(sidecarPath, largestSidecarSize(size));
   if (sidecar === undefined) {
@@ -30,8 +106,11 @@ export async function publishTrace(text: string, image: string): Promise<string>
   if (verity.imageSize !== size) {
     throw new SidecarError(`is for an image of ${verity.imageSize} bytes, but ${imagePath} has ${size}`);
   }
-  parseTrace(text, verity);
-  const path = imagePath + traceSuffix;
-  await writeTraceFile(path, text, { replace: true });
-  return path;
+  return verity;
+}
+
+function unreadable(path: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new ImageSourceError(`cannot read ${path}: ${describeError(cause)}`, { cause });
+  };
 }

@@ -69,9 +69,24 @@ describe('tetherfs image pack', () => {
       `digest   ${digest}`,
       `sidecar  ${at(`public/rootimg-${digest?.slice('sha256:'.length)}.sfs.fsverity`)}`,
       `key      ${at('public.private/pending/rootimg.key')}`,
+      'order    none: publish the trace of a boot, or give --boot-order, for faster boots',
       `mount    tetherfs mount --digest ${digest} --key-file rootimg.key http://MEMBER/PATH/rootimg.sfs MOUNTPOINT`,
       '',
     ]);
+  });
+
+  test('packs what --boot-order lists first, and image info tells', () => {
+    makeTree(at('tree'));
+    writeFileSync(at('order'), '# what it reads\nbin/tool\n/etc/hostname\n/no/such\n');
+    const { status, stdout } = image(['pack', '--boot-order', at('order'), at('tree'), at('public')]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^order {4}2 files first, as .*\/order says$/m);
+    expect(image(['info', at('public/rootimg.sfs')]).stdout).toContain(`boot order  ${at('order')}\n`);
+    // What tells of the newest image does not tell of an older one.
+    const [old = ''] = readdirSync(at('public')).filter((name) => /^rootimg-[0-9a-f]+\.sfs$/.test(name));
+    expect(image(['pack', '--boot-order', 'none', at('tree'), at('public')]).stdout).toMatch(/^order {4}none/m);
+    expect(image(['info', at('public', old)]).stdout).not.toContain('boot order');
+    expect(JSON.parse(image(['info', '--json', at('public/rootimg.sfs')]).stdout)).toMatchObject({ bootOrder: 'none' });
   });
 
   test('shows the key to nobody: not on its output, not to mksquashfs', () => {
@@ -168,6 +183,7 @@ describe('tetherfs image info', () => {
       label: 'CONFLUENT_CRYPTIMAGE',
       encryption: { cipher: 'aes-xts-plain64', payloadSize: imageSize - 4096 },
       verity: { digest, blockSize: 65536, from: 'sidecar' },
+      bootOrder: 'none',
       problems: [],
     });
   });

@@ -20,6 +20,7 @@ import { rangeMatches } from '../../src/image/range-check.ts';
 import { verifySidecar } from '../../src/image/sidecar.ts';
 import { collectGarbage, type GcOptions } from '../../src/imgutil/image-gc.ts';
 import { pack } from '../../src/imgutil/pack.ts';
+import { PrivateFiles } from '../../src/imgutil/private-files.ts';
 import { loadBinding } from '../../src/native/binding.ts';
 import { Site } from '../members/site.ts';
 import { Nginx } from '../support/nginx.ts';
@@ -132,6 +133,22 @@ describe('removed', () => {
     rmSync(at('public', nameOf(a)));
     expect(removedOf(await gc())).toEqual([a]);
     expect(names()).toEqual([...filesOf(b), ...plain].sort());
+  });
+
+  test('are its key and the list of what its boots read with it, and no other', async () => {
+    await publish([a, b]);
+    const privateFiles = new PrivateFiles(at('private'));
+    mkdirSync(privateFiles.directory, { recursive: true });
+    const pending = () => readdirSync(privateFiles.directory).sort();
+    for (const name of ['key', 'paths'].flatMap((kind) => [a, b].map((hex) => `rootimg-${hex}.${kind}`))) {
+      writeFileSync(join(privateFiles.directory, name), 'x');
+    }
+    writeFileSync(privateFiles.newestKey, 'x');
+    const before = pending();
+    await gc({ privateFiles, dryRun: true });
+    expect(pending()).toEqual(before);
+    expect(removedOf(await gc({ privateFiles }))).toEqual([a]);
+    expect(pending()).toEqual([`rootimg-${b}.key`, `rootimg-${b}.paths`, 'rootimg.key'].sort());
   });
 
   test('is nothing with --dry-run, which says the same', async () => {

@@ -46,7 +46,12 @@ function everything(): string[] {
     .sort();
 }
 
-const keyPlace = ['public.private/', 'public.private/pending/', 'public.private/pending/rootimg.key'];
+/** The private directory with the keys of the images of these digests. */
+function keyPlace(...digests: string[]): string[] {
+  const pending = 'public.private/pending/';
+  const keys = digests.map((digest) => `${pending}rootimg-${digest.slice('sha256:'.length)}.key`);
+  return ['public.private/', pending, ...keys, `${pending}rootimg.key`].sort();
+}
 
 /** The public directory with the images of these digests. */
 function published(...digests: string[]): string[] {
@@ -54,7 +59,8 @@ function published(...digests: string[]): string[] {
     const image = `public/rootimg-${digest.slice('sha256:'.length)}.sfs`;
     return [image, `${image}.fsverity`];
   });
-  return ['public/', ...named, 'public/rootimg.sfs', 'public/rootimg.sfs.fsverity'].sort();
+  const others = ['build-info', 'rootimg.sfs', 'rootimg.sfs.fsverity'].map((name) => `public/${name}`);
+  return ['public/', ...named, ...others].sort();
 }
 
 /** What lies at each of these paths; links are followed. */
@@ -85,7 +91,7 @@ describe('packing a directory', () => {
 
   test('puts the key beside the public directory, for its owner’s eyes only, and leaves nothing else', async () => {
     const { digest } = await pack(options);
-    expect(everything()).toEqual([...keyPlace, ...published(digest)]);
+    expect(everything()).toEqual([...keyPlace(digest), ...published(digest)]);
     const mode = (path: string) => statSync(at(path)).mode & 0o7777;
     expect(mode('public.private/pending/rootimg.key')).toBe(0o600);
     expect(mode('public.private')).toBe(0o700);
@@ -109,10 +115,10 @@ describe('packing a directory', () => {
     const first = await pack(options);
     const before = contents(everything());
     const second = await pack(options);
-    expect(everything()).toEqual([...keyPlace, ...published(first.digest, second.digest)]);
+    expect(everything()).toEqual([...keyPlace(first.digest, second.digest), ...published(first.digest, second.digest)]);
     expect(second.digest).not.toBe(first.digest);
     for (const [path, bytes] of before) {
-      const kept = published(first.digest).includes(path) && path.includes('-');
+      const kept = path.includes(first.digest.slice('sha256:'.length));
       expect({ path, same: readFileSync(at(path)).equals(bytes) }).toEqual({ path, same: kept });
     }
     expect(decryptImage(readFileSync(second.imagePath), readText(second.keyPath ?? '')).toString('latin1', 0, 4)).toBe(
@@ -203,7 +209,7 @@ describe('a pack that fails', () => {
     const old = contents(everything());
     const abort = new AbortController();
     await expect(pack({ ...options, signal: abort.signal, onProgress: () => abort.abort() })).rejects.toThrow();
-    expect(everything()).toEqual([...keyPlace, ...published(digest)]);
+    expect(everything()).toEqual([...keyPlace(digest), ...published(digest)]);
     for (const [path, bytes] of old) expect(readFileSync(at(path)).equals(bytes)).toBe(true);
   });
 
@@ -216,7 +222,7 @@ describe('a pack that fails', () => {
     await expect(pack(options)).rejects.toMatchObject({ code: 'PACK' });
     expect(readText(at('public.private/pending/rootimg.key'))).toBe(key);
     const before = published(digest).map((path) => (path === 'public/rootimg.sfs' ? `${path}/` : path));
-    expect(everything()).toEqual([...keyPlace, ...before].sort());
+    expect(everything()).toEqual([...keyPlace(digest), ...before].sort());
     expect(readlinkSync(at('public/rootimg.sfs.fsverity'))).toContain(digest.slice('sha256:'.length));
   });
 });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeSidecar, sidecarSuffix } from '../../src/image/sidecar.ts';
@@ -132,7 +132,8 @@ describe('publish', () => {
     expect(await trace('publish', at(name), at('rootimg.sfs'))).toEqual({
       status: 0,
       stdout: `${published()}\n`,
-      stderr: '',
+      // Nobody can look into this one.
+      stderr: 'tetherfs: the trace will not outlive this image: it holds no squashfs whose files could be looked up\n',
     });
     expect(readFileSync(published(), 'utf8')).toBe(text);
     expect(statSync(published()).mode & 0o777).toBe(0o644);
@@ -158,5 +159,29 @@ describe('publish', () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(message);
     expect(readdirSync(directory.path).filter((name) => name.endsWith('.trace'))).toEqual(['boot.trace']);
+  });
+});
+
+describe('merge', () => {
+  test('makes one trace of those of several boots', async () => {
+    writeFileSync(at('second.trace'), text.replace(/\n9 1\n/, '\n8 1\n'));
+    writeFileSync(at('third.trace'), text);
+    const files = ['boot.trace', 'second.trace', 'third.trace'].map(at);
+    expect(await trace('merge', ...files, '--output', at('merged.trace'))).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
+    expect(readFileSync(at('merged.trace'), 'latin1')).toBe(text);
+    const again = await trace('merge', ...files, '--output', at('merged.trace'));
+    expect(again).toMatchObject({ status: 2, stderr: expect.stringContaining('--force') });
+  });
+
+  test('names the file that is none', async () => {
+    writeFileSync(at('other'), 'x');
+    const { status, stderr } = await trace('merge', at('boot.trace'), at('other'), '--output', at('merged.trace'));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/other: trace, line 1: /);
+    expect(existsSync(at('merged.trace'))).toBe(false);
   });
 });

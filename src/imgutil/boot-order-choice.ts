@@ -1,0 +1,91 @@
+/** Which order an image is packed in: the one that is given, or that of the last boots of the image that it replaces. */
+import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
+import { type BootOrderItem, largestBootOrderSize, parseBootOrder } from '../image/boot-order.ts';
+import { bootOrderOfChunks } from '../image/boot-order-chunks.ts';
+import { parseDigest } from '../image/digest.ts';
+import type { Xts } from '../image/encryption.ts';
+import { chunkIndex } from '../image/geometry.ts';
+import { largestTraceSize, parseTrace, traceChunks, traceSuffix } from '../image/trace.ts';
+import { openFileSource, readSmallFile } from './file-source.ts';
+import { placedFiles } from './placed-files.ts';
+import type { PrivateFiles } from './private-files.ts';
+import { bootOrderSuffix, newestImage, publishedPath } from './published-names.ts';
+
+export interface BootOrder {
+  readonly items: readonly BootOrderItem[];
+  /** What `build-info` says of it. */
+  readonly source: string;
+  /** Why an order that was expected could not be had. */
+  readonly problem?: string;
+}
+
+export interface BootOrderPlaces {
+  /** Public: where the images lie. */
+  readonly directory: string;
+  /** Where keys and lists of encrypted images lie; undefined: they are not looked at. */
+  readonly privateFiles: PrivateFiles | undefined;
+  readonly xts: Xts | undefined;
+}
+
+/** Taken for "in no order". */
+export const noBootOrder = 'none';
+const traceStart = 'tetherfs-trace ';
+
+/**
+ * @param wanted a file, `none`, or undefined for what is known of the image that is replaced.
+ * @throws UsageError when the file is no order, or a trace of an image that is not there.
+ */
+export async function chooseBootOrder(wanted: string | undefined, places: BootOrderPlaces): Promise<BootOrder> {
+  if (wanted === noBootOrder) return { items: [], source: noBootOrder };
+  if (wanted === undefined) return ofReplacedImage(places);
+  try {
+    return { items: await orderInFile(wanted, places), source: wanted };
+  } catch (cause) {
+    if (!(cause instanceof TetherfsError)) throw cause;
+    throw new UsageError(`--boot-order ${wanted}: ${describeError(cause)}`, { cause });
+  }
+}
+
+async function orderInFile(path: string, places: BootOrderPlaces): Promise<BootOrderItem[]> {
+  const bytes = await readSmallFile(path, largestBootOrderSize);
+  if (bytes === undefined) throw new UsageError('there is no such file');
+  const text = latin1(bytes);
+  if (!text.startsWith(traceStart)) return parseBootOrder(text);
+  const digest = parseDigest(parseTrace(text).digest);
+  const newest = await newestImage(places.directory);
+  return orderInTrace(text, newest?.digest === digest ? newest.path : publishedPath(places.directory, digest), places);
+}
+
+async function orderInTrace(
+  text: string,
+  imagePath: string,
+  { privateFiles, xts }: BootOrderPlaces,
+): Promise<BootOrderItem[]> {
+  const trace = parseTrace(text);
+  const keys = (await privateFiles?.keysFor(parseDigest(trace.digest))) ?? [];
+  await using source = await openFileSource(imagePath);
+  const placed = await placedFiles(source, { keys, xts, chunkSize: trace.chunkSize });
+  return bootOrderOfChunks([...traceChunks(trace, placed.geometry)].map(chunkIndex), placed);
+}
+
+/** Its boot order by path, else its trace. Without either, or when they are of no use, none. */
+async function ofReplacedImage(places: BootOrderPlaces): Promise<BootOrder> {
+  const none = { items: [], source: noBootOrder };
+  const replaced = await newestImage(places.directory);
+  if (replaced === undefined) return none;
+  const { path, digest } = replaced;
+  try {
+    const beside = await readSmallFile(path + bootOrderSuffix, largestBootOrderSize);
+    const text = beside === undefined ? await places.privateFiles?.readBootOrder(digest) : latin1(beside);
+    if (text !== undefined) return { items: parseBootOrder(text), source: digest };
+    const trace = await readSmallFile(path + traceSuffix, largestTraceSize);
+    return trace === undefined ? none : { items: await orderInTrace(latin1(trace), path, places), source: digest };
+  } catch (error) {
+    if (!(error instanceof TetherfsError)) throw error;
+    return { ...none, problem: `the trace of ${path} is of no use: ${describeError(error)}` };
+  }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
+}

@@ -1,0 +1,76 @@
+/**
+ * What belongs to an image and is nobody's business: in `pending` of the private directory, where confluent looks for the key. Each image's key
+ * and boot order lie under its digest for as long as the image does; `rootimg.key` is the newest image's.
+ */
+import { realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { largestBootOrderSize } from '../image/boot-order.ts';
+import { hexOf, type ImageDigest } from '../image/digest.ts';
+import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
+import { readSmallFile } from './file-source.ts';
+import { confluentTree, defaultPrivateDir } from './private-place.ts';
+
+const pending = 'pending';
+
+/** Paths below a private directory. */
+export class PrivateFiles {
+  readonly directory: string;
+
+  /** @param privateDir absolute. */
+  constructor(privateDir: string) {
+    this.directory = join(privateDir, pending);
+  }
+
+  /** Those of the images in a public directory. @throws the error of realpath(3) */
+  static async besides(publicDir: string, { privateDir, tree = confluentTree }: PrivatePlace): Promise<PrivateFiles> {
+    if (privateDir !== undefined) return new PrivateFiles(privateDir);
+    const realTree = await realpath(tree).catch(() => tree);
+    return new PrivateFiles(defaultPrivateDir(await realpath(publicDir), realTree));
+  }
+
+  /** The newest image's. */
+  get newestKey(): string {
+    return join(this.directory, 'rootimg.key');
+  }
+
+  key(digest: ImageDigest): string {
+    return join(this.directory, `rootimg-${hexOf(digest)}.key`);
+  }
+
+  bootOrder(digest: ImageDigest): string {
+    return join(this.directory, `rootimg-${hexOf(digest)}.paths`);
+  }
+
+  /** Everything that belongs to this image alone. */
+  of(digest: ImageDigest): string[] {
+    return [this.key(digest), this.bootOrder(digest)];
+  }
+
+  /** Keys that may be this image's, the likeliest first. @throws KeyFileError, ImageSourceError */
+  async keysFor(digest: ImageDigest): Promise<Uint8Array[]> {
+    const keys: Uint8Array[] = [];
+    for (const path of [this.key(digest), this.newestKey]) {
+      const bytes = await readSmallFile(path, keyFileSizeLimit);
+      if (bytes !== undefined) keys.push(parseKeyFile(bytes));
+    }
+    return keys;
+  }
+
+  /** undefined: nobody knows it. @throws ImageSourceError */
+  async readBootOrder(digest: ImageDigest): Promise<string | undefined> {
+    const bytes = await readSmallFile(this.bootOrder(digest), largestBootOrderSize);
+    return bytes === undefined ? undefined : Buffer.from(bytes).toString('latin1');
+  }
+}
+
+export interface PrivatePlace {
+  /** As the user said it. */
+  privateDir?: string | undefined;
+  /** Where confluent keeps its public and private trees: /var/lib/confluent. */
+  tree?: string | undefined;
+}
+
+/** Where an image's private files are, by its path. */
+export function privateFilesOf(imagePath: string, place: PrivatePlace): Promise<PrivateFiles> {
+  return PrivateFiles.besides(dirname(imagePath), place);
+}
