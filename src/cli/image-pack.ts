@@ -70,8 +70,7 @@ Examples:
       }).finally(progress.clear);
       for (const path of packed.leftOut)
         process.stderr.write(`tetherfs: left out, because it is mounted there: ${path}\n`);
-      if (packed.bootOrder.problem !== undefined)
-        process.stderr.write(`tetherfs: packed in no order: ${packed.bootOrder.problem}\n`);
+      for (const problem of packed.bootOrder.problems) process.stderr.write(`tetherfs: ${problem}\n`);
       for (const warning of packed.warnings) process.stderr.write(`tetherfs: mksquashfs: ${warning}\n`);
       process.stdout.write(`image    ${packed.imagePath}
 link     ${packed.linkPath}

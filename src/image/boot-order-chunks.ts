@@ -140,14 +140,15 @@ function piecesOf({ files: { files, fragments }, payloadOffset }: PlacedFiles): 
   const shared = new Set<number>();
   for (const [number, file] of files.entries()) {
     const { blocks, fragment } = file;
-    if (piecesIn(file) === 0 || (blocks.length > 0 && shared.has(file.start))) continue;
-    if (blocks.length > 0) shared.add(file.start);
+    const hasData = blocks.some((length) => length > 0);
+    if (piecesIn(file) === 0 || (hasData && shared.has(file.start))) continue;
+    if (hasData) shared.add(file.start);
     let offset = payloadOffset + file.start;
     for (const [block, length] of blocks.entries()) {
       if (length > 0) pieces.push({ file: number, block, offset, length });
       offset += length;
     }
-    const place = fragment === undefined || blocks.length > 0 ? undefined : fragments[fragment];
+    const place = fragment === undefined || hasData ? undefined : fragments[fragment];
     if (place !== undefined) {
       pieces.push({ file: number, block: undefined, offset: payloadOffset + place.offset, length: place.length });
     }

@@ -18,12 +18,16 @@ export const largestBootOrderSize = 16 << 20;
 const longestPath = 4095;
 const partLine = /^(\d{1,15}) ([1-9]\d{0,14}) (\/.*)$/s;
 
-/** Ends with a newline. A path with a newline cannot be listed, and is left out. */
+/** Ends with a newline. A path with a newline cannot be listed, and is left out; so is what exceeds the largest text. */
 export function formatBootOrder(items: readonly BootOrderItem[]): string {
-  return items
-    .filter(({ path }) => !path.includes('\n'))
-    .map(({ path, part }) => `${part === undefined ? '' : `${part.offset} ${part.length} `}${path}\n`)
-    .join('');
+  let text = '';
+  for (const { path, part } of items) {
+    if (path.includes('\n')) continue;
+    const line = `${part === undefined ? '' : `${part.offset} ${part.length} `}${path}\n`;
+    if (text.length + line.length > largestBootOrderSize) break;
+    text += line;
+  }
+  return text;
 }
 
 /**

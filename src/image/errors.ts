@@ -50,9 +50,9 @@ export class DigestMismatchError extends TetherfsError {
   }
 }
 
-/** A list of what a boot reads is damaged. `line` is counted from 1. */
-export class BootOrderError extends TetherfsError {
+/** A list of what a boot reads is none. `line` is counted from 1. */
+export class BootOrderError extends UsageError {
   constructor(line: number, message: string) {
-    super('BOOT_ORDER', `boot order, line ${line}: ${message}`);
+    super(`boot order, line ${line}: ${message}`);
   }
 }

@@ -5,7 +5,7 @@
 import type { ByteRange } from '../base/byte-range.ts';
 import { ImageFormatError } from './errors.ts';
 import { type ImageSource, readHead } from './image-source.ts';
-import { parseSuperblock, type SquashfsTables, squashfsTables, superblockSize } from './squashfs.ts';
+import { parseSuperblock, type SquashfsTables, squashfsMetadata, squashfsTables, superblockSize } from './squashfs.ts';
 import { type Decompress, firstBlockOf, MetadataTable, readIndexedTable } from './squashfs-tables.ts';
 
 /** A regular file. */
@@ -44,7 +44,8 @@ const kind = { directory: 1, file: 2, extendedDirectory: 8, extendedFile: 9 } as
 /** @throws ImageFormatError when it is no squashfs 4.0 or is damaged; what `decompress` throws. */
 export async function listSquashfsFiles(source: ImageSource, decompress: Decompress): Promise<SquashfsFiles> {
   const head = await readHead(source, superblockSize);
-  const { bytesUsed, blockSize } = parseSuperblock(head, source.size);
+  const { blockSize } = parseSuperblock(head, source.size);
+  const metadata = squashfsMetadata(head, source.size);
   const tables = squashfsTables(head);
   try {
     const inodes = await tableBetween(source, tables.inodes, tables.directories, decompress);
@@ -56,10 +57,6 @@ export async function listSquashfsFiles(source: ImageSource, decompress: Decompr
     );
     const fragments = await readFragments(source, tables, decompress);
     const files = new TreeWalk(inodes, directories, { ...tables, blockSize }).files();
-    const metadata = [
-      { offset: 0, length: superblockSize },
-      { offset: tables.inodes, length: bytesUsed - tables.inodes },
-    ];
     return { blockSize, files, fragments, metadata };
   } catch (cause) {
     if (cause instanceof RangeError)
@@ -131,7 +128,7 @@ class TreeWalk {
         if ('block' in entry) found.push(entry);
         else files.push(entry);
       }
-      waiting.push(...found.reverse());
+      for (const directory of found.reverse()) waiting.push(directory);
     }
     return files;
   }

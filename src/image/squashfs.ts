@@ -2,6 +2,7 @@
  * The superblock of a squashfs 4.0 (linux/fs/squashfs/squashfs_fs.h), for showing what an image holds and for telling
  * whether a key fits. The filesystem itself is the kernel's business.
  */
+import type { ByteRange } from '../base/byte-range.ts';
 import { ImageFormatError } from './errors.ts';
 
 /** Bytes of the superblock. */
@@ -81,6 +82,22 @@ export function squashfsTables(head: Uint8Array): SquashfsTables {
     fragmentCount: block.readUInt32LE(16),
     root: { block: Math.floor(wide(block, 32) / 65536), offset: block.readUInt16LE(32) },
   };
+}
+
+/**
+ * What every boot reads before it finds any file: the superblock, and all behind the files' data. `head`: the first 96 bytes or more.
+ * @throws ImageFormatError as parseSuperblock, or when its tables are not where they can be.
+ */
+export function squashfsMetadata(head: Uint8Array, size: number): ByteRange[] {
+  const { bytesUsed } = parseSuperblock(head, size);
+  const { inodes } = squashfsTables(head);
+  if (inodes < superblockSize || inodes >= bytesUsed) {
+    throw new ImageFormatError(`squashfs is damaged: its inodes are said to lie at ${inodes}`);
+  }
+  return [
+    { offset: 0, length: superblockSize },
+    { offset: inodes, length: bytesUsed - inodes },
+  ];
 }
 
 /** What stands for a table that there is not. */

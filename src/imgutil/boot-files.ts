@@ -2,6 +2,7 @@
  * What is kept of an image's boots: the trace that nodes replay, beside the image; and the same by path, which outlives a repack. Names of an
  * encrypted image's files are nobody's business: they lie where its key lies.
  */
+import { describeError, TetherfsError } from '../base/errors.ts';
 import { type BootOrderItem, formatBootOrder } from '../image/boot-order.ts';
 import { chunksOfBootOrder, type PlacedFiles } from '../image/boot-order-chunks.ts';
 import type { ImageDigest } from '../image/digest.ts';
@@ -45,15 +46,24 @@ export async function stageTrace(
   await file.appendFile(formatTrace({ digest, imageSize, chunkSize, chunks }), 'latin1');
 }
 
-/** Stages both for an image that nobody has booted, from what boots of another read. Only what this image has is kept. */
-export async function stageTranslated(
+/**
+ * Stages both for an image that nobody has booted, from what boots of another read; nothing when they read none of its files.
+ * @param lookUp where its files lie. @returns why there is no trace, if so: then there is the list alone.
+ */
+export async function stageBootFiles(
   staged: StagedFiles,
   items: readonly BootOrderItem[],
-  placed: PlacedFiles,
   place: BootFilesPlace,
-): Promise<void> {
-  const there = new Set(placed.files.files.map(({ path }) => path));
-  const kept = items.filter(({ path }) => there.has(path));
-  await stageBootOrder(staged, kept, place);
-  await stageTrace(staged, chunksOfBootOrder(kept, placed), placed.geometry, place);
+  lookUp: () => Promise<PlacedFiles>,
+): Promise<string | undefined> {
+  if (items.length === 0) return undefined;
+  await stageBootOrder(staged, items, place);
+  try {
+    const placed = await lookUp();
+    await stageTrace(staged, chunksOfBootOrder(items, placed), placed.geometry, place);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof TetherfsError)) throw error;
+    return `it has no trace: ${describeError(error)}`;
+  }
 }

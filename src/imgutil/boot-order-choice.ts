@@ -4,8 +4,9 @@ import { type BootOrderItem, largestBootOrderSize, parseBootOrder } from '../ima
 import { bootOrderOfChunks } from '../image/boot-order-chunks.ts';
 import { parseDigest } from '../image/digest.ts';
 import type { Xts } from '../image/encryption.ts';
+import { ImageFormatError } from '../image/errors.ts';
 import { chunkIndex } from '../image/geometry.ts';
-import { largestTraceSize, parseTrace, traceChunks, traceSuffix } from '../image/trace.ts';
+import { largestTraceSize, parseTrace, type Trace, traceChunks, traceSuffix } from '../image/trace.ts';
 import { openFileSource, readSmallFile } from './file-source.ts';
 import { placedFiles } from './placed-files.ts';
 import type { PrivateFiles } from './private-files.ts';
@@ -51,20 +52,23 @@ async function orderInFile(path: string, places: BootOrderPlaces): Promise<BootO
   if (bytes === undefined) throw new UsageError('there is no such file');
   const text = latin1(bytes);
   if (!text.startsWith(traceStart)) return parseBootOrder(text);
-  const digest = parseDigest(parseTrace(text).digest);
+  const trace = parseTrace(text);
+  const digest = parseDigest(trace.digest);
   const newest = await newestImage(places.directory);
-  return orderInTrace(text, newest?.digest === digest ? newest.path : publishedPath(places.directory, digest), places);
+  return orderInTrace(trace, newest?.digest === digest ? newest.path : publishedPath(places.directory, digest), places);
 }
 
 async function orderInTrace(
-  text: string,
+  trace: Trace,
   imagePath: string,
   { privateFiles, xts }: BootOrderPlaces,
 ): Promise<BootOrderItem[]> {
-  const trace = parseTrace(text);
   const keys = (await privateFiles?.keysFor(parseDigest(trace.digest))) ?? [];
   await using source = await openFileSource(imagePath);
   const placed = await placedFiles(source, { keys, xts, chunkSize: trace.chunkSize });
+  const { imageSize } = placed.geometry;
+  if (trace.imageSize !== imageSize)
+    throw new ImageFormatError(`it has ${imageSize} bytes, its trace says ${trace.imageSize}`);
   return bootOrderOfChunks([...traceChunks(trace, placed.geometry)].map(chunkIndex), placed);
 }
 
@@ -79,10 +83,14 @@ async function ofReplacedImage(places: BootOrderPlaces): Promise<BootOrder> {
     const text = beside === undefined ? await places.privateFiles?.readBootOrder(digest) : latin1(beside);
     if (text !== undefined) return { items: parseBootOrder(text), source: digest };
     const trace = await readSmallFile(path + traceSuffix, largestTraceSize);
-    return trace === undefined ? none : { items: await orderInTrace(latin1(trace), path, places), source: digest };
+    if (trace === undefined) return none;
+    return { items: await orderInTrace(parseTrace(latin1(trace)), path, places), source: digest };
   } catch (error) {
     if (!(error instanceof TetherfsError)) throw error;
-    return { ...none, problem: `the trace of ${path} is of no use: ${describeError(error)}` };
+    return {
+      ...none,
+      problem: `packed in no order, because the trace of ${path} is of no use: ${describeError(error)}`,
+    };
   }
 }
 

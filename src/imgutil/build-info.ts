@@ -6,27 +6,35 @@ import type { StagedFiles } from './staged-files.ts';
 export interface BuildInfo {
   /** Name of the image's file. */
   readonly image: string;
-  /** What it is ordered after: a digest, a file, or `none`. */
+  /** What it is ordered after: a digest, the name of a file, or `none`. */
   readonly bootOrder: string;
 }
 
 const fileName = 'build-info';
 const sizeLimit = 65536;
 
-/** Readable for everybody, as the image is. */
+/** In front of what others wrote there. Readable for everybody, as the image is. */
 export async function stageBuildInfo(staged: StagedFiles, directory: string, info: BuildInfo): Promise<void> {
-  const file = await staged.create(join(directory, fileName), 0o644);
-  await file.appendFile(`BOOTORDER=${oneLine(info.bootOrder)}\nIMAGE=${oneLine(info.image)}\n`);
+  const path = join(directory, fileName);
+  const before = await readSmallFile(path, sizeLimit).catch(() => undefined);
+  const others = linesOf(before ?? new Uint8Array()).filter((line) => line !== '' && !/^(BOOTORDER|IMAGE)=/.test(line));
+  const ours = [`BOOTORDER=${oneLine(info.bootOrder)}`, `IMAGE=${oneLine(info.image)}`];
+  const file = await staged.create(path, 0o644);
+  await file.appendFile([...ours, ...others, ''].join('\n'), 'latin1');
 }
 
 /** undefined: there is none, or it tells of no image. @throws ImageSourceError */
 export async function readBuildInfo(directory: string): Promise<BuildInfo | undefined> {
   const bytes = await readSmallFile(join(directory, fileName), sizeLimit);
   if (bytes === undefined) return undefined;
-  const lines = Buffer.from(bytes).toString().split('\n');
+  const lines = linesOf(bytes);
   const value = (name: string) => lines.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
   const [image, bootOrder] = [value('IMAGE'), value('BOOTORDER')];
   return image === undefined || bootOrder === undefined ? undefined : { image, bootOrder };
+}
+
+function linesOf(bytes: Uint8Array): string[] {
+  return Buffer.from(bytes).toString('latin1').split('\n');
 }
 
 function oneLine(text: string): string {

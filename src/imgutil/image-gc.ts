@@ -184,8 +184,10 @@ async function remove({ directory, privateFiles }: GcOptions, image: PublishedIm
   const [first = ''] = image.files;
   const now = await lstat(join(directory, first)).catch(() => undefined);
   if (hexes.size > 0 || now?.ctimeMs !== image.arrived) return 'it changed just now';
-  for (const name of image.files) await rm(join(directory, name), { force: true });
-  for (const path of privateFiles?.of(parseDigest(image.hex)) ?? []) await rm(path, { force: true });
+  // The image first: without it nobody begins to use the others. Some of those last: as long as one is there, what was not removed is found again.
+  const [imageFile = '', ...others] = image.files.map((name) => join(directory, name));
+  const privates = privateFiles?.of(parseDigest(image.hex)) ?? [];
+  for (const path of [imageFile, ...privates, ...others]) await rm(path, { force: true });
   return undefined;
 }
 

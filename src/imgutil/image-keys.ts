@@ -1,7 +1,11 @@
 /** The keys of published images: each under its image's digest for as long as that is there, and the newest under confluent's name. */
 import { access, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatKeyFile } from '../image/key-file.ts';
+import { TetherfsError } from '../base/errors.ts';
+import type { Xts } from '../image/encryption.ts';
+import { formatKeyFile, keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
+import { openFileSource, readSmallFile } from './file-source.ts';
+import { isOpenedBy } from './placed-files.ts';
 import type { PrivateFiles } from './private-files.ts';
 import { newestImage } from './published-names.ts';
 import type { StagedFiles } from './staged-files.ts';
@@ -13,20 +17,31 @@ import type { StagedFiles } from './staged-files.ts';
 export async function stageKeys(
   staged: StagedFiles,
   privateFiles: PrivateFiles,
-  outDir: string,
-  key: Uint8Array,
+  { outDir, key, xts }: { outDir: string; key: Uint8Array; xts: Xts },
 ): Promise<FileHandle> {
   const replaced = await newestImage(outDir);
-  const keptAs = replaced && privateFiles.key(replaced.digest);
-  if (keptAs !== undefined && (await exists(privateFiles.newestKey)) && !(await exists(keptAs))) {
-    await staged.keepAs(privateFiles.newestKey, keptAs);
+  if (replaced !== undefined) {
+    const keptAs = privateFiles.key(replaced.digest);
+    const isIts = !(await exists(keptAs)) && (await opens(privateFiles.newestKey, replaced.path, xts));
+    if (isIts) await staged.keepAs(privateFiles.newestKey, keptAs);
   }
-  const files = [privateFiles.newestKey, join(privateFiles.directory, 'rootimg-new.key')];
-  const handles = await Promise.all(files.map((path) => staged.create(path, 0o600)));
-  for (const handle of handles) await handle.appendFile(formatKeyFile(key));
-  const own = handles[1];
-  if (own === undefined) throw new Error('a file for each path');
+  const newest = await staged.create(privateFiles.newestKey, 0o600);
+  const own = await staged.create(join(privateFiles.directory, 'rootimg-new.key'), 0o600);
+  for (const handle of [newest, own]) await handle.appendFile(formatKeyFile(key));
   return own;
+}
+
+/** Whether the file is a key of the image. */
+async function opens(keyFile: string, imagePath: string, xts: Xts): Promise<boolean> {
+  try {
+    const bytes = await readSmallFile(keyFile, keyFileSizeLimit);
+    if (bytes === undefined) return false;
+    await using image = await openFileSource(imagePath);
+    return await isOpenedBy(image, parseKeyFile(bytes), xts);
+  } catch (error) {
+    if (error instanceof TetherfsError) return false;
+    throw error;
+  }
 }
 
 function exists(path: string): Promise<boolean> {

@@ -5,17 +5,12 @@ import { ImageFormatError } from '../image/errors.ts';
 import { ImageGeometry } from '../image/geometry.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
 import { type ImageSource, readHead } from '../image/image-source.ts';
-import { parseSuperblock, type SquashfsCompression, superblockSize } from '../image/squashfs.ts';
+import { parseSuperblock, superblockSize } from '../image/squashfs.ts';
 import { listSquashfsFiles, type SquashfsFiles } from '../image/squashfs-files.ts';
 import { decompressorFor } from './decompress.ts';
 
 /** Bytes of a chunk of the traces that are made here: of the daemon's own. */
 export const traceChunkSize = 65536;
-
-/** Whether the files of a squashfs can be looked up. */
-export function canLookUp(compression: SquashfsCompression): boolean {
-  return decompressorFor(compression) !== undefined;
-}
 
 /** @throws ImageFormatError when it is damaged, or compressed with what we have nothing for. */
 export async function squashfsFiles(payload: ImageSource): Promise<SquashfsFiles> {
@@ -35,6 +30,7 @@ export async function placedFiles(
   source: ImageSource,
   { keys, xts, chunkSize }: { keys: readonly Uint8Array[]; xts: Xts | undefined; chunkSize: number },
 ): Promise<PlacedFiles> {
+  if (source.size === 0) throw new ImageFormatError('the image is empty');
   const geometry = new ImageGeometry(source.size, chunkSize);
   const { format, hiddenBytes } = imageLayout(await readHead(source, headerSize));
   if (format === 'squashfs') return { geometry, files: await squashfsFiles(source), payloadOffset: 0 };
@@ -44,7 +40,18 @@ export async function placedFiles(
     const payload = decryptedSource(source, key, xts);
     if (await isSquashfs(payload)) return { geometry, files: await squashfsFiles(payload), payloadOffset: hiddenBytes };
   }
-  throw new ImageFormatError(keys.length === 0 ? 'there is no key for it' : 'none of its keys opens it as a squashfs');
+  throw new ImageFormatError(
+    keys.length === 0
+      ? 'its key is not there: give --key-file, or --private-dir as it was given to image pack'
+      : 'no key that is there opens it as a squashfs',
+  );
+}
+
+/** Whether what the key makes of an encrypted image is something that we know. */
+export async function isOpenedBy(image: ImageSource, key: Uint8Array, xts: Xts): Promise<boolean> {
+  if (imageLayout(await readHead(image, headerSize)).format !== 'encrypted') return false;
+  const payload = decryptedSource(image, key, xts);
+  return imageLayout(await readHead(payload, headerSize)).format !== 'unknown';
 }
 
 async function isSquashfs(payload: ImageSource): Promise<boolean> {

@@ -46,13 +46,19 @@ export class PrivateFiles {
     return [this.key(digest), this.bootOrder(digest)];
   }
 
-  /** Keys that may be this image's, the likeliest first. @throws KeyFileError, ImageSourceError */
+  /** Keys that may be this image's, the likeliest first. @throws KeyFileError, ImageSourceError when there is none that can be read */
   async keysFor(digest: ImageDigest): Promise<Uint8Array[]> {
     const keys: Uint8Array[] = [];
+    const errors: unknown[] = [];
     for (const path of [this.key(digest), this.newestKey]) {
-      const bytes = await readSmallFile(path, keyFileSizeLimit);
-      if (bytes !== undefined) keys.push(parseKeyFile(bytes));
+      try {
+        const bytes = await readSmallFile(path, keyFileSizeLimit);
+        if (bytes !== undefined) keys.push(parseKeyFile(bytes));
+      } catch (error) {
+        errors.push(error);
+      }
     }
+    if (keys.length === 0 && errors.length > 0) throw errors[0];
     return keys;
   }
 

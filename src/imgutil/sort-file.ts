@@ -3,11 +3,13 @@ import { lstat, readlink } from 'node:fs/promises';
 import { errorCode } from '../base/errors.ts';
 import type { BootOrderItem } from '../image/boot-order.ts';
 
-export interface SortFile {
-  /** One character a byte. */
+export interface SortedFiles {
+  /** Of mksquashfs, one character a byte. */
   readonly text: string;
   /** Files of the tree that are in it. */
   readonly files: number;
+  /** The items that are in it, by the paths that they have in the image: no links. */
+  readonly items: readonly BootOrderItem[];
 }
 
 /** Priorities are 16-bit numbers, and files that none is given have 0. */
@@ -16,21 +18,30 @@ const highestPriority = 32767;
 const mostLinks = 40;
 
 /**
- * Those of the items that are regular files of the tree, each once. Paths are resolved inside it: an absolute link means a file of the tree. (mksquashfs fails on
- * a path that does not exist, and takes an absolute one for the host's.)
+ * Those of the items that are regular files of the tree, each file once. Paths are resolved inside it: an absolute link means a file of the tree. (mksquashfs
+ * fails on a path that does not exist, and takes an absolute one for the host's.)
  * @param tree its real path.
  */
-export async function sortFile(items: readonly BootOrderItem[], tree: string): Promise<SortFile> {
+export async function sortedFiles(items: readonly BootOrderItem[], tree: string): Promise<SortedFiles> {
   const lines: string[] = [];
+  const kept: BootOrderItem[] = [];
   const seen = new Set<string>();
-  for (const { path } of items) {
-    if (lines.length === highestPriority) break;
-    const found = await fileInside(tree, path);
-    if (found === undefined || seen.has(found.identity)) continue;
-    seen.add(found.identity);
-    lines.push(`${escaped(bytesOf(tree) + found.path)} ${highestPriority - lines.length}\n`);
+  for (const item of items) {
+    const found = await fileInside(tree, item.path);
+    if (found === undefined || !canBeListed(bytesOf(tree) + found.path)) continue;
+    if (!seen.has(found.identity)) {
+      if (lines.length === highestPriority) break;
+      seen.add(found.identity);
+      lines.push(`${escaped(bytesOf(tree) + found.path)} ${highestPriority - lines.length}\n`);
+    }
+    kept.push({ ...item, path: found.path });
   }
-  return { text: lines.join(''), files: lines.length };
+  return { text: lines.join(''), files: lines.length, items: kept };
+}
+
+/** mksquashfs reads a line at a time, and takes what ends so for a whole directory. */
+function canBeListed(path: string): boolean {
+  return !path.includes('\n') && !path.endsWith('/*');
 }
 
 /** The regular file that `path` names in the tree, without links: undefined when there is none. */
@@ -45,7 +56,7 @@ async function fileInside(tree: string, path: string): Promise<{ path: string; i
       continue;
     }
     const place = Buffer.from(`${bytesOf(tree)}/${[...real, name].join('/')}`, 'latin1');
-    const status = await lstat(place).catch(absent);
+    const status = await lstat(place, { bigint: true }).catch(absent);
     if (status === undefined) return undefined;
     if (status.isSymbolicLink()) {
       if (++links > mostLinks) return undefined;

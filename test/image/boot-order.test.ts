@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -111,9 +112,15 @@ describe('image pack --boot-order', () => {
   test('lays the files of a list first, one after the other, whatever they are called and by whatever links', async () => {
     const order = listed('/usr/bin/sshd', 'bin/init', '/no/such/file', '/etc', ...boot.slice(2), '/etc/conf.d/link');
     const image = await pack({ ...options, bootOrder: order });
-    expect(image.bootOrder).toEqual({ source: order, files: 5 });
+    expect(image.bootOrder).toEqual({ source: order, files: 5, problems: [] });
     const files = await placed(image);
     expect(inOrder(files).slice(0, 5)).toEqual([...boot, '/usr/lib/libssl.so']);
+    // The trace and the list have them all by the names that they have in the image.
+    const real = [...boot.slice(0, 2), ...boot.slice(2), '/usr/lib/libssl.so'];
+    expect(readFileSync(bootOrderOf(image), 'latin1').split('\n')).toEqual([...real, '']);
+    const trace = parseTrace(readFileSync(`${image.imagePath}.trace`, 'latin1'), image);
+    const items = real.map((path) => ({ path }));
+    expect([...traceChunks(trace, files.geometry)]).toEqual([...chunksOfBootOrder(items, files)]);
     // Nothing lies before or between them.
     const sizes = files.files.files.filter(({ path }) => boot.includes(path));
     const first = sizes.find(({ path }) => path === boot[0]);
@@ -156,6 +163,7 @@ describe('image pack --boot-order', () => {
 
   test.each([
     ['no such file', () => at('nothing'), /there is no such file/],
+    ['a list of which nothing is in the tree', () => listed('/srv/other/bin/init'), /none of its files is in/],
     ['what is no list', () => listed(noise(5_000).toString('latin1')), /is no path/],
     [
       'a trace of an image that is not here',
@@ -173,7 +181,7 @@ describe('image pack --boot-order', () => {
 
   test('of an lz4 image orders it, and makes no trace', async () => {
     const image = await pack({ ...options, compression: 'lz4', bootOrder: listed(...boot) });
-    expect(image.bootOrder.files).toBe(4);
+    expect(image.bootOrder).toMatchObject({ files: 4, problems: [expect.stringContaining('lz4')] });
     expect(existsSync(`${image.imagePath}.trace`)).toBe(false);
     expect(readFileSync(bootOrderOf(image), 'latin1')).toBe(`${boot.join('\n')}\n`);
   });
@@ -182,7 +190,7 @@ describe('image pack --boot-order', () => {
 describe('a trace survives a repack', () => {
   test('of an encrypted image: the next is packed in its order, and has a trace of the same files; nothing public names them', async () => {
     const old = await pack(options);
-    expect(old.bootOrder).toEqual({ source: 'none', files: 0 });
+    expect(old.bootOrder).toEqual({ source: 'none', files: 0, problems: [] });
     expect(await publish(await traceOf(old, boot))).toEqual({
       tracePath: `${old.imagePath}.trace`,
       bootOrderPath: bootOrderOf(old),
@@ -196,7 +204,7 @@ describe('a trace survives a repack', () => {
     for (let index = 0; index < 8; index++) addFile(`/usr/a/${index}`, noise(200_000, 200 + index));
     const image = await pack(options);
     const kept = boot.filter((path) => path !== '/usr/lib/libc.so');
-    expect(image.bootOrder).toEqual({ source: old.digest, files: 3 });
+    expect(image.bootOrder).toEqual({ source: old.digest, files: 3, problems: [] });
     const files = await placed(image);
     expect(inOrder(files).slice(0, 3)).toEqual(kept);
     const trace = parseTrace(readFileSync(`${image.imagePath}.trace`, 'latin1'), image);
@@ -205,7 +213,7 @@ describe('a trace survives a repack', () => {
 
     // And the one after it, which nobody has booted either.
     const third = await pack(options);
-    expect(third.bootOrder).toEqual({ source: image.digest, files: 3 });
+    expect(third.bootOrder).toEqual({ source: image.digest, files: 3, problems: [] });
     expect(readFileSync(bootOrderOf(third), 'latin1').split('\n')).toEqual([...kept, '']);
     for (const name of readdirSync(at('public'))) {
       if (!name.endsWith('.sfs')) expect(readFileSync(at('public', name), 'latin1')).not.toContain('sshd');
@@ -242,14 +250,46 @@ describe('a trace survives a repack', () => {
     expect(await publish(trace)).toMatchObject({ bootOrderPath: undefined, problem: expect.stringContaining('lz4') });
     expect(readFileSync(`${old.imagePath}.trace`, 'latin1')).toBe(trace);
     const image = await pack(options);
-    expect(image.bootOrder).toMatchObject({ source: 'none', files: 0, problem: expect.stringContaining('lz4') });
+    expect(image.bootOrder).toMatchObject({ source: 'none', files: 0, problems: [expect.stringContaining('lz4')] });
+  });
+
+  test('published where the private directory is not, with the key from elsewhere: it is made, for its owner alone', async () => {
+    const old = await pack(options);
+    const trace = await traceOf(old, boot);
+    const keyFile = at('elsewhere.key');
+    renameSync(old.keyPath ?? '', keyFile);
+    rmSync(at('public.private'), { recursive: true });
+    expect(await publish(trace)).toMatchObject({
+      bootOrderPath: undefined,
+      problem: expect.stringContaining('--key-file'),
+    });
+    const published = await publishTrace(trace, at('public/rootimg.sfs'), { xts, keyFile });
+    expect(published.bootOrderPath).toBe(bootOrderOf(old));
+    expect(statSync(at('public.private')).mode & 0o777).toBe(0o700);
+    await expect(
+      publishTrace(trace, at('public/rootimg.sfs'), { xts, keyFile, privateDir: at('public/keys') }),
+    ).rejects.toMatchObject({
+      code: 'USAGE',
+    });
+    expect(existsSync(at('public/keys'))).toBe(false);
+  });
+
+  test('although a file’s name has two lines, or an old trace and list are damaged', async () => {
+    addFile('/usr/bin/two\nlines', noise(200_000, 99));
+    const old = await pack(options);
+    writeFileSync(`${old.imagePath}.trace`, await traceOf(old, ['/usr/bin/two\nlines', ...boot]));
+    const image = await pack(options);
+    expect(inOrder(await placed(image)).slice(0, boot.length)).toEqual(boot);
+    writeFileSync(bootOrderOf(image), 'nothing\0');
+    const last = await pack(options);
+    expect(last.bootOrder).toMatchObject({ source: 'none', problems: [expect.stringContaining('line 1')] });
   });
 
   test('with none, whatever the old image tells', async () => {
     const old = await pack(options);
     await publish(await traceOf(old, boot));
     const image = await pack({ ...options, bootOrder: 'none' });
-    expect(image.bootOrder).toEqual({ source: 'none', files: 0 });
+    expect(image.bootOrder).toEqual({ source: 'none', files: 0, problems: [] });
     expect(existsSync(`${image.imagePath}.trace`)).toBe(false);
   });
 });
@@ -287,6 +327,17 @@ describe('what chunks tell of files', () => {
   });
 });
 
+describe('build-info', () => {
+  test('keeps what others wrote into it, and tells no path of this machine', async () => {
+    mkdirSync(at('public'));
+    writeFileSync(at('public/build-info'), 'PACKEDFROM=/srv/tree\nBOOTORDER=old\nBASEPROFILE=base\n');
+    const image = await pack({ ...options, bootOrder: listed(...boot) });
+    expect(readFileSync(at('public/build-info'), 'utf8')).toBe(
+      `BOOTORDER=order\nIMAGE=rootimg-${hex(image)}.sfs\nPACKEDFROM=/srv/tree\nBASEPROFILE=base\n`,
+    );
+  });
+});
+
 describe('keys', () => {
   test('of older images stay under their digests, also that of an image which an earlier version packed', async () => {
     const first = await pack(options);
@@ -298,5 +349,14 @@ describe('keys', () => {
     expect(readFileSync(keyOf(second)).equals(readFileSync(second.keyPath ?? ''))).toBe(true);
     expect(statSync(keyOf(first)).mode & 0o777).toBe(0o600);
     execFileSync('cmp', [keyOf(second), at('public.private/pending/rootimg.key')]);
+  });
+
+  test('that open another image are not filed under it', async () => {
+    const first = await pack(options);
+    const key = at(`public.private/pending/rootimg-${hex(first)}.key`);
+    rmSync(key);
+    writeFileSync(first.keyPath ?? '', `aes-xts-plain64\n${'0f'.repeat(32)}\n`);
+    await pack(options);
+    expect(existsSync(key)).toBe(false);
   });
 });

@@ -81,7 +81,7 @@ describe('tetherfs image pack', () => {
     const { status, stdout } = image(['pack', '--boot-order', at('order'), at('tree'), at('public')]);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^order {4}2 files first, as .*\/order says$/m);
-    expect(image(['info', at('public/rootimg.sfs')]).stdout).toContain(`boot order  ${at('order')}\n`);
+    expect(image(['info', at('public/rootimg.sfs')]).stdout).toContain('boot order  order\n');
     // What tells of the newest image does not tell of an older one.
     const [old = ''] = readdirSync(at('public')).filter((name) => /^rootimg-[0-9a-f]+\.sfs$/.test(name));
     expect(image(['pack', '--boot-order', 'none', at('tree'), at('public')]).stdout).toMatch(/^order {4}none/m);
