@@ -2,11 +2,12 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { makeTempDir } from '../../test/support/temp-dir.ts';
+import { bootList } from './image.ts';
 
-const files = fileURLToPath(new URL('./files.txt', import.meta.url));
 const reader = fileURLToPath(new URL('./reader.ts', import.meta.url));
 
 export interface BootOptions {
@@ -41,5 +42,5 @@ export async function replayBoot(image: string, { directIo = false, onRead }: Bo
 }
 
 async function readFiles(root: string): Promise<void> {
-  await promisify(execFile)(process.execPath, [reader, root, files]);
+  await promisify(execFile)(process.execPath, [reader, root, bootList]);
 }
