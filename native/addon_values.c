@@ -11,12 +11,15 @@
 napi_value errno_object(napi_env env, int error, const char *syscall) {
   char message[256];
   snprintf(message, sizeof message, "%s: %s, %s", uv_err_name(-error), uv_strerror(-error), syscall);
-  napi_value code, text, object, name;
+  napi_value code, text, object, name, number;
   napi_create_string_utf8(env, uv_err_name(-error), NAPI_AUTO_LENGTH, &code);
   napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &text);
   napi_create_error(env, code, text, &object);
   napi_create_string_utf8(env, syscall, NAPI_AUTO_LENGTH, &name);
   napi_set_named_property(env, object, "syscall", name);
+  /* As Node's own errors of the system have it (libuv's number). */
+  napi_create_int32(env, -error, &number);
+  napi_set_named_property(env, object, "errno", number);
   return object;
 }
 

@@ -4,6 +4,9 @@ export interface ByteRange {
   readonly length: number;
 }
 
+/** Bytes of the largest image that is believed: 2 TiB. Bounds what a server's word can make us allocate. */
+export const largestImage = 2 ** 41;
+
 /** The first byte after the range. */
 export function rangeEnd(range: ByteRange): number {
   return range.offset + range.length;

@@ -25,15 +25,19 @@ export class UsageError extends TetherfsError {
 /** The one line to show for anything thrown. */
 export function describeError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describeError(error.errors[0]);
-  const text = error instanceof Error ? describeSystemCall(error) || error.name : String(error);
-  // What a peer said may hold anything: it must be one line, and no command to a terminal.
-  return text.trim().replace(/[\s\p{Cc}]+/gu, ' ');
+  return shownText(error instanceof Error ? describeSystemCall(error) || error.name : String(error));
+}
+
+/** What a peer said may hold anything: it becomes one line of at most so many characters, and no command to a terminal. */
+export function shownText(text: string, longest = Number.POSITIVE_INFINITY): string {
+  const line = text.trim().replace(/[\s\p{Cc}]+/gu, ' ');
+  return line.length > longest ? `${line.slice(0, longest)}…` : line;
 }
 
 /** `EISDIR: illegal operation on a directory, read '/x'` is `illegal operation on a directory`; OpenSSL's errors say their reason alone. */
 function describeSystemCall(error: Error): string {
   if ('library' in error && 'reason' in error && typeof error.reason === 'string') return error.reason;
-  const [, what] = /^[A-Z][A-Z0-9]+: (.*), [a-z0-9_]+(?: '.*')?$/s.exec(error.message) ?? [];
+  const [, what] = /^[A-Z][A-Z0-9]+: (.*), [A-Za-z0-9_ /]+(?: '.*')?$/s.exec(error.message) ?? [];
   return what ?? error.message;
 }
 

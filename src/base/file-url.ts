@@ -33,7 +33,7 @@ export function isFileUrl(text: string): boolean {
 /** @throws UsageError for anything that is not the http(s) URL of a file. */
 export function parseFileUrl(given: string): FileUrl {
   const text = given.replace(/\?.*$/s, '');
-  const refuse = (why: string) => new UsageError(`${withoutSecrets(given)}: ${why}`);
+  const refuse = (why: string) => new UsageError(`${shownUrl(given)}: ${why}`);
   if (/[\s\p{Cc}\p{Cf}\\]/u.test(given)) {
     throw refuse('a URL holds no blanks (write %20), control characters or backslashes');
   }
@@ -60,8 +60,8 @@ export function fileBeside(file: FileUrl, suffix: string): FileUrl {
   return { ...file, given, text: file.text + suffix, url, fileName: file.fileName + suffix };
 }
 
-/** Of a URL that may be malformed in any way. */
-function withoutSecrets(given: string): string {
+/** A URL that may be malformed in any way, without what may be a secret: query, fragment, user name and password. */
+export function shownUrl(given: string): string {
   return given
     .replace(/[?#].*$/s, '')
     .replace(/^([a-z]+:\/*).*@/is, '$1')

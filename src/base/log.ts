@@ -36,7 +36,9 @@ export function createLog({ level, format, sink, clock = () => new Date() }: Log
   function render(lineLevel: LogLevel, message: string, fields: LogFields): string {
     const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
     if (format === 'json') {
-      return JSON.stringify({ time: clock().toISOString(), level: lineLevel, message, ...Object.fromEntries(entries) });
+      const object = { time: clock().toISOString(), level: lineLevel, message, ...Object.fromEntries(entries) };
+      // JSON has those below 0x20 escaped.
+      return oneLine(JSON.stringify(object));
     }
     const suffix = entries.map(([key, value]) => ` ${key}=${quote(String(value))}`).join('');
     return oneLine(`tetherfs: ${message}${suffix}`);
@@ -62,6 +64,5 @@ function quote(value: string): string {
 
 /** A peer's text may hold line breaks and control characters; a log line must not. */
 function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out here
-  return text.replace(/[\x00-\x1f\x7f]+/g, ' ');
+  return text.replace(/\p{Cc}+/gu, ' ');
 }

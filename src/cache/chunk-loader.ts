@@ -12,7 +12,7 @@ import type { Collective, FetchPriority, SpanFetch } from '../members/contract.t
 import { type AdoptedChunks, type Store, StoreEvent } from '../native/binding.ts';
 import { ChunkSet } from './chunk-set.ts';
 import { EvictionOrder } from './eviction-order.ts';
-import { ReadAhead } from './read-ahead.ts';
+import { type Access, type Means, ReadAhead } from './read-ahead.ts';
 import { Settling } from './settling.ts';
 import { SpanTarget, type SpanTargetParts } from './span-target.ts';
 import { chunksOf, coalesce, cut, type Span } from './spans.ts';
@@ -27,8 +27,12 @@ const MiB = 1024 * 1024;
 const demandSpanBytes = MiB / 4;
 /** Bytes of a prefetch span. bench/cold-sequential.ts. */
 const prefetchSpanBytes = MiB / 2;
+/** Got on credit: the share of what could come in a round trip. bench/boot.ts. */
+const creditShare = 1 / 4;
 /** The widest read-ahead window, whatever the members would deliver. */
 const widestWindowBytes = 32 * MiB;
+/** So many pieces that nobody reads are remembered. */
+const mostMarks = 4096;
 /** Chunks taken in one go from native; more come in the next round of the same loop. */
 const eventBatch = 256;
 
@@ -65,6 +69,8 @@ export class ChunkLoader {
   /** Who brings a chunk that is in flight. */
   readonly #loading = new Map<ChunkIndex, Loading>();
   readonly #prefetchLimit = pLimit(1);
+  /** First chunks of pieces that were got in advance and not read yet. */
+  readonly #wholePieces = new Set<ChunkIndex>();
   readonly #events = new Int32Array(3 * eventBatch);
   readonly #demandSpan: number;
   readonly #prefetchSpan: number;
@@ -86,9 +92,9 @@ export class ChunkLoader {
     this.#eviction = new EvictionOrder(store, slots);
     this.#readAhead = new ReadAhead({
       chunkCount: geometry.chunkCount,
-      initial: this.#demandSpan,
       slack: 2 * (MiB / geometry.chunkSize),
       streams: 16,
+      batch: this.#prefetchSpan,
     });
     this.#targetParts = {
       store,
@@ -115,7 +121,7 @@ export class ChunkLoader {
   /** Handles all that native has to say. To be called whenever it says that there is something. */
   drain(): void {
     const demanded: { chunk: ChunkIndex; slot: number }[] = [];
-    const accesses: Span[] = [];
+    const accesses: Access[] = [];
     for (let count = this.#take(); count > 0; count = this.#take()) {
       for (let index = 0; index < 3 * count; index += 3) {
         const [kind, a = 0, b = 0] = this.#events.subarray(index, index + 3);
@@ -127,10 +133,10 @@ export class ChunkLoader {
           case StoreEvent.promoted:
             this.#promote(this.#loading.get(chunk));
             this.#lastDemandAt = this.#parts.time.now();
-            accesses.push({ first: chunk, count: 1 });
+            accesses.push({ first: chunk, count: 1, foreseen: true });
             break;
           case StoreEvent.touched:
-            accesses.push({ first: chunk, count: this.#prefetchSpan });
+            accesses.push({ first: chunk, count: this.#takeMark(chunk), foreseen: true });
             break;
           case StoreEvent.published:
             this.#eviction.published(chunk);
@@ -156,7 +162,7 @@ export class ChunkLoader {
       }
     }
     if (this.#slotsWanted > 0) this.#slotsWanted -= this.#eviction.makeRoom(this.#slotsWanted);
-    accesses.push(...this.#demand(demanded));
+    accesses.push(...this.#demand(demanded).map((span) => ({ ...span, foreseen: false })));
     accesses.sort((a, b) => a.first - b.first);
     for (const access of accesses) this.#accessed(access);
   }
@@ -278,20 +284,37 @@ export class ChunkLoader {
     else loading.target.rejected(chunk, slot, verdict);
   }
 
-  #accessed(access: Span): void {
-    const window = this.#readAhead.accessed(access, this.#widestWindow());
-    if (window === undefined || this.#closed || !this.readsAhead()) return;
+  #accessed(access: Access): void {
+    const window = this.#readAhead.accessed(access, this.#means());
+    if (window === undefined) return;
     this.#prefetchLimit.concurrency = Math.max(1, this.#parts.collective.suggestedPrefetchSpans);
     for (const piece of cut(window, this.#prefetchSpan)) {
       void this.#prefetchLimit(() => this.#readAheadOf(piece));
     }
   }
 
-  /** The first chunk of a piece tells when the reader has come this far, and so when to read further ahead. */
+  /** Its chunks tell when a reader wants them: so it is known what was of use. Of a whole piece the first one tells for all. */
   async #readAheadOf(piece: Span): Promise<void> {
     const there = this.prefetch(piece);
-    this.#parts.store.mark(piece.first);
+    if (piece.count === this.#prefetchSpan) {
+      if (this.#wholePieces.size >= mostMarks) this.#wholePieces.clear();
+      this.#wholePieces.add(piece.first);
+      this.#parts.store.mark(piece.first);
+    } else {
+      for (const chunk of chunksOf(piece)) this.#parts.store.mark(chunk);
+    }
     await there;
+  }
+
+  /** How many chunks the mark of this one stood for. */
+  #takeMark(chunk: ChunkIndex): number {
+    return this.#wholePieces.delete(chunk) ? this.#prefetchSpan : 1;
+  }
+
+  #means(): Means {
+    if (this.#closed || !this.readsAhead()) return { widest: 0, onCredit: 0 };
+    const { collective, geometry } = this.#parts;
+    return { widest: this.#widestWindow(), onCredit: (creditShare * collective.bytesInRoundTrip) / geometry.chunkSize };
   }
 
   /** Two rounds of what the members can have in flight, and never so much that read-ahead evicts its own chunks unread. */

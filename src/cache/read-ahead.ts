@@ -1,70 +1,124 @@
 /**
  * Read-ahead: guesses from the order of accesses what will be read next. Several streams are followed at once, as several
- * programs read at once. A stream is born by its first access, begins to be read ahead at the second that follows on, and its
- * window doubles while access stays sequential; an access that skips ahead halves it. Random access therefore costs nothing.
+ * programs read at once.
+ *
+ * A stream earns what is got in advance for it: little by being read in order, much by the use of what was got in advance. So it grows with
+ * what has been of use, twofold each time around, and a stream that jumps or ends leaves behind about as much as it had used. Where a round trip takes as
+ * long as many chunks (far members), waiting is what is dear, and bytes are cheap: as many as come in a part of a round trip are got on credit, as
+ * long as such guesses prove right.
  *
  * Pure: it is told accesses and answers with windows. Everything is counted in chunks.
  */
 import { chunkIndex } from '../image/geometry.ts';
 import type { Span } from './spans.ts';
 
-interface Stream {
-  /** The chunk after the last one accessed. */
-  next: number;
-  /** The chunk after the last one asked for in advance; >= next. */
-  ahead: number;
-  /** How far ahead of `next` to be. 0 until the stream has shown itself to be sequential. */
-  window: number;
+/** Neighbouring chunks that readers wanted. */
+export interface Access extends Span {
+  /** They had been got in advance, or were on their way for that reason. */
+  readonly foreseen: boolean;
 }
 
 export interface ReadAheadLimits {
   /** Chunks in the image. */
   chunkCount: number;
-  /** First window of a stream. */
-  initial: number;
   /** Accesses this far off a stream are still in order: the kernel's own read-ahead has several reads under way. */
   slack: number;
   /** Streams followed at once; the one unused for longest makes room for a new one. */
   streams: number;
+  /** Chunks of a usual request: a stream that is far ahead is not extended by less. */
+  batch: number;
 }
+
+/** As things are at this moment. */
+export interface Means {
+  /** How far ahead of a reader to be at most. */
+  widest: number;
+  /** How many chunks may be got on credit: what comes while one waits for one. */
+  onCredit: number;
+}
+
+interface Stream {
+  /** The chunk after the last one accessed. */
+  next: number;
+  /** The chunk after the last one asked for in advance; >= next. */
+  ahead: number;
+  /** Chunks that it may still have in advance. */
+  earned: number;
+}
+
+/** An access so little ahead of a stream still continues it: the kernel's reads overtake each other, and a boot's files lie side by side. */
+const gap = 4;
+/** Chunks earned by each that is read in order, and by each that was foreseen. */
+const earnedInOrder = 0.5;
+const earnedForeseen = 2;
+/** So many guesses are remembered, about. */
+const memory = 2_048;
+/** Right guesses among all that are as good as all right. */
+const goodShare = 0.5;
 
 export class ReadAhead {
   readonly #limits: ReadAheadLimits;
   /** Most recently used last. */
   readonly #streams: Stream[] = [];
+  #guessed = 0;
+  #right = 0;
 
   constructor(limits: ReadAheadLimits) {
     this.#limits = limits;
   }
 
-  /**
-   * A reader wanted `access`. Returns what to get in advance now: chunks not yet asked for by this stream, or undefined.
-   * @param widest upper bound of a window at this moment.
-   */
-  accessed(access: Span, widest: number): Span | undefined {
+  /** A reader wanted `access`. Returns what to get in advance now: chunks not yet asked for by this stream, or undefined. */
+  accessed(access: Access, { widest, onCredit }: Means): Span | undefined {
+    const { chunkCount, batch } = this.#limits;
     const end = access.first + access.count;
-    const stream = this.#take(access);
+    const { stream, known } = this.#take(access);
     this.#streams.push(stream);
-    if (access.first > stream.next + this.#limits.slack) stream.window = Math.floor(stream.window / 2);
-    else if (end > stream.next) stream.window = Math.max(this.#limits.initial, stream.window * 2);
-    stream.window = Math.min(stream.window, widest);
+    if (access.foreseen) {
+      this.#right += access.count;
+      stream.earned += earnedForeseen * access.count;
+    } else if (known && end > stream.next) {
+      stream.earned += earnedInOrder * access.count;
+    }
+    stream.earned = Math.min(stream.earned, widest);
     stream.next = Math.max(stream.next, end);
+    stream.ahead = Math.max(stream.ahead, stream.next);
 
-    const from = Math.max(stream.ahead, stream.next);
-    const to = Math.min(stream.next + stream.window, this.#limits.chunkCount);
-    stream.ahead = Math.max(from, to);
-    return to > from ? { first: chunkIndex(from), count: to - from } : undefined;
+    const from = stream.ahead;
+    const distance = from - stream.next;
+    const credit = known ? onCredit * this.#trust() - distance : 0;
+    const room = Math.min(stream.next + widest, chunkCount) - from;
+    const most = Math.min(room, Math.floor(Math.max(stream.earned, credit)));
+    if (most < Math.max(1, Math.min(batch, distance, room))) return undefined;
+    // Up to where requests meet, so that the next ones are whole.
+    const count = most < batch ? most : most - ((from + most) % batch);
+    stream.earned = Math.max(0, stream.earned - count);
+    stream.ahead = from + count;
+    this.#guess(count);
+    return { first: chunkIndex(from), count };
   }
 
   /** Takes the stream that the access continues out of the list, or makes a new one. */
-  #take(access: Span): Stream {
+  #take(access: Span): { stream: Stream; known: boolean } {
     const index = this.#streams.findIndex(
-      ({ next, ahead }) => access.first >= next - this.#limits.slack && access.first <= ahead,
+      ({ next, ahead }) => access.first >= next - this.#limits.slack && access.first <= ahead + gap,
     );
-    const [known] = index >= 0 ? this.#streams.splice(index, 1) : [];
-    if (known !== undefined) return known;
+    const [stream] = index >= 0 ? this.#streams.splice(index, 1) : [];
+    if (stream !== undefined) return { stream, known: true };
     if (this.#streams.length >= this.#limits.streams) this.#streams.shift();
     const end = access.first + access.count;
-    return { next: end, ahead: end, window: 0 };
+    return { stream: { next: end, ahead: end, earned: 0 }, known: false };
+  }
+
+  #guess(count: number): void {
+    this.#guessed += count;
+    if (this.#guessed < memory) return;
+    this.#guessed /= 2;
+    this.#right /= 2;
+  }
+
+  /** 1 as long as guesses are mostly right, or hardly any were made. */
+  #trust(): number {
+    const early = memory / 8;
+    return Math.min(1, (this.#right + early * goodShare) / ((this.#guessed + early) * goodShare));
   }
 }

@@ -1,5 +1,6 @@
 /** The options of `tetherfs mount`, as the command line spells them. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { core } from 'zod';
 import { UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import { logFormats, logLevels } from '../base/log.ts';
@@ -88,7 +89,20 @@ export function readMountOptions(urls: string[], given: string, flags: Record<st
   });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new UsageError(`${issue?.path.join('.')}: ${issue?.message}`);
+  const option = optionOf(issue?.path.join('.') ?? '');
+  const value = flags[String(issue?.path[0])];
+  throw new UsageError(`${option}${value === undefined ? '' : ` ${value}`}: ${describeIssue(issue)}`);
+}
+
+/** `cacheSize` is given as `--cache-size`. */
+function optionOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function describeIssue(issue: core.$ZodIssue | undefined): string {
+  if (issue?.code === 'too_small') return `give ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+  if (issue?.code === 'too_big') return `give ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
+  return issue?.message ?? 'makes no sense';
 }
 
 /** Bytes a second of `--background-rate`; undefined when it was not given. @throws UsageError */
@@ -100,7 +114,7 @@ export function parseRate(given: unknown): number | undefined {
 function file(flags: Record<string, unknown>, name: 'caFile' | 'keyFile' | 'profile' | 'trace'): unknown {
   const given = flags[name];
   if (typeof given !== 'string') return given;
-  const option = `--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`;
+  const option = optionOf(name);
   if (flags['foreground'] !== true && /^\/(dev\/(fd\/|std)|proc\/(self|thread-self)\/)/.test(given)) {
     throw new UsageError(`${option} ${given}: the daemon has nothing that the caller has open; give a file`);
   }

@@ -58,10 +58,26 @@ export function makeSidecar(
  * @throws DigestMismatchError when it belongs to another image, SidecarError when it is damaged or hostile.
  */
 export function verifySidecar(bytes: Uint8Array, digest: ImageDigest): Verity {
+  return verityOf(descriptorOf(bytes, digest), bytes, digest);
+}
+
+function descriptorOf(bytes: Uint8Array, digest: ImageDigest): VerityDescriptor {
   const descriptor = parseDescriptor(bytes);
   const found = digestOfDescriptor(descriptor);
   if (found !== digest) throw new DigestMismatchError('fs-verity sidecar', digest, found);
-  return verityOf(descriptor, bytes, found);
+  return descriptor;
+}
+
+/** How a sidecar of this digest is told by its first bytes. */
+export function sidecarJudge(digest: ImageDigest) {
+  return {
+    headBytes: descriptorSize,
+    /** Bytes of the whole. @throws DigestMismatchError, SidecarError as verifySidecar. */
+    lengthBy: (head: Uint8Array) => {
+      const { imageSize, blockSize } = descriptorOf(head, digest);
+      return sidecarSize(imageSize, blockSize);
+    },
+  };
 }
 
 /** A sidecar that agrees with itself. Says nothing about who made it: compare its digest. @throws SidecarError */

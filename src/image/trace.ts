@@ -75,6 +75,8 @@ export function parseTrace(file: Uint8Array | string, expected?: Pick<Trace, 'di
     if (found === undefined) throw new TraceError(line, `${quoted(lines[line - 1])} is not what belongs there`);
     return found;
   };
+  if (!/^tetherfs-trace \d+$/.test(lines[0] ?? ''))
+    throw new TraceError(1, `${quoted(lines[0])}: this is no trace of tetherfs`);
   header(1, /^tetherfs-trace (1)$/);
   const digest = header(2, /^digest (sha256:[0-9a-f]{64})$/);
   const imageSize = Number(header(3, /^image-size ([1-9]\d{0,14})$/));

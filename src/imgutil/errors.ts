@@ -28,6 +28,16 @@ export class WrongBlocksError extends TetherfsError {
   }
 }
 
+/** Without a sidecar only the whole can be compared. */
+export class WrongImageError extends TetherfsError {
+  constructor(wanted: string, found: string, blockSize: number) {
+    super(
+      'DIGEST_MISMATCH',
+      `the image has digest ${found} in blocks of ${blockSize} bytes, wanted is ${wanted}: it is damaged, another image, or was packed with another --block-size`,
+    );
+  }
+}
+
 /** Images that nobody holds cannot be removed. */
 export class GcError extends TetherfsError {
   constructor(failures: readonly string[]) {

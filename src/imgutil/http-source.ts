@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { Agent, buildConnector, type Dispatcher, request } from 'undici';
-import { type ByteRange, describeRange, rangeEnd } from '../base/byte-range.ts';
+import { type ByteRange, describeRange, largestImage, rangeEnd } from '../base/byte-range.ts';
 import { describeError } from '../base/errors.ts';
 import type { FileUrl } from '../base/file-url.ts';
 import { headerSize } from '../image/header.ts';
@@ -95,13 +95,14 @@ async function fetchRange(agent: Agent, url: FileUrl, range: ByteRange): Promise
     range: `bytes=${range.offset}-${rangeEnd(range) - 1}`,
   });
   if (statusCode !== 206) throw new ImageSourceError(`${url.text} answered ${statusCode} to a range request, not 206`);
-  const contentRange = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(String(headers['content-range']));
+  const contentRange = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/i.exec(String(headers['content-range']));
   if (contentRange === null) throw new ImageSourceError(`${url.text} answered 206 without a usable Content-Range`);
   const [first, last, size] = contentRange.slice(1).map(Number);
   if (
     first !== range.offset ||
     last === undefined ||
     size === undefined ||
+    size > largestImage ||
     last !== Math.min(rangeEnd(range), size) - 1
   ) {
     throw new ImageSourceError(`${url.text} answered ${contentRange[0]}, asked for was ${describeRange(range)}`);

@@ -3,11 +3,12 @@ import type { ByteRange } from '../base/byte-range.ts';
 import { UsageError } from '../base/errors.ts';
 import type { ImageDigest } from '../image/digest.ts';
 import { decryptedSource, type Xts } from '../image/encryption.ts';
-import { DigestMismatchError, ImageFormatError, KeyFileError } from '../image/errors.ts';
+import { ImageFormatError, KeyFileError } from '../image/errors.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
 import { type ImageSource, readHead } from '../image/image-source.ts';
 import { readSidecar, type Verity, verifySidecar } from '../image/sidecar.ts';
 import { wrongBlocks } from '../image/wrong-blocks.ts';
+import { WrongImageError } from './errors.ts';
 import { computeDigest, contentOf } from './image-info.ts';
 import type { OpenImage } from './image-location.ts';
 
@@ -47,7 +48,7 @@ export async function verifyImage(image: OpenImage, options: VerifyOptions): Pro
     }
     const found = await computeDigest(source, options.blockSize, onProgress);
     if (found !== options.digest) {
-      throw new DigestMismatchError(`image (in blocks of ${options.blockSize} bytes)`, options.digest, found);
+      throw new WrongImageError(options.digest, found, options.blockSize);
     }
     return { digest: found, imageSize: source.size, wrongBlocks: 0 };
   }

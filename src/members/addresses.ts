@@ -4,6 +4,7 @@
  * root filesystem that may stand on this very daemon. A refresh that fails keeps what is known.
  */
 import { lookup, Resolver } from 'node:dns/promises';
+import { errorCode } from '../base/errors.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { MemberFault } from './errors.ts';
 import type { MemberUrl } from './member-url.ts';
@@ -65,7 +66,7 @@ export class Addresses {
     if (this.#bySystem) cause = await this.#lookUp();
     else await this.#refresh();
     if (this.#addresses.length > 0) return;
-    throw new MemberFault('resolve', this.#url.text, `the name ${this.#url.hostname} has no address`, { cause });
+    throw new MemberFault('resolve', this.#url.text, describeUnknown(this.#url.hostname, cause), { cause });
   }
 
   /** @returns why not. */
@@ -88,4 +89,12 @@ export class Addresses {
     const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
     if (found.length > 0) this.#addresses = found;
   }
+}
+
+/** getaddrinfo(3) tells whether somebody said so. */
+function describeUnknown(hostname: string, cause: unknown): string {
+  const nobody = ['EAI_AGAIN', 'ECONNREFUSED', 'ETIMEOUT', 'ESERVFAIL'].includes(errorCode(cause) ?? '');
+  return nobody
+    ? `the name ${hostname} cannot be looked up: no DNS server answers`
+    : `the name ${hostname} has no address`;
 }

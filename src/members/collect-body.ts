@@ -30,7 +30,7 @@ export function collectBody(
   begin: (events: BodyEvents) => Get,
 ): Promise<CollectedBody> {
   const { promise, resolve, reject } = Promise.withResolvers<CollectedBody>();
-  const pieces: Uint8Array[] = [];
+  const body = new GrowingBuffer();
   let sentAt = time.now();
   let asked = false;
   let firstByteMs = 0;
@@ -39,15 +39,28 @@ export function collectBody(
     request.abort();
     reject(new MemberFault('timeout', member, what, { asked }));
   };
-  const cancelLimit = afterPoll(time, limitMs, () => giveUp(`not done after ${Math.round(limitMs)} ms`));
+  const cancelLimit = afterPoll(time, limitMs, () => giveUp(`its answer was not over after ${seconds(limitMs)}`));
   let cancelStall = () => {};
   const cancel = () => {
     cancelLimit();
     cancelStall();
   };
+  const describeSilence = () => {
+    const within = seconds(stallMs);
+    if (!asked) return `no connection within ${within}: is the machine off, or does a firewall drop what is sent?`;
+    return body.length === 0 ? `connected, but no answer within ${within}` : `its answer stopped for ${within}`;
+  };
+  let progressAt = time.now();
   const watch = () => {
-    cancelStall();
-    cancelStall = afterPoll(time, stallMs, () => giveUp(`no progress for ${Math.round(stallMs)} ms`));
+    progressAt = time.now();
+  };
+  /** One timer, however many pieces come. */
+  const lookAfter = (ms: number) => {
+    cancelStall = afterPoll(time, ms, () => {
+      const left = progressAt + stallMs - time.now();
+      if (left > 0) lookAfter(left);
+      else giveUp(describeSilence());
+    });
   };
   const request = begin({
     onStep: watch,
@@ -57,19 +70,49 @@ export function collectBody(
       watch();
     },
     onData(bytes) {
-      if (pieces.length === 0) firstByteMs = time.now() - sentAt;
-      pieces.push(Uint8Array.from(bytes));
+      if (body.length === 0) firstByteMs = time.now() - sentAt;
+      body.append(bytes);
       watch();
     },
     onEnd() {
       cancel();
-      resolve({ bytes: Buffer.concat(pieces), firstByteMs });
+      resolve({ bytes: body.bytes, firstByteMs });
     },
     onFault(fault) {
       cancel();
       reject(fault);
     },
   });
-  watch();
+  lookAfter(stallMs);
   return promise;
+}
+
+function seconds(ms: number): string {
+  return `${Number((ms / 1000).toPrecision(2))} s`;
+}
+
+/** What came, whole: a server may send it a byte at a time, and must not cost more than its bytes. */
+class GrowingBuffer {
+  #buffer = new Uint8Array(4096);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What was appended, without room to spare. */
+  get bytes(): Uint8Array {
+    return this.#length === this.#buffer.length ? this.#buffer : this.#buffer.slice(0, this.#length);
+  }
+
+  append(bytes: Uint8Array): void {
+    const length = this.#length + bytes.length;
+    if (length > this.#buffer.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#buffer.length));
+      larger.set(this.#buffer.subarray(0, this.#length));
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.#length);
+    this.#length = length;
+  }
 }

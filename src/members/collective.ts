@@ -199,6 +199,11 @@ export class MemberCollective implements Collective, FetchWorld {
     );
   }
 
+  get bytesInRoundTrip(): number {
+    const perMember = healthiest(this.#members).map(({ speed }) => (speed.throughput * speed.latencyMs) / 1000);
+    return perMember.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   status(): CollectiveStatus {
     const demand = [...this.#fetches].filter(({ priority }) => priority === 'demand').length;
     return {

@@ -94,6 +94,7 @@ export class Connection {
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: keepAliveMs,
       connect: (_options, callback) => {
         const socket = connector.connect();
         this.#socket = socket;

@@ -85,11 +85,20 @@ export interface CollectiveStatus {
 }
 
 /** A small file beside the image on every member. */
+/** Tells by the first bytes of a file whether it can be the right one. */
+export interface FileJudge {
+  readonly headBytes: number;
+  /** How long the whole file must be. @throws what describes why it cannot be the right one. */
+  lengthBy(head: Uint8Array): number;
+}
+
 export interface Sidecar<T> {
   /** What is appended to the image's path. */
   readonly suffix: string;
   /** Longer files are refused. */
   readonly maxBytes: number;
+  /** What its first bytes tell, before the others are taken. */
+  readonly judge?: FileJudge | undefined;
   /** Makes of the file what it is good for. @throws when it is not valid. */
   accept(bytes: Uint8Array): T;
 }
@@ -127,6 +136,8 @@ export interface Collective {
   readonly usableMembers: number;
   /** Spans that it makes sense to have in flight at once as prefetch, from what the members deliver. At least 1. */
   readonly suggestedPrefetchSpans: number;
+  /** Bytes that all usable members together could deliver in the time that one waits for the first byte of an answer. */
+  readonly bytesInRoundTrip: number;
   status(): CollectiveStatus;
   /** What is known of each member, for a successor. */
   readonly memory: MemberMemory[];

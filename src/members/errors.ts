@@ -3,7 +3,7 @@
  * counted under its kind, moves the member's health (health.ts), and is seen by a user only in the log and the status. The
  * others end something the user asked for.
  */
-import { TetherfsError } from '../base/errors.ts';
+import { shownText, TetherfsError } from '../base/errors.ts';
 
 export const faultKinds = [
   'resolve', // the name has no address
@@ -32,8 +32,18 @@ export type FaultKind = (typeof faultKinds)[number];
 interface FaultOptions {
   offset?: number;
   asked?: boolean;
+  /** Of a kind that is transient otherwise: this one will not go by itself. */
+  final?: boolean;
   cause?: unknown;
 }
+
+/** Faults that may be gone a moment later. */
+const transientFaults: ReadonlySet<FaultKind> = new Set([
+  ...(['resolve', 'connect', 'tls', 'reset', 'timeout', 'short-body', 'busy', 'defect'] as const),
+]);
+
+/** Characters of a fault: what a peer says in it must not push the other members' out of a line. */
+const longestWhat = 400;
 
 /** One failed exchange with one member. The message names the member; `what` is the same without it. */
 export class MemberFault extends TetherfsError {
@@ -41,13 +51,17 @@ export class MemberFault extends TetherfsError {
   readonly what: string;
   /** Of a time-out: the request had been sent, so that more patience might have brought an answer. */
   readonly asked: boolean;
+  /** Whether it may be gone a moment later. */
+  readonly transient: boolean;
 
   constructor(kind: FaultKind, member: string, what: string, options: FaultOptions = {}) {
     const where = options.offset === undefined ? member : `${member} at offset ${options.offset}`;
-    super(`MEMBER_${kind.toUpperCase().replaceAll('-', '_')}`, `${where}: ${what}`, { cause: options.cause });
+    const shown = shownText(what, longestWhat);
+    super(`MEMBER_${kind.toUpperCase().replaceAll('-', '_')}`, `${where}: ${shown}`, { cause: options.cause });
     this.kind = kind;
-    this.what = what;
+    this.what = shown;
     this.asked = options.asked ?? false;
+    this.transient = transientFaults.has(kind) && options.final !== true;
   }
 }
 
@@ -82,21 +96,17 @@ export class FetchFailedError extends TetherfsError {
 
   constructor(url: string, fault: MemberFault) {
     super('FETCH_FAILED', `cannot get ${url}: ${fault.what}`, { cause: fault });
-    this.answered = !unanswered.includes(fault.kind);
+    this.answered = !fault.transient;
     this.timedOut = fault.kind === 'timeout' && fault.asked;
   }
 }
 
-/** Faults that may be gone a moment later. */
-export const transientFaults: ReadonlySet<FaultKind> = new Set([
-  ...(['resolve', 'connect', 'tls', 'reset', 'timeout', 'short-body', 'busy', 'defect'] as const),
-]);
-
-const unanswered: readonly FaultKind[] = ['resolve', 'connect', 'timeout', 'reset', 'busy'];
-
 /** A digest is known, but no member serves a hash tree that belongs to it. */
 export class NoValidTreeError extends TetherfsError {
   constructor(reasons: string) {
-    super('NO_VALID_TREE', `no member serves the hash tree of the digest: ${reasons}`);
+    super(
+      'NO_VALID_TREE',
+      `no member serves the hash tree of the digest ("tetherfs image pack" makes it, beside the image): ${reasons}`,
+    );
   }
 }

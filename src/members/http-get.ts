@@ -4,12 +4,11 @@
  * ours, and reported as one. After `abort` nothing more is heard.
  */
 import { type Dispatcher, errors } from 'undici';
-import { describeError, errorCode } from '../base/errors.ts';
+import { describeError, errorCode, shownText } from '../base/errors.ts';
 import type { Connection, ShownCertificate } from './connections.ts';
 import { MemberFault } from './errors.ts';
 import type { MemberUrl } from './member-url.ts';
-
-export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
+import { announcedLength, type ResponseHeaders } from './response-headers.ts';
 
 export interface GetListener {
   /** The connection came forward: TCP, TLS. */
@@ -42,6 +41,8 @@ export interface GetTarget {
 export function get(connection: Connection, target: GetTarget, listener: GetListener): Get {
   const { url, path, offset } = target;
   let over = false;
+  let announced: number | undefined;
+  let received = 0;
   let phase: Phase = connection.established ? 'waiting' : 'connecting';
 
   const fail = (error: unknown): void => {
@@ -60,6 +61,12 @@ export function get(connection: Connection, target: GetTarget, listener: GetList
     }
   };
 
+  const end = (controller: Dispatcher.DispatchController): void =>
+    attempt(controller, () => {
+      listener.onEnd();
+      over = true;
+    });
+
   connection.onStep = () => {
     if (!over) listener.onStep();
   };
@@ -74,15 +81,20 @@ export function get(connection: Connection, target: GetTarget, listener: GetList
         // 1xx are not the answer yet
         if (status < 200) return;
         phase = 'body';
+        announced = announcedLength(headers);
         attempt(controller, () => listener.onHead(status, headers));
       },
-      onResponseData: (controller, chunk) => attempt(controller, () => listener.onData(chunk)),
-      onResponseEnd: (controller) =>
-        attempt(controller, () => {
-          listener.onEnd();
-          over = true;
-        }),
-      onResponseError: (_controller, error) => fail(error),
+      onResponseData: (controller, chunk) => {
+        received += chunk.length;
+        attempt(controller, () => listener.onData(chunk));
+      },
+      onResponseEnd: end,
+      onResponseError: (controller, error) => {
+        // undici takes a blank behind the number, which is legal (RFC 9110, 5.5), for a digit, and misses bytes that nobody announced.
+        const isWhole = errorCode(error) === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' && received === announced;
+        if (isWhole) end(controller);
+        else fail(error);
+      },
     },
   );
   return {
@@ -119,28 +131,48 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
   const code = errorCode(error) ?? '';
   const text = describeError(error);
   const fault = (kind: MemberFault['kind'], what: string) => new MemberFault(kind, url.text, what, options);
+  const final = (what: string) => new MemberFault('tls', url.text, what, { ...options, final: true });
 
-  if (untrustedCodes.has(code)) {
-    return fault('tls', describeUntrusted(error, code));
-  }
+  if (untrustedCodes.has(code)) return final(describeUntrusted(error, code));
   if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
     const when = code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not yet valid';
-    return fault(
-      'tls',
-      `its certificate ${when} by this machine's clock, ${new Date().toISOString()}: check the clock`,
-    );
+    const today = new Date().toISOString().slice(0, 10);
+    return fault('tls', `its certificate ${when} by this machine's clock (${today}): check the clock, or renew it`);
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return fault('tls', `its certificate is for another name than ${url.hostname}: use a URL with a name it holds`);
+    const names = shownText((error as { cert?: { subjectaltname?: string } }).cert?.subjectaltname ?? '', 200);
+    const those = names === '' ? 'none' : names;
+    return final(`its certificate is for another name than ${url.hostname}: use a URL with a name it holds (${those})`);
   }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
-    return fault('tls', 'it does not speak TLS: is this an http:// URL?');
+    return final('it does not speak TLS: is this an http:// URL?');
   }
-  if (/^(ERR_SSL_|ERR_TLS_|CERT_)/.test(code) || /secure TLS connection/.test(text)) {
+  if (/^(ERR_SSL_|ERR_TLS_|CERT_|INVALID_CA|ERROR_IN_CERT)/.test(code) || /secure TLS connection/.test(text)) {
     return fault('tls', `no TLS session: ${text}`);
   }
   if (error instanceof errors.HTTPParserError) return fault('protocol', `its answer is not HTTP/1.1: ${text}`);
-  if (phase === 'connecting') return fault('connect', `cannot connect: ${text}`);
+  if (code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'ERR_ASSERTION') {
+    return fault('protocol', `its answer is not one that can be understood: ${text}`);
+  }
+  if (phase === 'connecting') return fault('connect', describeUnreachable(error, code, text));
   if (phase === 'body' && code !== 'ECONNRESET') return fault('short-body', `the body ended early: ${text}`);
-  return fault('reset', `the connection broke: ${text}`);
+  const why = code === 'ECONNRESET' || code === 'EPIPE' ? 'it was closed by the server, or on the way' : text;
+  return fault('reset', `the connection broke: ${why}`);
+}
+
+/** Node's errors of connect(2) carry where to. */
+function describeUnreachable(error: unknown, code: string, text: string): string {
+  const { address, port } = error as { address?: string; port?: number };
+  const where = address === undefined ? 'there' : `at ${address} port ${port}`;
+  switch (code) {
+    case 'ECONNREFUSED':
+      return `nothing listens ${where}: does its web server run?`;
+    case 'ENETUNREACH':
+    case 'EHOSTUNREACH':
+      return `there is no way to ${address ?? 'it'}: is the network up, is the machine?`;
+    case 'ETIMEDOUT':
+      return `no answer ${where}: is the machine off, or does a firewall drop what is sent?`;
+    default:
+      return `cannot connect: ${text}`;
+  }
 }

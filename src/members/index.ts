@@ -13,7 +13,6 @@ export type { Verification } from './identity.ts';
 export { type MemberMemory, memberMemorySchema } from './member-memory.ts';
 export { type ImageIdentity, type OpenedCollective, type OpenOptions, openCollective } from './open.ts';
 export type { OutagePolicy } from './outage.ts';
-export { largestImage } from './range-request.ts';
 export { type ResumeOptions, resumeCollective } from './resume.ts';
 export { fetchSmallFile, type SmallFileOptions } from './small-file.ts';
 export { systemCas } from './trust.ts';

@@ -130,7 +130,7 @@ export class SpeedEstimate {
 
   recall({ latencyMs, throughput, latencies }: SpeedMemory, now: number): void {
     this.#latencyMs = latencyMs;
-    this.#throughput = throughput;
+    this.#throughput = throughput === undefined ? undefined : Math.max(throughput, leastThroughput);
     this.#sampledAt = now;
     for (const ms of latencies) this.window.record(ms);
   }
@@ -142,7 +142,7 @@ export class SpeedEstimate {
   bytesReceived(bytes: number, now: number): void {
     const rate = this.#busy.received(bytes, now);
     if (rate === undefined) return;
-    this.#throughput = mix(this.#throughput, rate);
+    this.#throughput = Math.max(mix(this.#throughput, rate), leastThroughput);
     this.#sampledAt = now;
   }
 

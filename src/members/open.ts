@@ -8,7 +8,7 @@ import type { TimeSource } from '../base/time-source.ts';
 import { jittered } from '../base/time-source.ts';
 import { MemberCollective } from './collective.ts';
 import type { Collective, Sidecar } from './contract.ts';
-import { type MemberFault, NoMemberError, NoValidTreeError, transientFaults } from './errors.ts';
+import { type MemberFault, NoMemberError, NoValidTreeError } from './errors.ts';
 import { type Examine, majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
 import { memberUrls } from './member-url.ts';
@@ -131,7 +131,7 @@ async function identifyImage(
   /** Nobody serves it: for good, as far as can be seen, or for now. */
   const onNobody = () => {
     const faults = [...unanswered.values()];
-    const isFinal = faults.every(({ kind }) => !transientFaults.has(kind));
+    const isFinal = faults.every(({ transient }) => !transient);
     if (isFinal || patience.exhausted) chosen.reject(noMember());
     else if (patience.worthSaying(collective.reasons())) {
       log.warn(`no member serves the image yet: ${collective.reasons()}`);
@@ -198,7 +198,9 @@ class Patience {
   }
 
   /** What has not been said yet, a second apart at least; else once a minute. */
-  worthSaying(what: string): boolean {
+  worthSaying(reasons: string): boolean {
+    // A time that grows, or one of a name's addresses in turn, is nothing new.
+    const what = reasons.replace(/\d+(\.\d+)*/g, '0').replace(/at [0-9a-f:.]+ port/g, 'at port');
     const pause = what === this.#said ? 60_000 : 1_000;
     if (this.#elapsed - this.#saidAt < pause) return false;
     this.#saidAt = this.#elapsed;

@@ -3,11 +3,20 @@
  * asked to and does not reach further, the known size, an unencoded body of exactly this length, and, unless a digest checks the bytes, the ETag
  * and Last-Modified that the member was identified with. docs/members-and-hedging.md has the table of all this. Bytes of an answer that fails a check on its head are never handed on.
  */
-import { type ByteRange, rangeEnd } from '../base/byte-range.ts';
+import { type ByteRange, largestImage, rangeEnd } from '../base/byte-range.ts';
 import type { Connection } from './connections.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
-import { type Get, get, type ResponseHeaders } from './http-get.ts';
+import { type Get, get } from './http-get.ts';
 import type { MemberUrl } from './member-url.ts';
+import {
+  announcedLength,
+  contentEncoding,
+  describeRedirect,
+  describeStatus,
+  header,
+  type ResponseHeaders,
+  refusalKind,
+} from './response-headers.ts';
 
 /** What pins one member's file against change. Members differ in it for the same bytes, so it never compares two of them. */
 export interface FilePin {
@@ -115,8 +124,8 @@ export function requestRange(connection: Connection, question: RangeQuestion, li
   };
 }
 
-/** 2 TiB. Bounds what a member's word can make us allocate. */
-export const largestImage = 2 ** 41;
+const noRanges =
+  'this server serves files only as a whole, and a part was asked for: use nginx, Apache, or another that knows ranges';
 
 function checkHead(
   question: RangeQuestion,
@@ -125,20 +134,21 @@ function checkHead(
   fault: (kind: FaultKind, what: string) => MemberFault,
 ): RangeHead {
   const { range, imageSize, pin, verified } = question;
-  if (status >= 300 && status < 400) throw fault('redirect', describeRedirect(status, headers));
+  if (status >= 300 && status < 400) throw fault('redirect', describeRedirect(status, headers, question));
   const encoding = contentEncoding(headers);
-  if (encoding !== undefined) throw fault('encoding', `answers with Content-Encoding ${encoding}`);
+  if (encoding !== undefined)
+    throw fault('encoding', `comes compressed (Content-Encoding ${encoding}): switch that off for it`);
   const type = header(headers, 'content-type') ?? '';
   if (type.startsWith('multipart/')) throw fault('encoding', `answers with ${type}`);
 
-  const announced = lengthOf(headers);
+  const announced = announcedLength(headers);
   const served = status === 200 ? wholeFile(announced) : status === 206 ? contentRange(headers) : undefined;
   if (served === undefined) {
     if (isEmpty(status, headers)) throw fault('format', 'the file is empty');
     if (status === 416) throw fault('status', 'status 416: the file ends before what is asked for');
     if (status === 206) throw fault('content-range', 'status 206 without a proper Content-Range');
-    if (status === 200) throw fault('no-ranges', 'ignores ranges: status 200 of unknown length');
-    throw fault(refusalKind(status), `status ${status}`);
+    if (status === 200) throw fault('no-ranges', `${noRanges} (status 200 of unknown length)`);
+    throw fault(refusalKind(status), describeStatus(status));
   }
   const size = served.imageSize ?? imageSize;
   if (size === undefined) throw fault('content-range', 'does not say how long the file is');
@@ -148,7 +158,7 @@ function checkHead(
   if (size > largestImage) throw fault('size', `the file has ${size} bytes, more than any image (${largestImage})`);
   const end = Math.min(rangeEnd(range), size);
   if (served.offset !== range.offset || served.end > end) {
-    if (status === 200) throw fault('no-ranges', 'ignores ranges: status 200 with the whole file');
+    if (status === 200) throw fault('no-ranges', `${noRanges} (status 200 with the whole file)`);
     throw fault('content-range', `serves bytes ${served.offset}-${served.end - 1} instead of what was asked for`);
   }
   const length = served.end - range.offset;
@@ -169,10 +179,12 @@ function checkHead(
   };
 }
 
-/** Both dates are the server's own, so its clock may be wrong. */
+/** Both dates are the server's own, so its clock may be wrong. Without its date nothing tells. */
 function settled(headers: ResponseHeaders): boolean {
-  const age = Date.parse(header(headers, 'date') ?? '') - Date.parse(header(headers, 'last-modified') ?? '');
-  return !(Math.abs(age) < 1000);
+  const modified = Date.parse(header(headers, 'last-modified') ?? '');
+  if (Number.isNaN(modified)) return true;
+  const age = Date.parse(header(headers, 'date') ?? '') - modified;
+  return Math.abs(age) >= 1000;
 }
 
 interface Served {
@@ -197,41 +209,10 @@ function wholeFile(length: number | undefined): Served | undefined {
   return length === undefined || length === 0 ? undefined : { offset: 0, end: length, imageSize: length };
 }
 
-function lengthOf(headers: ResponseHeaders): number | undefined {
-  const text = header(headers, 'content-length');
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
 /** A whole file of no bytes, or one of which there is no first byte (RFC 9110, 15.5.17). */
 function isEmpty(status: number, headers: ResponseHeaders): boolean {
-  if (status === 200) return lengthOf(headers) === 0;
+  if (status === 200) return announcedLength(headers) === 0;
   return status === 416 && /^bytes \*\/0$/i.test(header(headers, 'content-range') ?? '');
-}
-
-/** 429 (RFC 6585) and 5xx (RFC 9110, 15.6) say that it cannot now; what else is no answer, that it never can. */
-export function refusalKind(status: number): FaultKind {
-  return status === 429 || status >= 500 ? 'busy' : 'status';
-}
-
-/** What to write instead: what is redirected to is not followed, because a member serves the image itself. */
-export function describeRedirect(status: number, headers: ResponseHeaders): string {
-  const target = (header(headers, 'location') ?? '').replace(/[?#].*$/s, '').slice(0, 500);
-  return `redirects (status ${status}) to ${target === '' ? 'nowhere' : target}: give that URL instead`;
-}
-
-/** What was done to the body; undefined when nothing. `aws-chunked` says how an object came into its store, and is kept by some. */
-export function contentEncoding(headers: ResponseHeaders): string | undefined {
-  const applied = (header(headers, 'content-encoding') ?? '')
-    .split(',')
-    .map((coding) => coding.trim().toLowerCase())
-    .filter((coding) => !['', 'identity', 'aws-chunked'].includes(coding));
-  return applied.length === 0 ? undefined : applied.join(', ');
-}
-
-/** The header's value; a repeated header is joined, and so fits no check. */
-function header(headers: ResponseHeaders, name: string): string | undefined {
-  const value = headers[name];
-  return Array.isArray(value) ? value.join(', ') : value;
 }
 
 function describePin({ etag, lastModified }: FilePin): string {

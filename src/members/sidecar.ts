@@ -7,7 +7,7 @@
 import { describeError } from '../base/errors.ts';
 import { jittered, type TimeSource } from '../base/time-source.ts';
 import type { Sidecar, SidecarResult } from './contract.ts';
-import { MemberFault, transientFaults } from './errors.ts';
+import { MemberFault } from './errors.ts';
 import type { Member } from './member.ts';
 import { type Deadlines, patiently } from './patience.ts';
 import { readWhole } from './whole-file.ts';
@@ -68,7 +68,7 @@ export function fetchSidecar<T>(
       const fault = error instanceof MemberFault ? error : undefined;
       refusals.set(member.url.text, fault?.what ?? describeError(error));
       failed.add(member);
-      const again = fault !== undefined && transientFaults.has(fault.kind);
+      const again = fault?.transient === true;
       if (again) unreachable.add(member);
       else unreachable.delete(member);
       if (failed.size === members.length) {
@@ -101,7 +101,7 @@ async function readValid<T>(
     try {
       return sidecar.accept(await readWhole(member, { ...sidecar, url }, time, signal));
     } catch (error) {
-      if (signal.aborted || (error instanceof MemberFault && transientFaults.has(error.kind))) throw error;
+      if (signal.aborted || (error instanceof MemberFault && error.transient)) throw error;
       // that it has no file of the digest's name tells the least
       if (told === undefined || isMissing(told)) told = error;
     }

@@ -25,7 +25,10 @@ export function createTrust(ca: readonly string[] = systemCas()): SecureContext 
 /** OpenSSL passes over what it cannot read; then every member would look untrustworthy, and nothing would say why. */
 function parseCas(pem: string): string[] {
   const certificates = pem.match(pemCertificate) ?? [];
-  if (certificates.length === 0) throw new UsageError('the CA file holds no PEM certificates');
+  if (certificates.length === 0)
+    throw new UsageError(
+      'the CA file holds no PEM certificates; one in DER becomes PEM by openssl x509 -inform der -in FILE',
+    );
   try {
     return certificates.map((certificate) => new X509Certificate(certificate).toString());
   } catch (cause) {

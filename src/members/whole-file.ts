@@ -1,12 +1,14 @@
 /** Gets one small file from one member, whole: 200, unencoded, not longer than agreed. */
+import { describeError } from '../base/errors.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { collectBody } from './collect-body.ts';
+import type { FileJudge } from './contract.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
 import { get } from './http-get.ts';
 import type { Member } from './member.ts';
 import type { MemberUrl } from './member-url.ts';
 import type { Deadlines } from './patience.ts';
-import { contentEncoding, describeRedirect, refusalKind } from './range-request.ts';
+import { announcedLength, contentEncoding, describeRedirect, describeStatus, refusalKind } from './response-headers.ts';
 
 export interface WholeFile {
   /** One of the member's. */
@@ -15,13 +17,15 @@ export interface WholeFile {
   readonly suffix: string;
   /** Longer files are refused. */
   readonly maxBytes: number;
+  /** What its first bytes tell, before the others are taken. */
+  readonly judge?: FileJudge | undefined;
   readonly deadlines: Deadlines;
 }
 
 /** On a connection of its own, so that no read waits behind it; closed at once when `signal` is aborted. @throws MemberFault */
 export async function readWhole(
   member: Member,
-  { url, suffix, maxBytes, deadlines }: WholeFile,
+  { url, suffix, maxBytes, judge, deadlines }: WholeFile,
   time: TimeSource,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
@@ -34,6 +38,19 @@ export async function readWhole(
   const hangUp = () => pool.discard(connection);
   signal.addEventListener('abort', hangUp, { once: true });
   let received = 0;
+  let limit = maxBytes;
+  let head: Uint8Array | undefined = new Uint8Array();
+  const look = (piece: Uint8Array) => {
+    if (judge === undefined || head === undefined) return;
+    head = Buffer.concat([head, piece.subarray(0, judge.headBytes - head.length)]);
+    if (head.length < judge.headBytes) return;
+    try {
+      limit = Math.min(maxBytes, judge.lengthBy(head));
+    } catch (error) {
+      throw new MemberFault('format', url.text + suffix, describeError(error));
+    }
+    head = undefined;
+  };
   try {
     const { bytes } = await collectBody(url.text, time, deadlines, (events) =>
       get(
@@ -42,14 +59,21 @@ export async function readWhole(
         {
           ...events,
           onHead(status, headers) {
-            if (status >= 300 && status < 400) throw fault('redirect', describeRedirect(status, headers));
-            if (status !== 200) throw fault(refusalKind(status), `answers with status ${status}`);
-            if (contentEncoding(headers) !== undefined) throw fault('encoding', 'is encoded');
+            if (status >= 300 && status < 400)
+              throw fault('redirect', describeRedirect(status, headers, { url, suffix }));
+            if (status !== 200) throw fault(refusalKind(status), `answers with ${describeStatus(status)}`);
+            const encoding = contentEncoding(headers);
+            if (encoding !== undefined)
+              throw fault('encoding', `comes compressed (${encoding}): switch that off for it`);
+            const announced = announcedLength(headers) ?? 0;
+            if (announced > maxBytes)
+              throw fault('long-body', `has ${announced} bytes, more than the ${maxBytes} it may have`);
             events.onStep();
           },
           onData(piece) {
+            look(piece);
             received += piece.length;
-            if (received > maxBytes) throw fault('long-body', `is longer than ${maxBytes} bytes`);
+            if (received > limit) throw fault('long-body', `is longer than ${limit} bytes`);
             events.onData(piece);
           },
         },

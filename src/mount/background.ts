@@ -7,6 +7,7 @@
  * ROOT_STORAGE_DAEMONS).
  */
 import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
@@ -59,14 +60,7 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
     child.on('error', (cause) =>
       reject(new TetherfsError('DAEMON_DIED', `cannot start the daemon: ${cause.message}`, { cause })),
     );
-    child.on('exit', (status, signal) =>
-      reject(
-        new TetherfsError(
-          'DAEMON_DIED',
-          `the daemon ended while starting (${signal ?? `status ${status}`}); see the kernel log`,
-        ),
-      ),
-    );
+    child.on('exit', (status, signal) => reject(new TetherfsError('DAEMON_DIED', describeEnd(status, signal))));
     child.on('message', (raw) => {
       const message = daemonMessage.parse(raw);
       switch (message.kind) {
@@ -95,6 +89,15 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
     process.once('SIGINT', stop);
     process.once('SIGTERM', stop);
   });
+}
+
+/** The holder ends with 128 and the number of the signal that ended the daemon. */
+function describeEnd(status: number | null, signal: NodeJS.Signals | null): string {
+  const byNumber = Object.entries(constants.signals).find(([, number]) => number + 128 === status)?.[0];
+  const name = signal ?? byNumber;
+  if (name === 'SIGINT' || name === 'SIGTERM') return 'interrupted while the mount was being made: nothing is mounted';
+  const how = name === undefined ? `ended with status ${status}` : `was ended by ${name}`;
+  return `the daemon ${how} while the mount was being made: see the kernel log, or mount with --foreground to see why`;
 }
 
 /** What V8 itself has to say before it dies belongs into the kernel log; nothing else writes there unasked. */

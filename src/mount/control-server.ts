@@ -66,7 +66,9 @@ function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const mask = process.umask(0o177);
     server.once('error', (cause) =>
-      reject(new TetherfsError('CONTROL', `cannot listen on control socket ${path}: ${cause.message}`, { cause })),
+      reject(
+        new TetherfsError('CONTROL', `cannot listen on control socket ${path}: ${describeError(cause)}`, { cause }),
+      ),
     );
     server.listen(path, resolve);
     process.umask(mask);

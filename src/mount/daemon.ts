@@ -31,6 +31,7 @@ import { chooseImageMethod } from './image-method.ts';
 import { type Inheritance, makeState } from './inheritance.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type ListenerStart, Listeners } from './listeners.ts';
+import { getMetadata } from './metadata-first.ts';
 import { startMetricsServer } from './metrics.ts';
 import { placeOf, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
@@ -206,7 +207,8 @@ async function wireParts(
   } else {
     for (const start of starts) await listeners.open(start);
     if (method === 'untethered') await memory.pull(onProgress);
-    else if (options.trace !== false) trace.begin(options.trace);
+    else getMetadata(image, loader, Math.floor(slots / 4));
+    if (method !== 'untethered' && options.trace !== false) trace.begin(options.trace);
     session = mount(store, image, mountpoint, options, method);
   }
   memory.mounted(session);
@@ -214,7 +216,7 @@ async function wireParts(
   const mounted = `${major}:${minor}`;
   announceControl(mounted, options.control, log);
   const kept = keeper.keep(store);
-  raiseReadAhead(session.device, log);
+  if (method === 'untethered') raiseReadAhead(session.device, log);
   log.info(inheritance === undefined ? 'mounted' : 'taken over', {
     mountpoint,
     file: image.fileName,
@@ -341,9 +343,12 @@ function mount(
     return store.mount({ ...shown(image, mountpoint, options, method), passthrough: method === 'untethered' });
   } catch (cause) {
     const code = errorCode(cause);
+    const isRoot = process.geteuid?.() === 0;
     const hint =
       code === 'EPERM' || code === 'EACCES'
-        ? 'run as root'
+        ? isRoot
+          ? 'root may not mount here; give the container /dev/fuse and CAP_SYS_ADMIN'
+          : 'run as root'
         : code === 'ENOENT' || code === 'ENODEV'
           ? 'is the kernel module fuse loaded (modprobe fuse) and /dev/fuse there?'
           : describeError(cause);

@@ -74,7 +74,7 @@ export class DescriptorKeeper {
     if (kept) this.#log.debug('a successor could go on after a crash');
     else if (taken)
       this.#log.info(
-        'whether the service manager keeps what a successor would need cannot be told (systemd 254 says so)',
+        'whether systemd keeps what a successor would need cannot be told: it does when the unit has FileDescriptorStoreMax=64 (and says so from 254 on)',
       );
     else this.#log.info('nobody keeps what a successor would need: a crash would end this mount');
     if (taken) this.#renewLater(renewMs);

@@ -4,7 +4,7 @@
  * holder, a successor that was asked to take over) gets them by the service manager's descriptor protocol, under these names.
  */
 import { z } from 'zod';
-import { TetherfsError } from '../base/errors.ts';
+import { describeError, TetherfsError } from '../base/errors.ts';
 import { memberMemorySchema } from '../members/index.ts';
 import type { Binding, DescriptorMessage, Store } from '../native/binding.ts';
 import type { OpenedImage } from './open-image.ts';
@@ -187,9 +187,11 @@ export function readInheritance(kept: readonly NamedDescriptors[], native: Bindi
     return { state, fuse, arena, ledger, ram, sidecar, xtsKey };
   } catch (cause) {
     read.push(...kept.flatMap(({ fds }) => fds));
-    throw new TetherfsError('INHERITANCE', `what the daemon before left cannot be taken over: ${String(cause)}`, {
-      cause,
-    });
+    const why =
+      cause instanceof z.ZodError
+        ? `its version keeps its state in another form (${cause.issues[0]?.path.join('.')}); go on with that version`
+        : describeError(cause);
+    throw new TetherfsError('INHERITANCE', `what the daemon before left cannot be taken over: ${why}`, { cause });
   } finally {
     native.closeDescriptors(read);
   }

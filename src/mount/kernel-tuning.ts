@@ -6,8 +6,9 @@ import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 
 /**
- * KiB the kernel reads ahead on the mount. FUSE's max_pages alone leaves buffered reads at 128 KiB; with 1 MiB they arrive in the
- * largest requests that the protocol has.
+ * KiB the kernel reads ahead on a mount whose image is in RAM: in the largest requests that the protocol has. Tethered it stays at the kernel's
+ * own 128: what the kernel guesses looks like what readers want, is fetched before anything else, and goes into the trace; we guess better, and
+ * yield to readers (docs/boot-modes.md).
  */
 const readAheadKiB = 1024;
 

@@ -19,7 +19,7 @@ export function kmsgSink(path = '/dev/kmsg'): LogSink | undefined {
   } catch {
     return undefined;
   }
-  return (level, line) => tryWrite(descriptor, `<${priorities[level]}>${line.slice(0, kmsgLineBytes)}\n`);
+  return (level, line) => tryWrite(descriptor, `<${priorities[level]}>${cut(line, kmsgLineBytes)}\n`);
 }
 
 /**
@@ -34,6 +34,14 @@ export function stderrSink(): LogSink {
     // A socket cannot be opened again: write to it as it is.
   }
   return (_level, line) => tryWrite(descriptor, `${line}\n`);
+}
+
+/** The kernel refuses a longer record as a whole. Where something is missing one sees it. */
+function cut(line: string, longest: number): string {
+  if (Buffer.byteLength(line) <= longest) return line;
+  const room = longest - Buffer.byteLength('…');
+  const { read } = new TextEncoder().encodeInto(line, new Uint8Array(room));
+  return `${line.slice(0, read)}…`;
 }
 
 function tryWrite(descriptor: number, text: string): boolean {

@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { TetherfsError, UsageError } from '../base/errors.ts';
+import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { type MemberState, memberStates } from '../members/contract.ts';
 import type { Listener } from './listeners.ts';
 import { claimSocketFile, removeSocketFile } from './socket-file.ts';
@@ -140,7 +140,9 @@ export async function startMetricsServer(address: string, status: () => Promise<
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new TetherfsError('METRICS_LISTEN', `cannot listen for --metrics ${address}: ${cause.message}`, { cause }),
+        new TetherfsError('METRICS_LISTEN', `cannot listen for --metrics ${address}: ${describeListen(cause)}`, {
+          cause,
+        }),
       ),
     );
     server.listen(target, resolve);
@@ -199,4 +201,17 @@ export function parseListenAddress(address: string): { path: string } | { host: 
   const host = bracketed ?? bare;
   if (host !== undefined && Number(port) <= 65535) return { host, port: Number(port) };
   throw new UsageError(`--metrics: "${address}" is not ADDRESS:PORT or unix:/PATH, e.g. 127.0.0.1:9464`);
+}
+
+function describeListen(cause: unknown): string {
+  switch (errorCode(cause)) {
+    case 'EADDRINUSE':
+      return 'another program listens there; give another port';
+    case 'EADDRNOTAVAIL':
+      return 'this machine has no such address';
+    case 'EACCES':
+      return 'only root may listen there';
+    default:
+      return describeError(cause);
+  }
 }

@@ -2,6 +2,7 @@
  * From options to an image that can be mounted: the members are reached, the image is identified, its hash tree is verified against
  * the digest, its format and key are known to fit each other.
  */
+import { type ByteRange, largestImage } from '../base/byte-range.ts';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { type FileUrl, parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
@@ -13,11 +14,11 @@ import { ImageGeometry } from '../image/geometry.ts';
 import { encryptedPayloadSize, headerSize, imageLayout, sectorSize } from '../image/header.ts';
 import { parseKeyFile } from '../image/key-file.ts';
 import { rangeMatches } from '../image/range-check.ts';
-import { sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
+import { sidecarJudge, sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
+import { squashfsMetadata } from '../image/squashfs.ts';
 import type { Collective } from '../members/contract.ts';
 import {
   type ImageIdentity,
-  largestImage,
   type OutagePolicy,
   openCollective,
   resumeCollective,
@@ -51,6 +52,8 @@ export interface OpenedImage {
   digest: string | undefined;
   /** The file that the tree came in; to be let go as soon as it is kept for a successor. */
   sidecar: Uint8Array | undefined;
+  /** Where the metadata of the squashfs lie in it; empty when it cannot be looked into, or holds none. */
+  metadata: readonly ByteRange[];
   /** First and last bytes as served. */
   head: Uint8Array;
   tail: Uint8Array;
@@ -82,6 +85,7 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
       sidecar: {
         suffix: sidecarSuffix,
         maxBytes: sidecarSize(largestImage, usualChunkSize),
+        judge: sidecarJudge(digest),
         accept(bytes: Uint8Array) {
           tree = verifySidecar(bytes, digest);
           sidecar = bytes;
@@ -97,8 +101,10 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     if (xtsKey !== undefined && format !== 'encrypted') {
       throw new TetherfsError('NOT_ENCRYPTED', `${fileName} is not encrypted; leave --key-file out`);
     }
-    if (xtsKey !== undefined) insistOnKey(identity, xtsKey);
+    const shownHead = xtsKey === undefined ? identity.head : decryptedHead(identity.head, xtsKey);
     const fileSize = xtsKey === undefined ? identity.imageSize : encryptedPayloadSize(identity.imageSize);
+    if (xtsKey !== undefined) insistOnKey(shownHead, fileSize);
+    const shownAt = xtsKey === undefined ? 0 : hiddenBytes;
     return {
       collective,
       geometry: new ImageGeometry(identity.imageSize, Math.max(usualChunkSize, tree?.blockSize ?? 0)),
@@ -106,11 +112,12 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
       fileSize,
       mtime: mtimeOf(identity),
       encrypted: format === 'encrypted',
-      hiddenBytes: xtsKey === undefined ? 0 : hiddenBytes,
+      hiddenBytes: shownAt,
       xtsKey,
       tree,
       digest,
       sidecar,
+      metadata: metadataAt(shownAt, shownHead, fileSize),
       head: identity.head,
       tail: identity.tail,
       ca,
@@ -138,7 +145,8 @@ export function resumeImage({ state, sidecar, xtsKey }: Inheritance, log: Log): 
     members,
   });
   const geometry = new ImageGeometry(imageSize, chunkSize);
-  return { ...facts, collective, geometry, tree, digest, sidecar, xtsKey, ca };
+  // What a boot reads first was read long ago.
+  return { ...facts, collective, geometry, metadata: [], tree, digest, sidecar, xtsKey, ca };
 }
 
 /** Seconds since 1970; 0 for a date that is none, or that no file of ours can have (before 1970, after 2106). */
@@ -162,12 +170,27 @@ function outagePolicy({ onOutage, outageTimeout }: MountOptions): OutagePolicy {
   return onOutage === 'wait' ? { mode: 'wait' } : { mode: 'eio', timeoutMs: outageTimeout * 1000 };
 }
 
-/** With another image's key the file shown would be noise. What is encrypted has a header that we know (docs/image-format.md). */
-function insistOnKey({ head, imageSize }: ImageIdentity, xtsKey: Uint8Array): void {
+/** The first bytes of the payload in clear. */
+function decryptedHead(head: Uint8Array, xtsKey: Uint8Array): Uint8Array {
   const payload = Uint8Array.from(head.subarray(headerSize, head.length - (head.length % sectorSize)));
   loadBinding().xts(payload, xtsKey, 0, 'decrypt');
-  if (examineImage(payload, encryptedPayloadSize(imageSize), undefined) === 'unknown') {
+  return payload;
+}
+
+/** With another image's key the file shown would be noise. What is encrypted has a header that we know (docs/image-format.md). */
+function insistOnKey(payload: Uint8Array, size: number): void {
+  if (examineImage(payload, size, undefined) === 'unknown') {
     throw new KeyFileError('--key-file: the key does not open this image; is it the key of an older or newer one?');
+  }
+}
+
+/** What is wrong with them is the kernel's to say, when it reads them. @param shownAt where the file shown begins in the image as served. */
+function metadataAt(shownAt: number, head: Uint8Array, size: number): ByteRange[] {
+  if (imageLayout(head).format !== 'squashfs') return [];
+  try {
+    return squashfsMetadata(head, size).map(({ offset, length }) => ({ offset: shownAt + offset, length }));
+  } catch {
+    return [];
   }
 }
 

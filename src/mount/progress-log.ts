@@ -9,9 +9,12 @@ const pauseMs = 5_000;
 
 export function progressLog(log: Log, time: TimeSource): (progress: MemoryProgress) => void {
   let saidAt = time.now();
+  let said = 0;
   return (progress) => {
-    if (time.now() - saidAt < pauseMs) return;
+    // What keeps it is said where it is known.
+    if (time.now() - saidAt < pauseMs || progress.bytes === said) return;
     saidAt = time.now();
+    said = progress.bytes;
     log.info(describeProgress(progress));
   };
 }

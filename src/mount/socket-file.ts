@@ -14,7 +14,8 @@ export async function claimSocketFile(path: string, what: string, code: string):
   const found = look(path);
   if (found === 'nothing') return;
   if (found === 'another') throw new TetherfsError(code, `${what} ${path}: a file that is no socket is there already`);
-  if (await answers(path)) throw new TetherfsError(`${code}_IN_USE`, `${what} ${path} belongs to a running process`);
+  if (await answers(path))
+    throw new TetherfsError(`${code}_IN_USE`, `${what} ${path} is another process’s, which runs; give another place`);
   removeSocketFile(path);
 }
 

@@ -7,8 +7,10 @@
  * and each slot from the moment it is handed over (`granted` event, `grant()`, `spare()`, `rejected` event) until it gives it
  * back (`complete()`, `drop()`).
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { describeError, TetherfsError } from '../base/errors.ts';
 
 /** Events of the store, as triples (kind, a, b) of 32-bit integers. */
 export const StoreEvent = {
@@ -382,8 +384,19 @@ let loaded: Binding | undefined;
 
 /** Loads the addon (native/build/tetherfs.node, or the file named by TETHERFS_ADDON: a build with sanitizers). */
 export function loadBinding(): Binding {
-  loaded ??= createRequire(import.meta.url)(
-    process.env['TETHERFS_ADDON'] ?? fileURLToPath(new URL('../../native/build/tetherfs.node', import.meta.url)),
-  ) as Binding;
+  loaded ??= load();
   return loaded;
+}
+
+function load(): Binding {
+  const path =
+    process.env['TETHERFS_ADDON'] ?? fileURLToPath(new URL('../../native/build/tetherfs.node', import.meta.url));
+  try {
+    return createRequire(import.meta.url)(path) as Binding;
+  } catch (cause) {
+    const why = existsSync(path)
+      ? describeError(cause)
+      : 'it is not built: run "npm run setup" in the directory of tetherfs';
+    throw new TetherfsError('NATIVE_CORE', `the native core ${path} cannot be loaded: ${why}`, { cause });
+  }
 }

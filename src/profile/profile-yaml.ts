@@ -11,6 +11,8 @@ import { parseImageMethod, type SaidMethod } from './image-method.ts';
 export const largestProfileSize = 65_536;
 /** Values that aliases may stand for, all together. */
 const mostAliases = 100;
+/** `&` and `*` in a profile at most: each alias that there is costs the parser a walk through all of it. */
+const mostAnchors = 200;
 
 /** What the profile says; undefined when it says nothing. @throws UsageError that names `where`: the profile's path or URL. */
 export function imageMethodOf(profileYaml: string, where = 'profile.yaml'): SaidMethod | undefined {
@@ -31,6 +33,11 @@ export function imageMethodOf(profileYaml: string, where = 'profile.yaml'): Said
 function parseMap(yaml: string, where: string): ReadonlyMap<unknown, unknown> {
   if (Buffer.byteLength(yaml) > largestProfileSize) {
     throw new UsageError(`${where}: has more than the ${largestProfileSize} bytes that a profile may have`);
+  }
+  if ((yaml.match(/[&*]/g)?.length ?? 0) > mostAnchors) {
+    throw new UsageError(
+      `${where}: has more than ${mostAnchors} & and *, as anchors and aliases have: write out what they stand for`,
+    );
   }
   let found: unknown;
   try {

@@ -76,7 +76,7 @@ test('a member that is back counts as untried but for what its probe took, howev
   speed.requestBegan(0);
   speed.bytesReceived(1_000, 5_000);
   speed.requestEnded(5_000);
-  expect(speed.expectedMs(65_536, 0, 5_000)).toBeGreaterThan(10_000);
+  expect(speed.expectedMs(65_536, 0, 5_000)).toBeGreaterThan(4_000);
   speed.recordLatency(200, 5_990, true);
   speed.restart(6_000);
   const untried = new SpeedEstimate();
@@ -116,6 +116,14 @@ test.each([
     (speed: SpeedEstimate, now: number) => {
       speed.requestBegan(now - 500);
       speed.crawls(now);
+      speed.requestEnded(now);
+    },
+  ],
+  [
+    'dripping',
+    (speed: SpeedEstimate, now: number) => {
+      speed.requestBegan(now - 900);
+      for (const ago of [600, 300, 0]) speed.bytesReceived(1, now - ago);
       speed.requestEnded(now);
     },
   ],

@@ -35,6 +35,8 @@ export type Behaviour =
   | 'capped-closing' // the same, and each answer ends its connection, as HTTP/1.0 has it
   | 'size-untold' // Content-Range: bytes 0-9/*
   | 'other-case' // Content-Range: Bytes …, and an object store's aws-chunked
+  | 'blank-behind' // a blank behind the number of Content-Length
+  | 'byte-by-byte' // chunked, a byte a chunk
   | 'etags-in-turn' // several servers behind one address
   | 'few-at-once' // 503 beyond `mostAtOnce`
   | 'close-idle'; // good, but closes the connection when the next request comes on it
@@ -137,6 +139,11 @@ export class MisbehavingServer implements AsyncDisposable {
       socket.write('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n');
       return;
     }
+    if (this.behaviour === 'byte-by-byte') {
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+      socket.write(byteByByte(this.sidecar));
+      return;
+    }
     socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${this.sidecar.length}\r\n\r\n`);
     socket.write(this.sidecar);
   }
@@ -175,6 +182,12 @@ export class MisbehavingServer implements AsyncDisposable {
       }
       case 'size-untold':
         respond('206 Partial Content', [`Content-Range: bytes ${first}-${last}/*`, length(body.length)], body);
+        break;
+      case 'blank-behind':
+        respond('206 Partial Content', [contentRange, `${length(body.length)} `], body);
+        break;
+      case 'byte-by-byte':
+        respond('206 Partial Content', [contentRange, 'Transfer-Encoding: chunked'], byteByByte(body));
         break;
       case 'other-case': {
         const odd = [`Content-Range: BYTES ${first}-${last}/${size}`, 'Content-Encoding: aws-chunked'];
@@ -279,4 +292,12 @@ export class MisbehavingServer implements AsyncDisposable {
         break;
     }
   }
+}
+
+/** Each byte a chunk of its own (RFC 9112, 7.1). */
+function byteByByte(body: Uint8Array): Buffer {
+  return Buffer.concat([
+    ...[...body].map((byte) => Buffer.from([0x31, 13, 10, byte, 13, 10])),
+    Buffer.from('0\r\n\r\n'),
+  ]);
 }

@@ -41,7 +41,7 @@ test('that nobody has: every member’s reason, for good', async () => {
   await using two = await MisbehavingServer.start(image);
   one.sidecar = two.sidecar = undefined;
   await using site = await Site.open(image, [one.url, two.url]);
-  const reason = 'rootimg.sfs.trace answers with status 404';
+  const reason = 'rootimg.sfs.trace answers with status 404: no such file there: is the path right?';
   expect(await site.collective.sidecar(trace)).toEqual({
     refusals: new Map([
       [one.url, reason],
@@ -99,4 +99,42 @@ test('the collective is busy while its members answer distinctly slower than usu
   await waitUntil('it is busy', isBusy(true));
   server.delayMs = 0;
   await waitUntil('it is not busy any more', isBusy(false));
+});
+
+test('is not taken when its first bytes say that it cannot be the one', async () => {
+  await using server = await MisbehavingServer.start(image);
+  server.sidecar = Buffer.alloc(64 << 20);
+  await using site = await Site.open(image, [server.url]);
+  const judge = {
+    headBytes: 256,
+    lengthBy: (head: Uint8Array) => {
+      if (head[0] !== 1) throw new Error('it is of no version that is known');
+      return 300;
+    },
+  };
+  const received = () => site.collective.status().members[0]?.bytes;
+  const before = received();
+  const asked = { ...trace, maxBytes: 128 << 20, judge };
+  expect(await site.collective.sidecar(asked)).toEqual({
+    refusals: new Map([[server.url, 'it is of no version that is known']]),
+    final: true,
+  });
+  // Who passes at first is held to what it has said of itself.
+  server.sidecar = Buffer.concat([Buffer.from([1]), Buffer.alloc(300)]);
+  expect(await site.collective.sidecar(asked)).toMatchObject({
+    refusals: new Map([[server.url, 'rootimg.sfs.trace is longer than 300 bytes']]),
+  });
+  expect(received()).toBe(before);
+});
+
+test('comes whole also when it comes a byte at a time, and costs no more than its bytes', async () => {
+  await using server = await MisbehavingServer.start(image);
+  await using site = await Site.open(image, [server.url]);
+  const sent = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, index) => index % 251));
+  server.sidecar = sent;
+  server.behaviour = 'byte-by-byte';
+  const before = process.memoryUsage().heapUsed;
+  const found = await site.collective.sidecar({ ...trace, accept: (bytes) => Buffer.from(bytes).equals(sent) });
+  expect(found).toEqual({ accepted: true });
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(100e6);
 });

@@ -30,11 +30,14 @@ describe('a member is up, and blamed for nothing,', () => {
   });
 
   // https://github.com/versity/versitygw/issues/2398
-  test.each<Behaviour>(['other-case'])('when its header is written in another way: %s', async (behaviour) => {
-    await using server = await MisbehavingServer.start(image, behaviour);
-    await using site = await Site.open(image, [server.url]);
-    await expectServes(site, server.url);
-  });
+  test.each<Behaviour>(['other-case', 'blank-behind', 'byte-by-byte'])(
+    'when its header is written in another way: %s',
+    async (behaviour) => {
+      await using server = await MisbehavingServer.start(image, behaviour);
+      await using site = await Site.open(image, [server.url]);
+      await expectServes(site, server.url);
+    },
+  );
 
   // https://github.com/nodejs/undici/issues/5119; ETags: https://github.com/hapijs/inert/issues/29
   test.each<Behaviour>(['size-untold', 'etags-in-turn'])(
@@ -76,7 +79,7 @@ describe('a member that answers only a few requests at once', () => {
     await waitUntil('both are up', () => site.collective.status().members.every(({ state }) => state === 'up'));
     server.behaviour = 'unavailable';
     await site.readUntil('it is down', () => site.member(server.url).state === 'down');
-    expect(site.member(server.url).reason).toBe('status 503');
+    expect(site.member(server.url).reason).toMatch(/^status 503: the server has too much to do/);
   });
 
   test('more is tried by and by', () => {

@@ -26,12 +26,15 @@ it('shows one read-only file with size and date, and nothing else', async () => 
   expect(() => readFileSync(join(daemon.mountpoint, 'other'))).toThrow(/ENOENT/);
 });
 
-it('the kernel reads ahead in the largest requests', async () => {
-  await using daemon = await site.mount();
+it.each([
+  { method: 'tethered', readAheadKiB: 128 },
+  { method: 'untethered', readAheadKiB: 1024 },
+])('the kernel itself reads ahead in the largest requests only where all is in RAM: $method', async (expected) => {
+  await using daemon = await site.mount(['--digest', site.digest, '--image-method', expected.method]);
   await using file = await openImage(fileIn(daemon), false);
   await readAt(file, 0, 1);
   const { fuse } = await daemon.status();
-  expect(fuse).toMatchObject({ maxReadBytes: 1 << 20, readAheadKiB: 1024 });
+  expect(fuse).toMatchObject({ maxReadBytes: 1 << 20, readAheadKiB: expected.readAheadKiB });
 });
 
 it('SIGTERM unmounts, and the exit status is 0', async () => {

@@ -120,6 +120,13 @@ describe('profile.yaml', () => {
       'many aliases',
       `a: &a [1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c]\n`,
     ],
+    [
+      'very many aliases',
+      `${Array.from({ length: 80 }, (_, i) => `a${i}: &a${i} x\n`).join('')}z: [${Array.from({ length: 80 }, (_, i) => `*a${i},`.repeat(95)).join('')}]\nq: 1\n`.slice(
+        0,
+        65_000,
+      ),
+    ],
     ['a long name', `a: *${'n'.repeat(60_000)}`],
     ['deep nesting', '['.repeat(65_000)],
     ['deep maps', '{a: '.repeat(16_000)],
