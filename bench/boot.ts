@@ -20,8 +20,8 @@ import { replayBoot } from './boot/replay.ts';
 import { startLinkedMembers } from './network/linked-members.ts';
 import { median } from './support/figures.ts';
 import { withFreshMount } from './support/fresh-mount.ts';
-import { withOnePath } from './support/one-path.ts';
 import { processCost } from './support/process-cost.ts';
+import { withOnePath } from './support/reference-mount.ts';
 
 const { values: flags } = parseArgs({
   options: {

@@ -4,7 +4,7 @@
  */
 import { type ByteRange, rangeEnd } from '../base/byte-range.ts';
 import type { BootOrderItem } from './boot-order.ts';
-import { type ChunkIndex, chunkIndex, type ImageGeometry } from './geometry.ts';
+import { chunkIndex, type ImageGeometry } from './geometry.ts';
 import type { SquashfsFile, SquashfsFiles } from './squashfs-files.ts';
 
 /** A squashfs in an image as served. */
@@ -35,7 +35,7 @@ interface Run {
  * read; of the small files that share a block all count, because nothing tells which it was.
  * @param chunks in the order of touch, each once.
  */
-export function bootOrderOfChunks(chunks: Iterable<ChunkIndex>, placed: PlacedFiles): BootOrderItem[] {
+export function bootOrderOfChunks(chunks: Iterable<number>, placed: PlacedFiles): BootOrderItem[] {
   const { geometry, files: squashfs } = placed;
   const { files } = squashfs;
   const pieces = piecesOf(placed);
@@ -46,7 +46,7 @@ export function bootOrderOfChunks(chunks: Iterable<ChunkIndex>, placed: PlacedFi
   for (const chunk of chunks) {
     if (touched[chunk] === 1) continue;
     touched[chunk] = 1;
-    for (const { file, block, ...range } of within(pieces, geometry.rangeOf(chunk))) {
+    for (const { file, block, ...range } of within(pieces, geometry.rangeOf(chunkIndex(chunk)))) {
       if (!isTouched(range, geometry, touched)) continue;
       counts.set(file, (counts.get(file) ?? 0) + 1);
       const last = runs.at(-1);
@@ -96,13 +96,10 @@ export function chunksOfBootOrder(items: Iterable<BootOrderItem>, placed: Placed
 }
 
 /** Those of the metadata, then `chunks`. Each once. */
-export function metadataFirst(
-  chunks: Iterable<ChunkIndex>,
-  { geometry, files, payloadOffset }: PlacedFiles,
-): Uint32Array {
+export function metadataFirst(chunks: Iterable<number>, { geometry, files, payloadOffset }: PlacedFiles): Uint32Array {
   const ordered = new OrderedChunks(geometry);
   for (const range of files.metadata) ordered.add(range, payloadOffset);
-  for (const chunk of chunks) ordered.add(geometry.rangeOf(chunk), 0);
+  for (const chunk of chunks) ordered.add(geometry.rangeOf(chunkIndex(chunk)), 0);
   return ordered.inOrder();
 }
 
@@ -117,10 +114,9 @@ class OrderedChunks {
   add({ offset, length }: ByteRange, payloadOffset: number): void {
     const end = Math.min(payloadOffset + offset + length, this.#geometry.imageSize);
     if (payloadOffset + offset >= end) return;
-    const last = this.#geometry.chunkAt(end - 1);
-    for (let chunk: number = this.#geometry.chunkAt(payloadOffset + offset); chunk <= last; chunk++) {
-      this.#chunks.add(chunk);
-    }
+    const start = payloadOffset + offset;
+    const { first, count } = this.#geometry.chunksIn({ offset: start, length: end - start });
+    for (let chunk: number = first; chunk < first + count; chunk++) this.#chunks.add(chunk);
   }
 
   inOrder(): Uint32Array {
@@ -177,9 +173,6 @@ function within(pieces: readonly Piece[], range: ByteRange): Piece[] {
 }
 
 function isTouched(range: ByteRange, geometry: ImageGeometry, touched: Uint8Array): boolean {
-  const last = geometry.chunkAt(rangeEnd(range) - 1);
-  for (let chunk = geometry.chunkAt(range.offset); chunk <= last; chunk = chunkIndex(chunk + 1)) {
-    if (touched[chunk] !== 1) return false;
-  }
-  return true;
+  const { first, count } = geometry.chunksIn(range);
+  return touched.subarray(first, first + count).every((one) => one === 1);
 }

@@ -31,6 +31,12 @@ export class ImageGeometry {
     return chunkIndex(Math.floor(offset / this.chunkSize));
   }
 
+  /** The chunks that hold a byte of the range. */
+  chunksIn(range: ByteRange): { first: ChunkIndex; count: number } {
+    const first = this.chunkAt(range.offset);
+    return { first, count: this.chunkAt(rangeEnd(range) - 1) - first + 1 };
+  }
+
   /** Bytes of `count` chunks from `first` on, cut at the image's end. */
   rangeOf(first: ChunkIndex, count = 1): ByteRange {
     const offset = first * this.chunkSize;

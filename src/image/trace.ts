@@ -2,7 +2,6 @@
  * A trace: the order in which a boot first touched the chunks of an image, as a small text file that lies beside it
  * (docs/image-format.md). It comes from untrusted places: a wrong one makes the next boot fetch what it does not need, and no more.
  */
-import { rangeEnd } from '../base/byte-range.ts';
 import { TraceError } from './errors.ts';
 import { type ChunkIndex, chunkIndex, ImageGeometry } from './geometry.ts';
 
@@ -117,9 +116,8 @@ export function traceChunks(trace: Trace, geometry: ImageGeometry): Uint32Array 
   const seen = new Uint8Array(geometry.chunkCount);
   const chunks: number[] = [];
   for (const { first, count } of trace.runs) {
-    const range = traced.rangeOf(first, count);
-    const last = geometry.chunkAt(rangeEnd(range) - 1);
-    for (let chunk: number = geometry.chunkAt(range.offset); chunk <= last; chunk++) {
+    const span = geometry.chunksIn(traced.rangeOf(first, count));
+    for (let chunk: number = span.first; chunk < span.first + span.count; chunk++) {
       if (seen[chunk] === 1) continue;
       if (chunks.length === mostChunks) return Uint32Array.from(chunks);
       seen[chunk] = 1;

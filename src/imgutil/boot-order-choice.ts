@@ -5,9 +5,8 @@ import { bootOrderOfChunks } from '../image/boot-order-chunks.ts';
 import { parseDigest } from '../image/digest.ts';
 import type { Xts } from '../image/encryption.ts';
 import { ImageFormatError } from '../image/errors.ts';
-import { chunkIndex } from '../image/geometry.ts';
 import { largestTraceSize, parseTrace, type Trace, traceChunks, traceSuffix } from '../image/trace.ts';
-import { openFileSource, readSmallFile } from './file-source.ts';
+import { openFileSource, readSmallText } from './file-source.ts';
 import { placedFiles } from './placed-files.ts';
 import type { PrivateFiles } from './private-files.ts';
 import { bootOrderSuffix, newestImage, publishedPath } from './published-names.ts';
@@ -48,9 +47,8 @@ export async function chooseBootOrder(wanted: string | undefined, places: BootOr
 }
 
 async function orderInFile(path: string, places: BootOrderPlaces): Promise<BootOrderItem[]> {
-  const bytes = await readSmallFile(path, largestBootOrderSize);
-  if (bytes === undefined) throw new UsageError('there is no such file');
-  const text = latin1(bytes);
+  const text = await readSmallText(path, largestBootOrderSize);
+  if (text === undefined) throw new UsageError('there is no such file');
   if (!text.startsWith(traceStart)) return parseBootOrder(text);
   const trace = parseTrace(text);
   const digest = parseDigest(trace.digest);
@@ -69,7 +67,7 @@ async function orderInTrace(
   const { imageSize } = placed.geometry;
   if (trace.imageSize !== imageSize)
     throw new ImageFormatError(`it has ${imageSize} bytes, its trace says ${trace.imageSize}`);
-  return bootOrderOfChunks([...traceChunks(trace, placed.geometry)].map(chunkIndex), placed);
+  return bootOrderOfChunks(traceChunks(trace, placed.geometry), placed);
 }
 
 /** Its boot order by path, else its trace. Without either, or when they are of no use, none. */
@@ -79,12 +77,12 @@ async function ofReplacedImage(places: BootOrderPlaces): Promise<BootOrder> {
   if (replaced === undefined) return none;
   const { path, digest } = replaced;
   try {
-    const beside = await readSmallFile(path + bootOrderSuffix, largestBootOrderSize);
-    const text = beside === undefined ? await places.privateFiles?.readBootOrder(digest) : latin1(beside);
+    const beside = await readSmallText(path + bootOrderSuffix, largestBootOrderSize);
+    const text = beside ?? (await places.privateFiles?.readBootOrder(digest));
     if (text !== undefined) return { items: parseBootOrder(text), source: digest };
-    const trace = await readSmallFile(path + traceSuffix, largestTraceSize);
+    const trace = await readSmallText(path + traceSuffix, largestTraceSize);
     if (trace === undefined) return none;
-    return { items: await orderInTrace(parseTrace(latin1(trace)), path, places), source: digest };
+    return { items: await orderInTrace(parseTrace(trace), path, places), source: digest };
   } catch (error) {
     if (!(error instanceof TetherfsError)) throw error;
     return {
@@ -92,8 +90,4 @@ async function ofReplacedImage(places: BootOrderPlaces): Promise<BootOrder> {
       problem: `packed in no order, because the trace of ${path} is of no use: ${describeError(error)}`,
     };
   }
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('latin1');
 }

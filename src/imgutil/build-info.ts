@@ -1,6 +1,6 @@
 /** `build-info` beside an image: how the newest was made, `NAME=VALUE` a line, as confluent has it. */
 import { join } from 'node:path';
-import { readSmallFile } from './file-source.ts';
+import { readSmallText } from './file-source.ts';
 import type { StagedFiles } from './staged-files.ts';
 
 export interface BuildInfo {
@@ -16,8 +16,8 @@ const sizeLimit = 65536;
 /** In front of what others wrote there. Readable for everybody, as the image is. */
 export async function stageBuildInfo(staged: StagedFiles, directory: string, info: BuildInfo): Promise<void> {
   const path = join(directory, fileName);
-  const before = await readSmallFile(path, sizeLimit).catch(() => undefined);
-  const others = linesOf(before ?? new Uint8Array()).filter((line) => line !== '' && !/^(BOOTORDER|IMAGE)=/.test(line));
+  const before = await readSmallText(path, sizeLimit).catch(() => undefined);
+  const others = (before ?? '').split('\n').filter((line) => line !== '' && !/^(BOOTORDER|IMAGE)=/.test(line));
   const ours = [`BOOTORDER=${oneLine(info.bootOrder)}`, `IMAGE=${oneLine(info.image)}`];
   const file = await staged.create(path, 0o644);
   await file.appendFile([...ours, ...others, ''].join('\n'), 'latin1');
@@ -25,18 +25,14 @@ export async function stageBuildInfo(staged: StagedFiles, directory: string, inf
 
 /** undefined: there is none, or it tells of no image. @throws ImageSourceError */
 export async function readBuildInfo(directory: string): Promise<BuildInfo | undefined> {
-  const bytes = await readSmallFile(join(directory, fileName), sizeLimit);
-  if (bytes === undefined) return undefined;
-  const lines = linesOf(bytes);
+  const text = await readSmallText(join(directory, fileName), sizeLimit);
+  if (text === undefined) return undefined;
+  const lines = text.split('\n');
   const value = (name: string) => lines.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
   const [image, bootOrder] = [value('IMAGE'), value('BOOTORDER')];
   return image === undefined || bootOrder === undefined ? undefined : { image, bootOrder };
 }
 
-function linesOf(bytes: Uint8Array): string[] {
-  return Buffer.from(bytes).toString('latin1').split('\n');
-}
-
 function oneLine(text: string): string {
-  return [...text].map((character) => (character < ' ' || character === '\x7f' ? '?' : character)).join('');
+  return text.replace(/\p{Cc}/gu, '?');
 }

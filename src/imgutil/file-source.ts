@@ -1,5 +1,5 @@
 /** An image in a local file or on a block device. */
-import { type FileHandle, open } from 'node:fs/promises';
+import { access, type FileHandle, open } from 'node:fs/promises';
 import type { ByteRange } from '../base/byte-range.ts';
 import { describeError, errorCode } from '../base/errors.ts';
 import type { ImageSource } from '../image/image-source.ts';
@@ -42,6 +42,19 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
   } finally {
     await file.close();
   }
+}
+
+/** The same as text, one character a byte (latin1): names of files are bytes, and need be no UTF-8. */
+export async function readSmallText(path: string, limit: number): Promise<string | undefined> {
+  const bytes = await readSmallFile(path, limit);
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString('latin1');
+}
+
+export function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 class FileSource implements ClosableSource {

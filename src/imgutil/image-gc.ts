@@ -181,11 +181,10 @@ function reasonByUse(lastAsked: number | undefined): string | undefined {
 /** Unless it changed since it was looked at: then why it stays. @throws the error of unlink(2) */
 async function remove({ directory, privateFiles }: GcOptions, image: PublishedImage): Promise<string | undefined> {
   const { hexes } = await pointersIn(directory, [image]);
-  const [first = ''] = image.files;
-  const now = await lstat(join(directory, first)).catch(() => undefined);
+  const [imageFile = '', ...others] = image.files.map((name) => join(directory, name));
+  const now = await lstat(imageFile).catch(() => undefined);
   if (hexes.size > 0 || now?.ctimeMs !== image.arrived) return 'it changed just now';
   // The image first: without it nobody begins to use the others. Some of those last: as long as one is there, what was not removed is found again.
-  const [imageFile = '', ...others] = image.files.map((name) => join(directory, name));
   const privates = privateFiles?.of(parseDigest(image.hex)) ?? [];
   for (const path of [imageFile, ...privates, ...others]) await rm(path, { force: true });
   return undefined;

@@ -1,10 +1,10 @@
 /** The keys of published images: each under its image's digest for as long as that is there, and the newest under confluent's name. */
-import { access, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TetherfsError } from '../base/errors.ts';
 import type { Xts } from '../image/encryption.ts';
 import { formatKeyFile, keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
-import { openFileSource, readSmallFile } from './file-source.ts';
+import { exists, openFileSource, readSmallFile } from './file-source.ts';
 import { isOpenedBy } from './placed-files.ts';
 import type { PrivateFiles } from './private-files.ts';
 import { newestImage } from './published-names.ts';
@@ -42,11 +42,4 @@ async function opens(keyFile: string, imagePath: string, xts: Xts): Promise<bool
     if (error instanceof TetherfsError) return false;
     throw error;
   }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

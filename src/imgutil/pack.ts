@@ -25,22 +25,18 @@ import { MadeDirectories } from './made-directories.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
 import { mountsInside } from './mounts-inside.ts';
 import { squashfsFiles, traceChunkSize } from './placed-files.ts';
-import { PrivateFiles } from './private-files.ts';
-import { confluentTree, defaultPrivateDir, liesIn, refusePublicPlace } from './private-place.ts';
+import { PrivateFiles, type PrivatePlace } from './private-files.ts';
+import { confluentTree, liesIn, realPlace, refusePublicPlace } from './private-place.ts';
 import { imageName, keepPlainImage } from './published-names.ts';
 import { sortedFiles } from './sort-file.ts';
 import { StagedFiles } from './staged-files.ts';
 import { type WriteOptions, type WrittenImage, writeImage } from './write-image.ts';
 
-export interface PackOptions extends WriteOptions {
+export interface PackOptions extends WriteOptions, PrivatePlace {
   /** The tree to pack: it becomes the image's root directory. */
   sourceDir: string;
   /** Public: gets rootimg-HEX.sfs and its sidecar, and links without the digest to them. Made when it does not exist. */
   outDir: string;
-  /** Gets pending/rootimg.key. By default confluent's counterpart of `outDir`, or `OUT_DIR.private`. */
-  privateDir?: string | undefined;
-  /** Where confluent keeps its public and private trees: /var/lib/confluent. */
-  tree?: string | undefined;
   compression: Compression;
   /** A list of paths or a trace: what a boot reads is packed first, in that order. `none`: in no order. By default as the replaced image was last booted. */
   bootOrder?: string | undefined;
@@ -73,12 +69,13 @@ export async function pack(options: PackOptions): Promise<PackedImage> {
     const sourceDir = await sourceDirectory(options.sourceDir);
     await made.make(options.outDir, 0o755);
     const outDir = await realpath(options.outDir);
-    const workDir = options.xts === undefined ? outDir : await privateDirectory(options, outDir, made);
+    const privateFiles = options.xts === undefined ? undefined : await makePrivatePlace(options, outDir, made);
+    const workDir = privateFiles?.privateDir ?? outDir;
     for (const directory of [outDir, workDir]) {
       if (liesIn(directory, sourceDir))
         throw new UsageError(`${directory} lies in ${sourceDir}: the image would hold itself`);
     }
-    return await packInto({ ...options, sourceDir, outDir }, workDir);
+    return await packInto({ ...options, sourceDir, outDir }, workDir, privateFiles);
   } catch (error) {
     await made.remove();
     if (options.signal?.aborted) throw new PackError('packing was interrupted; nothing was changed', { cause: error });
@@ -98,23 +95,21 @@ async function sourceDirectory(path: string): Promise<string> {
 }
 
 /** Makes the private directory with the key's place in it. All paths are real ones: a symbolic link must not hide that it is served. */
-async function privateDirectory(
-  { privateDir, tree = confluentTree }: PackOptions,
-  outDir: string,
-  made: MadeDirectories,
-): Promise<string> {
-  const realTree = await realpath(tree).catch(() => tree);
-  const wanted = privateDir ?? defaultPrivateDir(outDir, realTree);
-  await made.make(new PrivateFiles(wanted).directory, 0o700);
-  const found = await realpath(wanted);
-  refusePublicPlace(found, outDir, realTree);
-  return found;
+async function makePrivatePlace(options: PackOptions, outDir: string, made: MadeDirectories): Promise<PrivateFiles> {
+  const wanted = await PrivateFiles.besides(outDir, options);
+  await made.make(wanted.directory, 0o700);
+  const privateDir = await realpath(wanted.privateDir);
+  refusePublicPlace(privateDir, outDir, await realPlace(options.tree ?? confluentTree));
+  return new PrivateFiles(privateDir);
 }
 
 /** `workDir` is where the clear squashfs lies meanwhile. */
-async function packInto(options: PackOptions, workDir: string): Promise<PackedImage> {
+async function packInto(
+  options: PackOptions,
+  workDir: string,
+  privateFiles: PrivateFiles | undefined,
+): Promise<PackedImage> {
   const { sourceDir, outDir, xts, includeMounts = false } = options;
-  const privateFiles = xts === undefined ? undefined : new PrivateFiles(workDir);
   for (const path of await removeLeftovers([outDir, workDir, privateFiles?.directory ?? workDir])) {
     options.onLeftover?.(path);
   }

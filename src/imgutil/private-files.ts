@@ -3,29 +3,30 @@
  * and boot order lie under its digest for as long as the image does; `rootimg.key` is the newest image's.
  */
 import { realpath } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { largestBootOrderSize } from '../image/boot-order.ts';
 import { hexOf, type ImageDigest } from '../image/digest.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
-import { readSmallFile } from './file-source.ts';
-import { confluentTree, defaultPrivateDir } from './private-place.ts';
+import { readSmallFile, readSmallText } from './file-source.ts';
+import { confluentTree, defaultPrivateDir, realPlace } from './private-place.ts';
 
 const pending = 'pending';
 
 /** Paths below a private directory. */
 export class PrivateFiles {
+  readonly privateDir: string;
+  /** In it, where they all lie. */
   readonly directory: string;
 
-  /** @param privateDir absolute. */
   constructor(privateDir: string) {
+    this.privateDir = privateDir;
     this.directory = join(privateDir, pending);
   }
 
   /** Those of the images in a public directory. @throws the error of realpath(3) */
   static async besides(publicDir: string, { privateDir, tree = confluentTree }: PrivatePlace): Promise<PrivateFiles> {
     if (privateDir !== undefined) return new PrivateFiles(privateDir);
-    const realTree = await realpath(tree).catch(() => tree);
-    return new PrivateFiles(defaultPrivateDir(await realpath(publicDir), realTree));
+    return new PrivateFiles(defaultPrivateDir(await realpath(publicDir), await realPlace(tree)));
   }
 
   /** The newest image's. */
@@ -63,20 +64,14 @@ export class PrivateFiles {
   }
 
   /** undefined: nobody knows it. @throws ImageSourceError */
-  async readBootOrder(digest: ImageDigest): Promise<string | undefined> {
-    const bytes = await readSmallFile(this.bootOrder(digest), largestBootOrderSize);
-    return bytes === undefined ? undefined : Buffer.from(bytes).toString('latin1');
+  readBootOrder(digest: ImageDigest): Promise<string | undefined> {
+    return readSmallText(this.bootOrder(digest), largestBootOrderSize);
   }
 }
 
 export interface PrivatePlace {
-  /** As the user said it. */
+  /** Gets `pending` with key and boot order. By default confluent's counterpart of the public directory, or `PUBLIC.private`. */
   privateDir?: string | undefined;
   /** Where confluent keeps its public and private trees: /var/lib/confluent. */
   tree?: string | undefined;
-}
-
-/** Where an image's private files are, by its path. */
-export function privateFilesOf(imagePath: string, place: PrivatePlace): Promise<PrivateFiles> {
-  return PrivateFiles.besides(dirname(imagePath), place);
 }

@@ -2,10 +2,22 @@
  * Where the key of a packed image goes. Public and private files never share a directory: the public one is served to
  * everybody. In confluent's tree public/os/NAME has its counterpart private/os/NAME; elsewhere it is `OUT_DIR.private`.
  */
-import { join, relative, resolve, sep } from 'node:path';
-import { UsageError } from '../base/errors.ts';
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { errorCode, UsageError } from '../base/errors.ts';
 
 export const confluentTree = '/var/lib/confluent';
+
+/** The path without links, of something that may not exist yet: as far as it does. */
+export async function realPlace(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    const parent = dirname(resolve(path));
+    if (errorCode(error) !== 'ENOENT' || parent === resolve(path)) return resolve(path);
+    return join(await realPlace(parent), basename(path));
+  }
+}
 
 /** Absolute. `tree` is where confluent's tree really lies. */
 export function defaultPrivateDir(outDir: string, tree: string): string {

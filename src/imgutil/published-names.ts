@@ -4,14 +4,14 @@
  * which image it means without anybody reading 1 GB, it has a time of its own, and `rsync -a` copies it as what it is, where a hard
  * link becomes a second copy of the image.
  */
-import { access, lstat, realpath, stat } from 'node:fs/promises';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { digestName, isDigestName } from '../base/digest-name.ts';
 import { errorCode } from '../base/errors.ts';
 import { hexOf, type ImageDigest, parseDigest } from '../image/digest.ts';
 import { largestSidecarSize, readSidecar, sidecarSuffix } from '../image/sidecar.ts';
 import { traceSuffix } from '../image/trace.ts';
-import { readSmallFile } from './file-source.ts';
+import { exists, readSmallFile } from './file-source.ts';
 import type { StagedFiles } from './staged-files.ts';
 
 export const imageName = 'rootimg.sfs';
@@ -74,11 +74,4 @@ async function digestBeside(path: string, size: number): Promise<ImageDigest | u
     // damaged, or of another image: nobody can hold this one by digest
     return undefined;
   }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,17 +1,15 @@
 /** Trace files on disk: read whole and checked, written so that nobody ever sees half of one. */
-import { access } from 'node:fs/promises';
 import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
 import { largestTraceSize } from '../image/trace.ts';
 import { ImageSourceError } from './errors.ts';
-import { readSmallFile } from './file-source.ts';
+import { exists, readSmallText } from './file-source.ts';
 import { StagedFiles } from './staged-files.ts';
 
 /** Not checked yet. @throws ImageSourceError when it cannot be read or is too large. */
 export async function readTraceFile(path: string): Promise<string> {
-  const bytes = await readSmallFile(path, largestTraceSize);
-  if (bytes === undefined) throw new ImageSourceError(`there is no file ${path}, nor a mount on it`);
-  // as parseTrace reads it: byte for byte
-  return Buffer.from(bytes).toString('latin1');
+  const text = await readSmallText(path, largestTraceSize);
+  if (text === undefined) throw new ImageSourceError(`there is no file ${path}, nor a mount on it`);
+  return text;
 }
 
 /** Readable for everybody. @throws UsageError when it exists and may not be replaced; TetherfsError TRACE_WRITE. */
@@ -30,11 +28,4 @@ export async function writeTraceFile(path: string, text: string, { replace }: { 
 
 export function traceWriteError(path: string, cause: unknown): TetherfsError {
   return new TetherfsError('TRACE_WRITE', `cannot write ${path}: ${describeError(cause)}`, { cause });
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

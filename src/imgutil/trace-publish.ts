@@ -2,13 +2,12 @@
  * Lays a trace beside the image that it belongs to, where members serve it to the nodes that boot next; and the same by path where the next pack
  * finds it.
  */
-import { realpath, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { describeError, isSystemError, TetherfsError } from '../base/errors.ts';
 import { bootOrderOfChunks, metadataFirst, type PlacedFiles } from '../image/boot-order-chunks.ts';
 import type { Xts } from '../image/encryption.ts';
 import { SidecarError } from '../image/errors.ts';
-import { chunkIndex } from '../image/geometry.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
 import { readHead } from '../image/image-source.ts';
 import { largestSidecarSize, readSidecar, sidecarSuffix, type Verity } from '../image/sidecar.ts';
@@ -20,8 +19,8 @@ import { readKeyFile } from './image-location.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { MadeDirectories } from './made-directories.ts';
 import { placedFiles } from './placed-files.ts';
-import { type PrivateFiles, type PrivatePlace, privateFilesOf } from './private-files.ts';
-import { confluentTree, refusePublicPlace } from './private-place.ts';
+import { PrivateFiles, type PrivatePlace } from './private-files.ts';
+import { confluentTree, realPlace, refusePublicPlace } from './private-place.ts';
 import { publishedFile } from './published-names.ts';
 import { StagedFiles } from './staged-files.ts';
 import { traceWriteError, writeTraceFile } from './trace-file.ts';
@@ -47,52 +46,38 @@ export interface PublishedTrace {
  */
 export async function publishTrace(text: string, image: string, options: PublishOptions): Promise<PublishedTrace> {
   const imagePath = await publishedFile(image).catch(unreadable(image));
-  const verity = await verityBeside(imagePath);
+  await using source = await openFileSource(imagePath);
+  const verity = await verityBeside(imagePath, source.size);
   const trace = parseTrace(text, verity);
-  const privateFiles = await privateFilesBeside(imagePath, options);
+  const isEncrypted = imageLayout(await readHead(source, headerSize)).format === 'encrypted';
+  const privateFiles = isEncrypted ? await privateFilesBeside(imagePath, options) : undefined;
   const place = { imagePath, digest: verity.digest, privateFiles };
   await removeLeftovers([dirname(imagePath), ...(privateFiles === undefined ? [] : [privateFiles.directory])]);
-  let placed: PlacedFiles | string;
+  const tracePath = imagePath + traceSuffix;
+  let placed: PlacedFiles;
   try {
-    placed = await lookUp(trace, place, options);
+    const keys = await keysOf(verity.digest, privateFiles, options.keyFile);
+    placed = await placedFiles(source, { keys, xts: options.xts, chunkSize: trace.chunkSize });
   } catch (error) {
     // Without the files' places the trace is still one of this image.
     if (!(error instanceof TetherfsError) || options.keyFile !== undefined) throw error;
-    placed = error.message;
-  }
-  const tracePath = imagePath + traceSuffix;
-  if (typeof placed === 'string') {
     await writeTraceFile(tracePath, text, { replace: true });
-    return { tracePath, bootOrderPath: undefined, problem: placed };
+    return { tracePath, bootOrderPath: undefined, problem: error.message };
   }
   await writeBoth(trace, placed, place);
   return { tracePath, bootOrderPath: bootOrderPath(place) };
 }
 
-/** Where an encrypted image's list goes; undefined for one in clear. */
-async function privateFilesBeside(imagePath: string, options: PrivatePlace): Promise<PrivateFiles | undefined> {
-  await using source = await openFileSource(imagePath);
-  if (imageLayout(await readHead(source, headerSize)).format !== 'encrypted') return undefined;
-  const { tree = confluentTree } = options;
-  const privateFiles = await privateFilesOf(imagePath, options);
-  const directory = await realpath(privateFiles.directory).catch(() => resolve(privateFiles.directory));
-  refusePublicPlace(directory, await realpath(dirname(imagePath)), await realpath(tree).catch(() => tree));
+/** Where an encrypted image's list goes. @throws UsageError when it would be served. */
+async function privateFilesBeside(imagePath: string, options: PrivatePlace): Promise<PrivateFiles> {
+  const privateFiles = await PrivateFiles.besides(dirname(imagePath), options);
+  const directory = await realPlace(privateFiles.directory);
+  refusePublicPlace(directory, await realpath(dirname(imagePath)), await realPlace(options.tree ?? confluentTree));
   return privateFiles;
 }
 
-/** @throws TetherfsError when the files of the image cannot be looked up. */
-async function lookUp(
-  trace: Trace,
-  { imagePath, digest, privateFiles }: BootFilesPlace,
-  options: PublishOptions,
-): Promise<PlacedFiles> {
-  await using source = await openFileSource(imagePath);
-  const keys = await keysOf(digest, privateFiles, options.keyFile);
-  return await placedFiles(source, { keys, xts: options.xts, chunkSize: trace.chunkSize });
-}
-
 async function writeBoth(trace: Trace, placed: PlacedFiles, place: BootFilesPlace): Promise<void> {
-  const chunks = [...traceChunks(trace, placed.geometry)].map(chunkIndex);
+  const chunks = traceChunks(trace, placed.geometry);
   const staged = new StagedFiles();
   const made = new MadeDirectories();
   let isWritten = false;
@@ -121,8 +106,7 @@ async function keysOf(
 }
 
 /** What the sidecar beside an image says of it. */
-async function verityBeside(imagePath: string): Promise<Verity> {
-  const { size } = await stat(imagePath).catch(unreadable(imagePath));
+async function verityBeside(imagePath: string, size: number): Promise<Verity> {
   const sidecarPath = imagePath + sidecarSuffix;
   const sidecar = await readSmallFile(sidecarPath, largestSidecarSize(size));
   if (sidecar === undefined) {

@@ -84,7 +84,6 @@ export interface CollectiveStatus {
   prefetchInFlight: number;
 }
 
-/** A small file beside the image on every member. */
 /** Tells by the first bytes of a file whether it can be the right one. */
 export interface FileJudge {
   readonly headBytes: number;
@@ -92,6 +91,7 @@ export interface FileJudge {
   lengthBy(head: Uint8Array): number;
 }
 
+/** A small file beside the image on every member. */
 export interface Sidecar<T> {
   /** What is appended to the image's path. */
   readonly suffix: string;

@@ -2,7 +2,6 @@
  * Gets the metadata of the squashfs at once, as soon as there is a mount to be: every boot reads them, in pieces of 8 KiB all over, before it finds any
  * file. Where it cannot be seen where they are (an encrypted image, decrypted above us), a published trace begins with them.
  */
-import { rangeEnd } from '../base/byte-range.ts';
 import { type ChunkLoader, cut } from '../cache/index.ts';
 import type { OpenedImage } from './open-image.ts';
 
@@ -15,10 +14,7 @@ export function getMetadata(
   loader: Pick<ChunkLoader, 'prefetch'>,
   most: number,
 ): void {
-  const spans = metadata.map((range) => {
-    const first = geometry.chunkAt(range.offset);
-    return { first, count: geometry.chunkAt(rangeEnd(range) - 1) - first + 1 };
-  });
+  const spans = metadata.map((range) => geometry.chunksIn(range));
   if (spans.reduce((sum, { count }) => sum + count, 0) > most) return;
   const pieces = spans.flatMap((span) => cut(span, Math.max(1, requestBytes / geometry.chunkSize)));
   for (const piece of pieces) void loader.prefetch(piece);

