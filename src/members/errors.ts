@@ -34,6 +34,7 @@ interface FaultOptions {
   asked?: boolean;
   /** Of a kind that is transient otherwise: this one will not go by itself. */
   final?: boolean;
+  missing?: boolean;
   cause?: unknown;
 }
 
@@ -53,6 +54,8 @@ export class MemberFault extends TetherfsError {
   readonly asked: boolean;
   /** Whether it may be gone a moment later. */
   readonly transient: boolean;
+  /** The server has no such file, and is well otherwise. */
+  readonly missing: boolean;
 
   constructor(kind: FaultKind, member: string, what: string, options: FaultOptions = {}) {
     const where = options.offset === undefined ? member : `${member} at offset ${options.offset}`;
@@ -62,6 +65,7 @@ export class MemberFault extends TetherfsError {
     this.what = shown;
     this.asked = options.asked ?? false;
     this.transient = transientFaults.has(kind) && options.final !== true;
+    this.missing = options.missing ?? false;
   }
 }
 
@@ -87,17 +91,20 @@ export class NoMemberError extends TetherfsError {
   }
 }
 
-/** A file that is no image could not be got from its one URL. */
+/** A file could not be got from its one URL. */
 export class FetchFailedError extends TetherfsError {
   /** Whether the server answered: asking again would not help then. */
   readonly answered: boolean;
   /** Whether more patience might have brought it. */
   readonly timedOut: boolean;
+  /** There is no such file. */
+  readonly missing: boolean;
 
   constructor(url: string, fault: MemberFault) {
     super('FETCH_FAILED', `cannot get ${url}: ${fault.what}`, { cause: fault });
     this.answered = !fault.transient;
     this.timedOut = fault.kind === 'timeout' && fault.asked;
+    this.missing = fault.missing;
   }
 }
 

@@ -14,5 +14,5 @@ export { type MemberMemory, memberMemorySchema } from './member-memory.ts';
 export { type ImageIdentity, type OpenedCollective, type OpenOptions, openCollective } from './open.ts';
 export type { OutagePolicy } from './outage.ts';
 export { type ResumeOptions, resumeCollective } from './resume.ts';
-export { fetchSmallFile, type SmallFileOptions } from './small-file.ts';
+export { fetchSmallFile, ServedFile, type ServedFileOptions, type SmallFileOptions } from './served-file.ts';
 export { systemCas } from './trust.ts';

@@ -31,7 +31,8 @@ export async function readWhole(
 ): Promise<Uint8Array> {
   const { addresses, pool } = member;
   const name = url.fileName + suffix;
-  const fault = (kind: FaultKind, what: string) => new MemberFault(kind, url.text + suffix, `${name} ${what}`);
+  const fault = (kind: FaultKind, what: string, missing = false) =>
+    new MemberFault(kind, url.text + suffix, `${name} ${what}`, { missing });
   await addresses.resolved();
   signal.throwIfAborted();
   const connection = pool.takeFresh();
@@ -61,7 +62,10 @@ export async function readWhole(
           onHead(status, headers) {
             if (status >= 300 && status < 400)
               throw fault('redirect', describeRedirect(status, headers, { url, suffix }));
-            if (status !== 200) throw fault(refusalKind(status), `answers with ${describeStatus(status)}`);
+            if (status !== 200) {
+              const isMissing = status === 404 || status === 410;
+              throw fault(refusalKind(status), `answers with ${describeStatus(status)}`, isMissing);
+            }
             const encoding = contentEncoding(headers);
             if (encoding !== undefined)
               throw fault('encoding', `comes compressed (${encoding}): switch that off for it`);
