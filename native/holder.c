@@ -12,7 +12,7 @@
  *
  * The main process is started again when it died, otherwise than by a clean exit or a signal that we had passed on to it (SIGTERM, SIGINT), while a
  * descriptor is held whose name begins with "fuse" and whose connection lives: at once, then after a pause that doubles from 100 ms to 5 s,
- * until it has lived for 10 s. In every other case we end with its status (128 + signal), and with us what is held. How a process
+ * until it has lived for 10 s. What it says is in the kernel's log for the first starts, then once a minute. In every other case we end with its status (128 + signal), and with us what is held. How a process
  * that MAINPID= named has ended cannot be known: it counts as clean when the connection is gone.
  *
  * Only the first command gets the standard streams and whatever else we were started with; we let go of all that ourselves. Those started again
@@ -56,6 +56,8 @@
 #define FIRST_PAUSE_MS 100
 #define LONGEST_PAUSE_MS 5000
 #define LIVED_MS 10000
+#define LOUD_STARTS 8   /* of those in a row that did not live, what the first ones say is in the log, */
+#define QUIET_STARTS 12 /* and then that of each of so many: a log has other things to tell */
 #define PROBE_MS 200 /* how often a process is looked at where there is no pidfd_open (before Linux 5.3) */
 
 struct held {
@@ -86,6 +88,7 @@ static bool main_is_child;
 static int passed_on; /* the last signal that was */
 static int64_t started_ms, start_again_ms; /* the latter 0: it runs */
 static int pause_ms;
+static unsigned starts; /* in a row that have not lived */
 
 static int64_t now_ms(void) {
   struct timespec now;
@@ -93,13 +96,23 @@ static int64_t now_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* One line in the kernel's log. There are at most a few for each start, and pauses lie between those. */
+static bool is_loud(void) { return starts <= LOUD_STARTS || starts % QUIET_STARTS == 0; }
+
+/* What the command is for: its last argument, a daemon's mountpoint. */
+static const char *subject(void) {
+  size_t last = 0;
+  while (command->arguments[last + 1] != NULL) last++;
+  return command->arguments[last];
+}
+
+/* One line in the kernel's log. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
-  char line[256] = "<4>tetherfs-holder: ";
-  size_t bytes = strlen(line);
+  char line[512];
+  if (!is_loud()) return;
+  int bytes = snprintf(line, sizeof line, "<4>tetherfs-holder of %.200s: ", subject());
   va_list values;
   va_start(values, format);
-  vsnprintf(line + bytes, sizeof line - bytes, format, values);
+  vsnprintf(line + bytes, sizeof line - (size_t)bytes, format, values);
   va_end(values);
   if (log_to >= 0 && write(log_to, line, strlen(line)) < 0) return; /* nobody to tell */
 }
@@ -236,7 +249,7 @@ static void run_command(bool again) {
   char **environment = again ? again_environment : first_environment;
   if (again) {
     /* Why it cannot go on must be found somewhere. First, because what is held goes where the log may be. */
-    if (log_to >= 0) dup2(log_to, 2);
+    if (log_to >= 0 && is_loud()) dup2(log_to, 2);
     place_held();
     describe_held();
   }
@@ -254,9 +267,10 @@ static void forget_watch(void) {
 }
 
 static void schedule(void) {
-  if (now_ms() - started_ms >= LIVED_MS) pause_ms = 0;
   start_again_ms = now_ms() + pause_ms;
   say("starting it again in %d ms, with %d descriptors", pause_ms, held_count);
+  if (starts == LOUD_STARTS)
+    say("%u starts in a row have failed; reads wait until the program is put right. What it says is told once a minute from now on", starts);
   pause_ms = pause_ms == 0 ? FIRST_PAUSE_MS : pause_ms * 2;
   if (pause_ms > LONGEST_PAUSE_MS) pause_ms = LONGEST_PAUSE_MS;
 }
@@ -286,6 +300,8 @@ static void main_has_ended(int status, bool known) {
     if (connection == GONE) say("the mount is gone: ending with process %d", (int)main_pid);
     exit(exit_status(status));
   }
+  if (now_ms() - started_ms >= LIVED_MS) pause_ms = 0, starts = 0;
+  starts++;
   if (!known)
     say("process %d ended", (int)main_pid);
   else if (WIFSIGNALED(status))
@@ -315,6 +331,7 @@ static void follow(const char *value, size_t bytes) {
   passed_on = 0;
   started_ms = now_ms();
   pause_ms = 0;
+  starts = 0;
   main_watch = (int)syscall(SYS_pidfd_open, main_pid, 0); /* without it, see probe */
   if (main_watch >= 0) fcntl(main_watch, F_SETFD, FD_CLOEXEC);
 }
@@ -400,7 +417,10 @@ static void live(void) {
     look_around();
     if (start_again_ms != 0 && now_ms() >= start_again_ms) {
       if (look_at_connection() != ALIVE) exit(0);
-      if (!start(true)) schedule();
+      if (!start(true)) {
+        starts++;
+        schedule();
+      }
     }
   }
 }

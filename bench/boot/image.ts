@@ -29,7 +29,7 @@ export function bootImage(order: 'directories' | 'boot' = 'directories'): BootIm
 /** @param name for the decrypted file. */
 export function withPlainFile(image: PackedImage, name: string): BootImage {
   const plain = readFileSync(image.imageFile).subarray(headerSize);
-  loadBinding().xts(plain, parseKeyFile(readFileSync(image.keyFile)), 0, 'decrypt');
+  loadBinding().xts(plain, parseKeyFile(readFileSync(image.keyFile), image.keyFile), 0, 'decrypt');
   const plainFile = join(process.env['TMPDIR'] ?? '/tmp', `${name}.sfs`);
   writeFileSync(plainFile, plain);
   return { ...image, plainFile };

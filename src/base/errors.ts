@@ -46,6 +46,11 @@ export function isSystemError(error: unknown): error is Error {
   return error instanceof Error && 'syscall' in error && 'errno' in error;
 }
 
+/** Which file the operating system refused, where it says so. */
+export function pathOf(error: unknown): string | undefined {
+  return isSystemError(error) && 'path' in error && typeof error.path === 'string' ? error.path : undefined;
+}
+
 /** `ENOENT`, `ECONNREFUSED`, `UND_ERR_SOCKET`, our own codes; undefined when the error carries none. */
 export function errorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;

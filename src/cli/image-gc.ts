@@ -69,7 +69,10 @@ Examples:
         const verdict = removed ? (flags.dryRun ? 'would remove' : 'removed') : 'kept';
         process.stdout.write(`${verdict} ${digest} (${(size / 2 ** 20).toFixed(1)} MiB): ${why}\n`);
       }
-      if (unparsable > 0) process.stderr.write(`tetherfs: ${unparsable} log lines are of another format\n`);
+      for (const [log, lines] of unparsable) {
+        const what = lines === 1 ? '1 line is' : `${lines} lines are`;
+        process.stderr.write(`tetherfs: ${log}: ${what} in neither the common nor the combined format\n`);
+      }
       if (doubts.length > 0) throw new GcDoubtError(doubts);
       if (failures.length > 0) throw new GcError(failures);
     });

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
-import { describeError, errorCode, isSystemError, TetherfsError } from '../base/errors.ts';
+import { describeError, errorCode, isSystemError, pathOf, TetherfsError } from '../base/errors.ts';
 import { daemonCommand } from './daemon.ts';
 import { imageCommand } from './image.ts';
 import { mountCommand, urlmountCommand } from './mount.ts';
@@ -48,16 +48,12 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : 2;
   } else {
-    process.stderr.write(`tetherfs: ${fileOf(error)}${describeError(error)}\n`);
+    const path = pathOf(error);
+    process.stderr.write(`tetherfs: ${path === undefined ? '' : `${path}: `}${describeError(error)}\n`);
     const expected = error instanceof TetherfsError || isSystemError(error);
     if (process.env['TETHERFS_DEBUG'] || !expected) console.error(error);
     process.exitCode = error instanceof TetherfsError ? error.exitStatus : 1;
   }
-}
-
-/** Which file the operating system refused, where nobody has said so yet. */
-function fileOf(error: unknown): string {
-  return isSystemError(error) && 'path' in error && typeof error.path === 'string' ? `${error.path}: ` : '';
 }
 
 /** Also says what is wrong as everything else is said. */

@@ -12,20 +12,20 @@ export const keySize = 32;
 /** Far more than two lines take; what is larger is no key file and is not looked at. */
 export const keyFileSizeLimit = 4096;
 
-/** The key: 32 bytes (AES-128-XTS) or 64 (AES-256-XTS). @throws KeyFileError */
-export function parseKeyFile(bytes: Uint8Array): Uint8Array {
-  if (bytes.length > keyFileSizeLimit) throw new KeyFileError(`key file is no key file: it has ${bytes.length} bytes`);
+/** The key: 32 bytes (AES-128-XTS) or 64 (AES-256-XTS). @param file its path, for who must mend it. @throws KeyFileError */
+export function parseKeyFile(bytes: Uint8Array, file: string): Uint8Array {
+  const refuse = (what: string): never => {
+    throw new KeyFileError(`${file}: ${what}`);
+  };
+  if (bytes.length > keyFileSizeLimit) refuse(`this is no key file: it has ${bytes.length} bytes`);
   const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').split('\n');
   const [name, digits, ...rest] = lines.map((line) => line.trim());
-  if (name !== cipher) throw new KeyFileError(`the first line of the key file is not ${cipher}`);
-  if (digits === undefined || digits === '')
-    throw new KeyFileError('the key file has no second line: the key is missing');
-  if (rest.some((line) => line !== '')) throw new KeyFileError('the key file has more than two lines');
-  if (!/^[0-9a-fA-F]+$/.test(digits))
-    throw new KeyFileError('the second line of the key file is not hexadecimal digits');
-  if (digits.length !== 64 && digits.length !== 128) {
-    throw new KeyFileError(`the key in the key file has ${digits.length} digits; 64 or 128 are wanted`);
-  }
+  if (name !== cipher) refuse(`the first line of a key file is ${cipher}; the one of this is not`);
+  if (digits === undefined || digits === '') return refuse('the second line, the key, is missing');
+  if (rest.some((line) => line !== '')) refuse('it has more than the two lines of a key file');
+  if (!/^[0-9a-fA-F]+$/.test(digits)) refuse('the second line, the key, is not hexadecimal digits');
+  if (digits.length !== 64 && digits.length !== 128)
+    refuse(`the key has ${digits.length} digits; 64 or 128 are wanted`);
   return Uint8Array.from(Buffer.from(digits, 'hex'));
 }
 

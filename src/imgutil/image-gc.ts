@@ -5,7 +5,7 @@
  */
 import { lstat, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeError, errorCode } from '../base/errors.ts';
+import { describeError, errorCode, pathOf } from '../base/errors.ts';
 import { hexOf, type ImageDigest, parseDigest } from '../image/digest.ts';
 import { sidecarSuffix } from '../image/sidecar.ts';
 import { ImageSourceError } from './errors.ts';
@@ -41,7 +41,8 @@ export interface GcVerdict {
 export interface GcResult {
   /** Newest first. */
   readonly images: readonly GcVerdict[];
-  readonly unparsable: number;
+  /** Lines that are no access log's, by log. */
+  readonly unparsable: ReadonlyMap<string, number>;
   /** Why nothing could be removed, whatever the images; empty otherwise. */
   readonly doubts: readonly string[];
   /** What could not be removed, and why. */
@@ -85,7 +86,7 @@ export async function collectGarbage(options: GcOptions): Promise<GcResult> {
       reasonByUse(use.lastAsked.get(hex));
     if (why === undefined && !dryRun) {
       why = await remove(options, image).catch((error: unknown) => {
-        failures.push(describeError(error));
+        failures.push(`${pathOf(error) ?? image.files[0]}: ${describeError(error)}`);
         return 'it cannot be removed';
       });
     }

@@ -37,7 +37,7 @@ async function opens(keyFile: string, imagePath: string, xts: Xts): Promise<bool
     const bytes = await readSmallFile(keyFile, keyFileSizeLimit);
     if (bytes === undefined) return false;
     await using image = await openFileSource(imagePath);
-    return await isOpenedBy(image, parseKeyFile(bytes), xts);
+    return await isOpenedBy(image, parseKeyFile(bytes, keyFile), xts);
   } catch (error) {
     if (error instanceof TetherfsError) return false;
     throw error;

@@ -44,5 +44,5 @@ export async function openImage(location: string, options: HttpOptions = {}): Pr
 export async function readKeyFile(path: string): Promise<Uint8Array> {
   const bytes = await readSmallFile(path, keyFileSizeLimit);
   if (bytes === undefined) throw new ImageSourceError(`there is no key file ${path}`);
-  return parseKeyFile(bytes);
+  return parseKeyFile(bytes, path);
 }

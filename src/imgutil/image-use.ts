@@ -13,8 +13,8 @@ export const heartbeatWithinMs = 2 * 3_600_000;
 export interface ImageUse {
   /** When each digest (64 hexadecimal digits) was last asked for, in ms since 1970; only within the time looked at. */
   readonly lastAsked: ReadonlyMap<string, number>;
-  /** Lines that are no access log's. A digest that is in one counts as asked for. */
-  readonly unparsable: number;
+  /** Lines that are no access log's, by log. A digest that is in one counts as asked for. */
+  readonly unparsable: ReadonlyMap<string, number>;
   /** Why the logs may not show everything. Empty: they do. */
   readonly doubts: readonly string[];
 }
@@ -26,7 +26,7 @@ const imageRequest = /^GET \S*\/rootimg(-[0-9a-f]{64})?\.sfs(\?\S*)? /;
 export async function imageUse(logs: readonly string[], since: number, now: number): Promise<ImageUse> {
   const lastAsked = new Map<string, number>();
   const doubts: string[] = [];
-  let unparsable = 0;
+  const unparsable = new Map<string, number>();
   let imageRequests = 0;
   const note = (line: string, time: number) => {
     for (const [digits] of line.matchAll(/[0-9a-f]{64}/gi)) {
@@ -43,7 +43,7 @@ export async function imageUse(logs: readonly string[], since: number, now: numb
         for await (const line of linesOf(path)) {
           const parsed = parseLogLine(line);
           if (parsed === undefined) {
-            unparsable++;
+            unparsable.set(path, (unparsable.get(path) ?? 0) + 1);
             note(line, now);
             continue;
           }

@@ -1,6 +1,5 @@
 /** Runs Debian's mksquashfs (package squashfs-tools): a directory becomes one squashfs file. */
 import { spawn } from 'node:child_process';
-import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describeError, errorCode } from '../base/errors.ts';
 import { PackError } from './errors.ts';
@@ -35,7 +34,7 @@ const warning = /^Unrecognised xattr prefix/;
 /**
  * Everything below `directory`, extended attributes included, into the file `output`; reproducible when SOURCE_DATE_EPOCH is
  * set, which mksquashfs reads itself. Without -exit-on-error it would store an empty file for each that it cannot read.
- * Returns mksquashfs's warnings, each once. @throws PackError
+ * Returns mksquashfs's warnings, each once. @throws PackError, Error ENOSPC
  */
 export async function mksquashfs(directory: string, output: string, options: MksquashfsOptions): Promise<string[]> {
   const { compression, viewAt, sortFile, showProgress, signal } = options;
@@ -64,8 +63,11 @@ export async function mksquashfs(directory: string, output: string, options: Mks
   const isWarning = (line: string) => warning.test(line);
   if (status !== 0) {
     const reason = lines.find((line) => !isWarning(line)) ?? `it was killed or ended with status ${status}`;
-    if (/No space left on device/.test(lines.join('\n')))
-      throw new PackError(`there is no room for the image in ${dirname(output)}`);
+    if (/No space left on device/.test(lines.join('\n'))) throw Object.assign(new Error(reason), { code: 'ENOSPC' });
+    if (/^(unshare|mount): /.test(reason)) {
+      const ways = 'unmount it, say --include-mounts, or pack where mounts may be made';
+      throw new PackError(`cannot look at the tree without what is mounted in it (${reason}): ${ways}`);
+    }
     throw new PackError(`mksquashfs failed: ${reason}`);
   }
   return [...new Set(lines.filter(isWarning))];

@@ -9,7 +9,7 @@
  */
 import { mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { describeError, errorCode, isSystemError, TetherfsError, UsageError } from '../base/errors.ts';
+import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import type { PlacedFiles } from '../image/boot-order-chunks.ts';
 import { ImageGeometry } from '../image/geometry.ts';
 import { headerSize } from '../image/header.ts';
@@ -75,16 +75,24 @@ export async function pack(options: PackOptions): Promise<PackedImage> {
       if (liesIn(directory, sourceDir))
         throw new UsageError(`${directory} lies in ${sourceDir}: the image would hold itself`);
     }
-    return await packInto({ ...options, sourceDir, outDir }, workDir, privateFiles);
+    return await packInto({ ...options, sourceDir, outDir }, workDir, privateFiles).catch(noRoomIn(workDir, outDir));
   } catch (error) {
     await made.remove();
     if (options.signal?.aborted) throw new PackError('packing was interrupted; nothing was changed', { cause: error });
     if (error instanceof TetherfsError) throw error;
-    if (errorCode(error) === 'ENOSPC')
-      throw new PackError('there is no room for the image; nothing was changed', { cause: error });
-    const where = isSystemError(error) && 'path' in error ? ` (${error.path})` : '';
-    throw new PackError(`cannot pack ${options.sourceDir}: ${describeError(error)}${where}`, { cause: error });
+    const where = pathOf(error);
+    const place = where === undefined ? '' : ` (${where})`;
+    throw new PackError(`cannot pack ${options.sourceDir}: ${describeError(error)}${place}`, { cause: error });
   }
+}
+
+/** The clear squashfs and the image lie there at the same time. */
+function noRoomIn(workDir: string, outDir: string): (error: unknown) => never {
+  return (cause) => {
+    if (errorCode(cause) !== 'ENOSPC') throw cause;
+    const where = workDir === outDir ? `twice in ${outDir}` : `in ${workDir} (in clear, meanwhile) and in ${outDir}`;
+    throw new PackError(`there is no room for the image ${where}; nothing was changed`, { cause });
+  };
 }
 
 async function sourceDirectory(path: string): Promise<string> {

@@ -54,7 +54,7 @@ export class PrivateFiles {
     for (const path of [this.key(digest), this.newestKey]) {
       try {
         const bytes = await readSmallFile(path, keyFileSizeLimit);
-        if (bytes !== undefined) keys.push(parseKeyFile(bytes));
+        if (bytes !== undefined) keys.push(parseKeyFile(bytes, path));
       } catch (error) {
         errors.push(error);
       }

@@ -4,7 +4,7 @@
  */
 import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { describeError, isSystemError, TetherfsError } from '../base/errors.ts';
+import { describeError, pathOf, TetherfsError } from '../base/errors.ts';
 import { bootOrderOfChunks, metadataFirst, type PlacedFiles } from '../image/boot-order-chunks.ts';
 import type { Xts } from '../image/encryption.ts';
 import { SidecarError } from '../image/errors.ts';
@@ -88,8 +88,7 @@ async function writeBoth(trace: Trace, placed: PlacedFiles, place: BootFilesPlac
     await staged.commit();
     isWritten = true;
   } catch (cause) {
-    const isPath = isSystemError(cause) && 'path' in cause && typeof cause.path === 'string';
-    throw traceWriteError(isPath ? String(cause.path) : place.imagePath + traceSuffix, cause);
+    throw traceWriteError(pathOf(cause) ?? place.imagePath + traceSuffix, cause);
   } finally {
     await staged.discard();
     if (!isWritten) await made.remove();

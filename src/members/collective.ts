@@ -3,7 +3,7 @@
  * its state, and says each change of state once on the log.
  */
 import type { ByteRange } from '../base/byte-range.ts';
-import { describeError } from '../base/errors.ts';
+import { describeError, shownText } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import {
@@ -54,6 +54,9 @@ export interface CollectiveOptions {
 const fewestSpans = 4;
 const mostSpans = 12;
 const usualSpanBytes = 524_288;
+/** Characters of what an outage says of all members: a line of the kernel's log has room for that; of each at least so many. */
+const longestReasons = 750;
+const leastReason = 40;
 
 /** `wearied`: rests as soon as the last fetch that a reader waits for is over. */
 type Activity = 'serving' | 'wearied' | 'resting' | 'closed';
@@ -85,7 +88,7 @@ export class MemberCollective implements Collective, FetchWorld {
       policy: onOutage,
       log,
       time,
-      reasons: () => this.reasons(),
+      reasons: () => this.reasons(longestReasons),
       onExpired: () => this.#wake(),
     });
     this.#prober = new Prober({
@@ -225,9 +228,15 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#leaveMembers();
   }
 
-  /** Every member with why it is not up, on one line. */
-  reasons(): string {
-    return this.#members.map(({ url, health }) => `${url.text} (${health.state}: ${health.reason})`).join('; ');
+  /** Every member with why it is not up, on one line; of so many characters at most, if none must push another out. */
+  reasons(longest = Number.POSITIVE_INFINITY): string {
+    const share = Math.floor(longest / this.#members.length);
+    return this.#members
+      .map(({ url: { text }, health: { state, reason } }) => {
+        const why = shownText(`${state}: ${reason}`, Math.max(leastReason, share - text.length));
+        return `${text} (${why})`;
+      })
+      .join('; ');
   }
 
   // What a fetch asks for: see FetchWorld.

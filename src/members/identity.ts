@@ -72,7 +72,7 @@ export function judge(
 
   const size = verification?.imageSize ?? chosen?.imageSize;
   if (size !== undefined && imageSize !== size) {
-    return refuse('size', headAt, `the file has ${imageSize} bytes instead of ${size}`);
+    return refuse('size', headAt, `it serves another image: the file has ${imageSize} bytes instead of ${size}`);
   }
   for (const [range, bytes, expected] of [
     [headAt, head, chosen?.head],
@@ -83,7 +83,11 @@ export function judge(
       return refuse('corrupt', range, `bytes ${describeRange(range)} do not match the digest`);
     }
     if (expected !== undefined && !agree(bytes, expected, range.offset > 0)) {
-      return refuse('identity', range, `bytes ${range.offset}-${rangeEnd(range) - 1} differ from the other members'`);
+      return refuse(
+        'identity',
+        range,
+        `it serves another image: bytes ${range.offset}-${rangeEnd(range) - 1} are not the image's`,
+      );
     }
   }
   return undefined;

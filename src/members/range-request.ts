@@ -153,7 +153,7 @@ function checkHead(
   const size = served.imageSize ?? imageSize;
   if (size === undefined) throw fault('content-range', 'does not say how long the file is');
   if (imageSize !== undefined && size !== imageSize) {
-    throw fault('size', `the file has ${size} bytes instead of ${imageSize}`);
+    throw fault('size', `it serves another image: the file has ${size} bytes instead of ${imageSize}`);
   }
   if (size > largestImage) throw fault('size', `the file has ${size} bytes, more than any image (${largestImage})`);
   const end = Math.min(rangeEnd(range), size);

@@ -87,8 +87,8 @@ export function allControls(): string[] {
   return [...new Set([...mounted, ...detached, ...controlPaths()])];
 }
 
-/** @throws TetherfsError NOT_ROOT, CONTROL. */
-export function makeControlDirectory(): void {
+/** @param hint what can be done without it. @throws TetherfsError NOT_ROOT, CONTROL. */
+export function makeControlDirectory(hint = ''): void {
   try {
     // Not recursive: that says of a read-only /run that it is not there.
     mkdirSync(controlDirectory, { mode: 0o700 });
@@ -97,8 +97,7 @@ export function makeControlDirectory(): void {
     if (code === 'EEXIST') return;
     if (code === 'EACCES' || code === 'EPERM')
       throw new TetherfsError('NOT_ROOT', 'only root can mount: run this as root', { cause });
-    const hint = 'give another place for the control socket with --control';
-    throw new TetherfsError('CONTROL', `cannot make ${controlDirectory}: ${describeError(cause)}; ${hint}`, { cause });
+    throw new TetherfsError('CONTROL', `cannot make ${controlDirectory}: ${describeError(cause)}${hint}`, { cause });
   }
 }
 

@@ -22,7 +22,8 @@ const largestBodyBytes = 4096;
 
 /** What is being answered when it leaves is still answered. @throws TetherfsError CONTROL_IN_USE when somebody answers at `path`, CONTROL. */
 export async function startControlServer(path: string, routes: ControlRoutes): Promise<Listener> {
-  if (dirname(path) === controlDirectory) makeControlDirectory();
+  if (dirname(path) === controlDirectory)
+    makeControlDirectory('; give another place for the control socket with --control');
   await claimSocketFile(path, 'control socket', 'CONTROL');
   const server = createServer(async (request, response) => {
     const { status, body } = await answer(request, routes);

@@ -6,6 +6,7 @@
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
@@ -252,7 +253,8 @@ async function wireParts(
     }
     for (const close of closers.reverse()) await close();
     if (handedOver) log.info('handed over', { mountpoint });
-    else log.info('unmounted', { mountpoint, ...(errno !== 0 && { errno }) });
+    else if (errno === 0) log.info('unmounted', { mountpoint });
+    else log.warn('the kernel has ended the mount', { mountpoint, error: getSystemErrorMessage(-errno) });
     return errno;
   });
   return {

@@ -1,6 +1,6 @@
 /** The proof that a mount works: its first bytes, read through the kernel as any reader would. */
 import { join } from 'node:path';
-import { TetherfsError } from '../base/errors.ts';
+import { describeError, TetherfsError } from '../base/errors.ts';
 import { failureOfProcess } from './own-process.ts';
 
 const reader = `
@@ -16,5 +16,6 @@ const reader = `
 export async function readFirstBytes(mountpoint: string, fileName: string): Promise<void> {
   const path = join(mountpoint, fileName);
   const why = await failureOfProcess(['-e', reader, path]);
-  if (why !== undefined) throw new TetherfsError('FIRST_READ', `mounted, but ${path} cannot be read: ${why}`);
+  if (why !== undefined)
+    throw new TetherfsError('FIRST_READ', `mounted, but ${path} cannot be read: ${describeError(new Error(why))}`);
 }

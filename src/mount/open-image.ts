@@ -8,7 +8,7 @@ import { type FileUrl, parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { hexOf, parseDigest } from '../image/digest.ts';
-import { KeyFileError } from '../image/errors.ts';
+import { ImageFormatError, KeyFileError } from '../image/errors.ts';
 import { examineImage } from '../image/examine.ts';
 import { ImageGeometry } from '../image/geometry.ts';
 import { encryptedPayloadSize, headerSize, imageLayout, sectorSize } from '../image/header.ts';
@@ -68,7 +68,10 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
   const digest = options.digest === undefined ? undefined : parseDigest(options.digest);
   if (digest === undefined) insistOnTrust(urls, options, log);
   const ca = authorities(urls, options);
-  const xtsKey = options.keyFile === undefined ? undefined : parseKeyFile(readGivenFile(options.keyFile, '--key-file'));
+  const xtsKey =
+    options.keyFile === undefined
+      ? undefined
+      : parseKeyFile(readGivenFile(options.keyFile, '--key-file'), options.keyFile);
 
   let tree: Verity | undefined;
   let sidecar: Uint8Array | undefined;
@@ -124,6 +127,8 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     };
   } catch (error) {
     await collective.close();
+    if (error instanceof ImageFormatError)
+      throw new ImageFormatError(`${fileName}: ${error.message}`, { cause: error });
     throw error;
   }
 }

@@ -95,18 +95,18 @@ describe('logs', () => {
     lay(`${log}.1`, since - hour, since + hour);
     expect(await imageUse([log], since, now)).toEqual({
       lastAsked: new Map([[hex, now - hour]]),
-      unparsable: 0,
+      unparsable: new Map(),
       doubts: [],
     });
     appendFileSync(log, `garbage ${hex.toUpperCase()}\n`);
     const { lastAsked, unparsable } = await imageUse([log], since, now);
-    expect([lastAsked.get(hex), unparsable]).toEqual([now, 1]);
+    expect([lastAsked.get(hex), unparsable]).toEqual([now, new Map([[log, 1]])]);
   });
 
   test('before that time do not count', async () => {
     lay(`${log}.2.gz`, since - day, since - hour);
     writeFileSync(log, logLine(now - hour, { request: 'GET /os/other/rootimg.sfs HTTP/1.1' }));
-    expect(await imageUse([log], since, now)).toEqual({ lastAsked: new Map(), unparsable: 0, doubts: [] });
+    expect(await imageUse([log], since, now)).toEqual({ lastAsked: new Map(), unparsable: new Map(), doubts: [] });
   });
 
   test.each<[string, () => void, RegExp]>([

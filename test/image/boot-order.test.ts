@@ -53,7 +53,7 @@ afterEach(() => directory.remove());
 
 async function placed({ imagePath, keyPath }: PackedImage): Promise<PlacedFiles> {
   await using source = await openFileSource(imagePath);
-  const keys = keyPath === undefined ? [] : [parseKeyFile(readFileSync(keyPath))];
+  const keys = keyPath === undefined ? [] : [parseKeyFile(readFileSync(keyPath), keyPath)];
   return await placedFiles(source, { keys, xts, chunkSize: 65536 });
 }
 

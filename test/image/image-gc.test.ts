@@ -122,7 +122,7 @@ describe('removed', () => {
     for (const name of others) writeFileSync(at('public', name), 'x');
     mkdirSync(at('public', nameOf(c)));
     const result = await gc();
-    expect(result).toMatchObject({ doubts: [], failures: [], unparsable: 0 });
+    expect(result).toMatchObject({ doubts: [], failures: [], unparsable: new Map() });
     expect(removedOf(result)).toEqual([a]);
     expect(whyOf(result, a)).toMatch(/^nobody asked for it since \d{4}-/);
     expect(names()).toEqual([...filesOf(b), ...plain, ...others, nameOf(c)].sort());

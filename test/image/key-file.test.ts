@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { formatKeyFile, parseKeyFile } from '../../src/image/key-file.ts';
 
 const digits = '00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210';
-const parse = (text: string) => parseKeyFile(Buffer.from(text, 'latin1'));
+const parse = (text: string) => parseKeyFile(Buffer.from(text, 'latin1'), '/etc/the.key');
 
 describe('a key file', () => {
   test('is the cipher and the key, a line each', () => {
@@ -29,18 +29,18 @@ describe('a key file', () => {
   test('that was written is read back, whatever the key', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (key) => {
-        expect(parseKeyFile(formatKeyFile(key))).toEqual(key);
+        expect(parseKeyFile(formatKeyFile(key), 'a.key')).toEqual(key);
       }),
     );
   });
 
   test.each([
-    ['', /first line/],
-    [`aes-cbc-essiv:sha256\n${digits}`, /first line/],
-    [digits, /first line/],
-    ['aes-xts-plain64', /key is missing/],
-    ['aes-xts-plain64\n\n', /key is missing/],
-    [`aes-xts-plain64\n${digits}\n${digits}`, /more than two lines/],
+    ['', /^\/etc\/the\.key: the first line/],
+    [`aes-cbc-essiv:sha256\n${digits}`, /^\/etc\/the\.key: the first line/],
+    [digits, /^\/etc\/the\.key: the first line/],
+    ['aes-xts-plain64', /the key, is missing/],
+    ['aes-xts-plain64\n\n', /the key, is missing/],
+    [`aes-xts-plain64\n${digits}\n${digits}`, /more than the two lines/],
     [`aes-xts-plain64\n${digits.slice(1)}`, /63 digits; 64 or 128/],
     [`aes-xts-plain64\n${digits}${digits.slice(2)}`, /126 digits/],
     [`aes-xts-plain64\n${digits.replace('a', 'x')}`, /not hexadecimal/],

@@ -56,6 +56,25 @@ describe('one of two members', () => {
 });
 
 describe('every member out', () => {
+  test('the line that says so has room for all of them, whatever each says', async () => {
+    await using first = await MisbehavingServer.start(image);
+    await using second = await MisbehavingServer.start(image);
+    await using third = await MisbehavingServer.start(image);
+    const servers = [first, second, third];
+    await using site = await Site.open(
+      image,
+      servers.map(({ url }) => url),
+    );
+    for (const server of servers) {
+      server.location = `http://127.0.0.1/${'long/'.repeat(100)}`;
+      server.behaviour = 'redirect';
+    }
+    await expect(site.read({ offset: 0, length: chunkSize }, { priority: 'prefetch' })).rejects.toThrow();
+    const [line = ''] = site.lines.filter((one) => one.includes('no member is usable'));
+    for (const { url } of servers) expect(line).toContain(url);
+    expect(line.length).toBeLessThan(900);
+  });
+
   test('demand waits and ends soon after the first is back; prefetch is told at once; the log says it once', async () => {
     await using first = await start('127.0.42.3');
     await using second = await start('127.0.42.4');

@@ -36,7 +36,7 @@ export class SiteImage {
     this.keyFile = join(directory, key);
     this.served = readFileSync(join(directory, 'packed/rootimg.sfs'));
     this.plain = Buffer.from(this.served.subarray(4096));
-    loadBinding().xts(this.plain, parseKeyFile(readFileSync(this.keyFile)), 0, 'decrypt');
+    loadBinding().xts(this.plain, parseKeyFile(readFileSync(this.keyFile), this.keyFile), 0, 'decrypt');
   }
 
   /** @param ownDirectory where it is made when it is like no other. */

@@ -155,7 +155,9 @@ describe('a defect of ours', () => {
     const reason = `no way to go on ${process.pid}`;
     runtime.prepend('src/mount/run.ts', `throw new Error('${reason}');\n`);
     process.kill(mount.daemon, 'SIGKILL');
-    await waitUntil('its reason is told', () => execFileSync('dmesg', { encoding: 'utf8' }).includes(reason));
+    const log = () => execFileSync('dmesg', { encoding: 'utf8' });
+    await waitUntil('its reason is told', () => log().includes(reason));
+    expect(log()).toMatch(`tetherfs-holder of ${mount.mountpoint}: process ${mount.daemon} died of signal 9`);
     runtime.restore();
     await mount.successorOf(mount.daemon, 30_000);
     await expectWhole(mount.file, site.served);
