@@ -6,7 +6,9 @@
  */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type SecureContext } from 'node:tls';
-import { Client, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+// The package's door loads fetch, WebSocket, caches and mocks as well: twice the time.
+import Client from 'undici/lib/dispatcher/client.js';
 import type { Addresses } from './addresses.ts';
 import type { MemberUrl } from './member-url.ts';
 

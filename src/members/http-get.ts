@@ -3,7 +3,7 @@
  * apart. What a good answer is, is the listener's business: it throws a MemberFault to refuse one. What else it throws is a defect of
  * ours, and reported as one. After `abort` nothing more is heard.
  */
-import { type Dispatcher, errors } from 'undici';
+import type { Dispatcher } from 'undici';
 import { describeError, errorCode, shownText } from '../base/errors.ts';
 import type { Connection, ShownCertificate } from './connections.ts';
 import { MemberFault } from './errors.ts';
@@ -151,7 +151,8 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
   if (/^(ERR_SSL_|ERR_TLS_|CERT_|INVALID_CA|ERROR_IN_CERT)/.test(code) || /secure TLS connection/.test(text)) {
     return fault('tls', `no TLS session: ${text}`);
   }
-  if (error instanceof errors.HTTPParserError) return fault('protocol', `its answer is not HTTP/1.1: ${text}`);
+  if (error instanceof Error && error.name === 'HTTPParserError')
+    return fault('protocol', `its answer is not HTTP/1.1: ${text}`);
   if (code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'ERR_ASSERTION') {
     return fault('protocol', `its answer is not one that can be understood: ${text}`);
   }

@@ -1,10 +1,10 @@
 /**
  * Asks a running daemon through its control socket. Never touches the mount.
  */
-import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
+import { request } from '../base/node-http.ts';
 import { type Status, statusSchema } from './status.ts';
 
 /** A daemon that does not answer within this is stuck or stopped; say so instead of waiting with it. */

@@ -3,10 +3,11 @@
  * answers while reads wait. What can be asked is a table of routes, which the daemon gives.
  */
 import { chmodSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describeError, TetherfsError } from '../base/errors.ts';
+import { createServer } from '../base/node-http.ts';
 import { controlDirectory, makeControlDirectory } from './control-path.ts';
 import type { Listener } from './listeners.ts';
 import { claimSocketFile, removeSocketFile } from './socket-file.ts';

@@ -33,7 +33,6 @@ import { type Inheritance, makeState } from './inheritance.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type ListenerStart, Listeners } from './listeners.ts';
 import { getMetadata } from './metadata-first.ts';
-import { startMetricsServer } from './metrics.ts';
 import { placeOf, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
@@ -201,7 +200,7 @@ async function wireParts(
     'POST /handover/offer': (body) => handover.offer(handoverRequestSchema.parse(body).inbox),
     'POST /handover/commit': (body) => handover.commit(handoverCommitSchema.parse(body).pid),
   };
-  const starts = listenerStarts(options, routes, status);
+  const starts = await listenerStarts(options, routes, status);
   if (inheritance !== undefined) {
     session = adoptMount(store, image, mountpoint, options, inheritance);
     for (const start of starts) await listeners.insist(start);
@@ -265,11 +264,18 @@ async function wireParts(
   };
 }
 
-function listenerStarts(options: MountOptions, routes: ControlRoutes, status: () => Promise<Status>): ListenerStart[] {
-  const { control, metrics } = options;
+/** Prometheus' client is loaded only where it is wanted: it is a fifth of what a daemon loads. */
+async function listenerStarts(
+  { control, metrics }: MountOptions,
+  routes: ControlRoutes,
+  status: () => Promise<Status>,
+): Promise<ListenerStart[]> {
+  const served = metrics === undefined ? undefined : await import('./metrics.ts');
   return [
     { name: 'the control socket', start: () => startControlServer(control, routes) },
-    ...(metrics === undefined ? [] : [{ name: '--metrics', start: () => startMetricsServer(metrics, status) }]),
+    ...(metrics === undefined || served === undefined
+      ? []
+      : [{ name: '--metrics', start: () => served.startMetricsServer(metrics, status) }]),
   ];
 }
 

@@ -2,9 +2,9 @@
  * The metrics, Prometheus base units. One table: docs/metrics.md is checked against it by a test. Values are read from the
  * status at the moment of a scrape; nothing is counted twice.
  */
-import { createServer } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { createServer } from '../base/node-http.ts';
 import { type MemberState, memberStates } from '../members/contract.ts';
 import type { Listener } from './listeners.ts';
 import { claimSocketFile, removeSocketFile } from './socket-file.ts';
