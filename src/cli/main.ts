@@ -5,36 +5,38 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { z } from 'zod';
 import { describeError, errorCode, isSystemError, pathOf, TetherfsError } from '../base/errors.ts';
-import { daemonCommand } from './daemon.ts';
-import { imageCommand } from './image.ts';
-import { mountCommand, urlmountCommand } from './mount.ts';
-import { statusCommand } from './status.ts';
-import { takeoverCommand } from './takeover.ts';
-import { traceCommand } from './trace.ts';
-import { unmountCommand } from './unmount.ts';
-import { retetherCommand, untetherCommand } from './untether.ts';
 
-const { version } = z
-  .object({ version: z.string() })
-  .parse(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')));
+interface Loader {
+  load: (version: string) => Promise<Command>;
+  /** Not for people. */
+  hidden?: true;
+}
+
+/** By name, in the order of the help. */
+const commands: Readonly<Record<string, Loader>> = {
+  mount: { load: async (version) => (await import('./mount.ts')).mountCommand(version) },
+  status: { load: async () => (await import('./status.ts')).statusCommand() },
+  unmount: { load: async () => (await import('./unmount.ts')).unmountCommand() },
+  takeover: { load: async () => (await import('./takeover.ts')).takeoverCommand() },
+  untether: { load: async () => (await import('./untether.ts')).untetherCommand() },
+  retether: { load: async () => (await import('./untether.ts')).retetherCommand() },
+  image: { load: async () => (await import('./image.ts')).imageCommand() },
+  trace: { load: async () => (await import('./trace.ts')).traceCommand() },
+  urlmount: { load: async () => (await import('./mount.ts')).urlmountCommand(), hidden: true },
+  daemon: { load: async (version) => (await import('./daemon.ts')).daemonCommand(version), hidden: true },
+};
+
+const { version }: { version: string } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+);
 
 const program = new Command('tetherfs')
   .description(
     'root images for diskless nodes: mounts one image that several HTTP servers serve, verified, as a local file',
   )
-  .version(version)
-  .addCommand(mountCommand(version))
-  .addCommand(statusCommand())
-  .addCommand(unmountCommand())
-  .addCommand(takeoverCommand())
-  .addCommand(untetherCommand())
-  .addCommand(retetherCommand())
-  .addCommand(imageCommand())
-  .addCommand(traceCommand())
-  .addCommand(urlmountCommand(), { hidden: true })
-  .addCommand(daemonCommand(version), { hidden: true });
+  .version(version);
+for (const { load, hidden = false } of wanted(process.argv[2])) program.addCommand(await load(version), { hidden });
 exitByException(program);
 // Whoever reads what we print may have seen enough.
 process.stdout.on('error', (error) => {
@@ -54,6 +56,13 @@ try {
     if (process.env['TETHERFS_DEBUG'] || !expected) console.error(error);
     process.exitCode = error instanceof TetherfsError ? error.exitStatus : 1;
   }
+}
+
+/** The one that is called; all of them for the help, or when there is no such command. */
+function wanted(name = ''): Loader[] {
+  const called = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (called !== undefined) return [called];
+  return name === '--version' || name === '-V' ? [] : Object.values(commands);
 }
 
 /** Also says what is wrong as everything else is said. */
