@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { describeError, errorCode, isSystemError, pathOf, TetherfsError } from '../base/errors.ts';
+import { packageFile } from '../base/installation.ts';
 
 interface Loader {
   load: (version: string) => Promise<Command>;
@@ -25,37 +26,43 @@ const commands: Readonly<Record<string, Loader>> = {
   trace: { load: async () => (await import('./trace.ts')).traceCommand() },
   urlmount: { load: async () => (await import('./mount.ts')).urlmountCommand(), hidden: true },
   daemon: { load: async (version) => (await import('./daemon.ts')).daemonCommand(version), hidden: true },
+  'loop-mover': { load: async () => (await import('./loop-mover.ts')).loopMoverCommand(), hidden: true },
 };
 
-const { version }: { version: string } = JSON.parse(
-  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-);
+/** Of a command that waits for what cannot come any more: as Node has it for a module. */
+const unfinished = 13;
 
-const program = new Command('tetherfs')
-  .description(
-    'root images for diskless nodes: mounts one image that several HTTP servers serve, verified, as a local file',
-  )
-  .version(version);
-for (const { load, hidden = false } of wanted(process.argv[2])) program.addCommand(await load(version), { hidden });
-exitByException(program);
-// Whoever reads what we print may have seen enough.
-process.stdout.on('error', (error) => {
-  if (errorCode(error) !== 'EPIPE') throw error;
-  process.exit(0);
-});
-
-try {
-  await program.parseAsync();
-} catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2;
-  } else {
-    const path = pathOf(error);
-    process.stderr.write(`tetherfs: ${path === undefined ? '' : `${path}: `}${describeError(error)}\n`);
-    const expected = error instanceof TetherfsError || isSystemError(error);
-    if (process.env['TETHERFS_DEBUG'] || !expected) console.error(error);
-    process.exitCode = error instanceof TetherfsError ? error.exitStatus : 1;
+async function main(): Promise<void> {
+  const { version }: { version: string } = JSON.parse(readFileSync(packageFile, 'utf8'));
+  const program = new Command('tetherfs')
+    .description(
+      'root images for diskless nodes: mounts one image that several HTTP servers serve, verified, as a local file',
+    )
+    .version(version);
+  for (const { load, hidden = false } of wanted(process.argv[2])) program.addCommand(await load(version), { hidden });
+  exitByException(program);
+  // Whoever reads what we print may have seen enough.
+  process.stdout.on('error', (error) => {
+    if (errorCode(error) !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+  process.exitCode = unfinished;
+  try {
+    await program.parseAsync();
+    if (process.exitCode === unfinished) process.exitCode = 0;
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else process.exitCode = report(error);
   }
+}
+
+/** @returns the exit status. */
+function report(error: unknown): number {
+  const path = pathOf(error);
+  process.stderr.write(`tetherfs: ${path === undefined ? '' : `${path}: `}${describeError(error)}\n`);
+  const expected = error instanceof TetherfsError || isSystemError(error);
+  if (process.env['TETHERFS_DEBUG'] || !expected) console.error(error);
+  return error instanceof TetherfsError ? error.exitStatus : 1;
 }
 
 /** The one that is called; all of them for the help, or when there is no such command. */
@@ -73,3 +80,5 @@ function exitByException(command: Command): void {
   });
   command.commands.forEach(exitByException);
 }
+
+void main();

@@ -8,16 +8,15 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
+import { holderProgram } from '../base/installation.ts';
 import { nodeFlags, spawnClean } from './clean-child.ts';
 import type { MemoryProgress } from './image-memory.ts';
 import { type MountOptions, mountOptionsSchema } from './options.ts';
 
 /** argv[0] of every daemon. */
 export const daemonName = '@tetherfs';
-const holderProgram = fileURLToPath(new URL('../../native/build/tetherfs-holder', import.meta.url));
 
 const daemonMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('hello') }),

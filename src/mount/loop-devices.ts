@@ -3,8 +3,8 @@
  * dependent again. Known by device and inode number, because paths change their meaning at switch_root.
  */
 import { fstatSync, readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describeError, errorCode } from '../base/errors.ts';
+import { mainScript } from '../base/installation.ts';
 import type { Log } from '../base/log.ts';
 import { type LoopStatus, loadBinding } from '../native/binding.ts';
 import { failureOfProcess } from './own-process.ts';
@@ -91,9 +91,8 @@ export async function moveLoopDevicesToMount(
   if (locked.length > 0) throw new Error(`${locked.join(', ')} is locked by somebody; try again`);
   const devices = found.filter(({ status }) => isOn(status, from)).map(({ device }) => device);
   if (devices.length === 0) return devices;
-  const script = fileURLToPath(new URL('./loop-mover.ts', import.meta.url));
   const { major, minor, inode } = mounted;
-  const why = await failureOfProcess([script, path, `${major}:${minor}:${inode}`, ...devices]);
+  const why = await failureOfProcess([mainScript, 'loop-mover', path, `${major}:${minor}:${inode}`, ...devices]);
   if (why !== undefined) throw new Error(`${devices.join(', ')} cannot be moved to ${path}: ${why}`);
   return devices;
 }

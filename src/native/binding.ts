@@ -9,8 +9,8 @@
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { describeError, TetherfsError } from '../base/errors.ts';
+import { addonFile } from '../base/installation.ts';
 
 /** Events of the store, as triples (kind, a, b) of 32-bit integers. */
 export const StoreEvent = {
@@ -389,10 +389,9 @@ export function loadBinding(): Binding {
 }
 
 function load(): Binding {
-  const path =
-    process.env['TETHERFS_ADDON'] ?? fileURLToPath(new URL('../../native/build/tetherfs.node', import.meta.url));
+  const path = process.env['TETHERFS_ADDON'] ?? addonFile;
   try {
-    return createRequire(import.meta.url)(path) as Binding;
+    return createRequire(import.meta.filename)(path) as Binding;
   } catch (cause) {
     const why = existsSync(path)
       ? describeError(cause)

@@ -13,7 +13,8 @@ import type { Status } from '../../src/mount/status.ts';
 import { closed, complain, opened } from './teardown.ts';
 import { waitUntil } from './wait-until.ts';
 
-export const tetherfsCommand = fileURLToPath(new URL('../../bin/tetherfs', import.meta.url));
+/** $TETHERFS: that of a runtime, say. */
+export const tetherfsCommand = process.env['TETHERFS'] ?? fileURLToPath(new URL('../../bin/tetherfs', import.meta.url));
 
 export interface DaemonOptions {
   urls: readonly string[];
