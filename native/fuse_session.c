@@ -108,7 +108,7 @@ static void fill_attr(const struct session *session, uint64_t node, struct fuse_
       .atime = session->mtime,
       .mtime = session->mtime,
       .ctime = session->mtime,
-      .mode = is_file ? S_IFREG | 0444 : S_IFDIR | 0555,
+      .mode = !is_file ? S_IFDIR | 0555 : S_IFREG | (store_decrypts(session->store) ? 0400 : 0444),
       .nlink = is_file ? 1 : 2,
       .blksize = BLOCK_BYTES,
   };

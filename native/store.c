@@ -197,6 +197,8 @@ void store_destroy(struct store *store) {
 
 uint64_t store_file_bytes(const struct store *store) { return store->image_bytes - store->hidden_bytes; }
 
+bool store_decrypts(const struct store *store) { return store->xts != NULL; }
+
 bool store_has_chunk(const struct store *store, uint64_t chunk) { return chunk < store->chunk_count; }
 
 void store_unlock(struct store *store) {

@@ -74,6 +74,9 @@ void store_destroy(struct store *store);
 
 uint64_t store_file_bytes(const struct store *store);
 
+/* What readers see is in clear, and nobody else's. */
+bool store_decrypts(const struct store *store);
+
 /* ---- Session threads ---- */
 
 /* Answers through `to`, now or later. Offset and size are those of the file, as the kernel sent them. */

@@ -11,11 +11,19 @@ export interface TimeSource {
   random(): number;
 }
 
+/** Of setTimeout, in ms: 24.8 days. It takes anything longer for 1 ms. */
+const longestTimeout = 2 ** 31 - 1;
+
 export const systemTime: TimeSource = {
   now: () => performance.now(),
   after(ms, callback) {
-    const timer = setTimeout(callback, ms);
-    timer.unref();
+    let timer: NodeJS.Timeout;
+    const wait = (left: number) => {
+      const now = Math.min(left, longestTimeout);
+      timer = setTimeout(() => (left > now ? wait(left - now) : callback()), now);
+      timer.unref();
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
   random: Math.random,

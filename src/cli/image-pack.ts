@@ -77,7 +77,7 @@ link     ${packed.linkPath}
 size     ${packed.imageSize} bytes
 digest   ${packed.digest}
 sidecar  ${packed.sidecarPath}
-key      ${packed.keyPath ?? 'none: the image is not encrypted'}
+key      ${packed.keyPath ?? 'none: the image is not encrypted'}${packed.keyIsBeside ? `\nnote     the key lies beside ${outDir}: serve and copy that alone, not what is above` : ''}
 order    ${orderLine(packed)}
 mount    ${mountHint(packed)}
 `);

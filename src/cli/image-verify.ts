@@ -36,7 +36,7 @@ Examples:
       const { verifyImage } = await import('../imgutil/image-verify.ts');
       const digest = flags.digest === undefined ? undefined : parseDigest(flags.digest);
       const key = flags.keyFile === undefined ? undefined : await readKeyFile(flags.keyFile);
-      await using image = await openImage(location, { caFile: flags.caFile });
+      await using image = await openImage(location, { caFile: flags.caFile }, digest);
       const progress = progressBar('checking');
       const result = await verifyImage(image, {
         digest,

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { describeError, errorCode, isSystemError, pathOf, TetherfsError } from '../base/errors.ts';
+import { describeError, errorCode, isSystemError, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { packageFile } from '../base/installation.ts';
 
 interface Loader {
@@ -32,6 +32,12 @@ const commands: Readonly<Record<string, Loader>> = {
 /** Of a command that waits for what cannot come any more: as Node has it for a module. */
 const unfinished = 13;
 
+/** Commands that people look for at the top. */
+const within: Readonly<Record<string, string>> = {
+  ...{ pack: 'image', info: 'image', verify: 'image', gc: 'image' },
+  ...{ show: 'trace', save: 'trace', publish: 'trace', merge: 'trace' },
+};
+
 async function main(): Promise<void> {
   const { version }: { version: string } = JSON.parse(readFileSync(packageFile, 'utf8'));
   const program = new Command('tetherfs')
@@ -48,12 +54,19 @@ async function main(): Promise<void> {
   });
   process.exitCode = unfinished;
   try {
+    insistOnGroup(process.argv[2]);
     await program.parseAsync();
     if (process.exitCode === unfinished) process.exitCode = 0;
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else process.exitCode = report(error);
   }
+}
+
+/** @throws UsageError for a command that is one of `image` or `trace`. */
+function insistOnGroup(name = ''): void {
+  if (!Object.hasOwn(within, name)) return;
+  throw new UsageError(`unknown command '${name}': it is tetherfs ${within[name]} ${name}`);
 }
 
 /** @returns the exit status. */

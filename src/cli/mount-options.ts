@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { core } from 'zod';
 import { UsageError } from '../base/errors.ts';
-import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
+import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
 import { logFormats, logLevels } from '../base/log.ts';
 import { freeControlPathOf, givenControlPath, givenSocketPath } from '../mount/control-path.ts';
 import { absolutePath } from '../mount/given-file.ts';
@@ -51,7 +51,10 @@ export function addMountOptions(command: Command): Command {
     .option('--idle-cache-size <size>', 'what is left of it when the readers rest', defaults.idleCacheSize)
     .option('--idle-time <seconds>', 'they rest when they have read next to nothing for', seconds, defaults.idleTime)
     .addOption(
-      new Option('--on-outage <mode>', 'reads while no member is usable: wait, or fail with EIO')
+      new Option(
+        '--on-outage <mode>',
+        'reads while no member is usable: wait, or fail with EIO (not below a root: squashfs remembers it)',
+      )
         .choices(outageModes)
         .default('wait'),
     )
@@ -68,6 +71,11 @@ export function addMountOptions(command: Command): Command {
  * @throws UsageError when a value makes no sense.
  */
 export function readMountOptions(urls: string[], given: string, flags: Record<string, unknown>): MountOptions {
+  const [stranger] = urls.filter((url) => !isFileUrl(url));
+  if (stranger !== undefined)
+    throw new UsageError(
+      `${shownUrl(stranger)}: not an http:// or https:// URL; the MOUNTPOINT comes last, after all of them`,
+    );
   urls.forEach(parseFileUrl);
   if (isFileUrl(given)) throw new UsageError('the MOUNTPOINT is missing: give it after the URLs');
   const mountpoint = canonicalPath(absolutePath(given, 'the MOUNTPOINT'));

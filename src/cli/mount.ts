@@ -1,9 +1,10 @@
 /** `tetherfs mount`, and `urlmount`, the same under the name and with the arguments of the program it replaces. */
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
-import { parseFileUrl } from '../base/file-url.ts';
+import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
 import { createLog } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
+import { parseDigest } from '../image/digest.ts';
 import { startInBackground } from '../mount/background.ts';
 import { readFirstBytes } from '../mount/first-bytes.ts';
 import { stderrSink } from '../mount/log-sink.ts';
@@ -22,7 +23,7 @@ export function mountCommand(version: string): Command {
     .addHelpText(
       'after',
       `
-Returns 0 once the first bytes have been read through the mount; the daemon then lives in the background.
+Returns 0 once the first bytes have been read through the mount; the daemon then lives in the background, and its log is the kernel's (dmesg).
 
 Examples:
   tetherfs mount --digest sha256:1f0c… http://10.0.0.1/confluent-public/os/demo/rootimg.sfs \\
@@ -33,6 +34,8 @@ Examples:
       http://10.0.0.1/confluent-public/os/demo/rootimg.sfs /mnt/remoteimg`,
     )
     .action(async (words: string[], flags: Record<string, unknown>) => {
+      // Perhaps it has swallowed a word.
+      if (typeof flags['digest'] === 'string') parseDigest(flags['digest']);
       const mountpoint = words.pop();
       if (mountpoint === undefined || words.length === 0) {
         throw new UsageError('give at least one URL and then the MOUNTPOINT: tetherfs mount URL... MOUNTPOINT');
@@ -54,6 +57,11 @@ export function urlmountCommand(): Command {
     .helpOption('-h, --help')
     .action(async (words: string[]) => {
       const urls = words.filter((word) => word.includes(':'));
+      const [stranger] = urls.filter((word) => !isFileUrl(word));
+      if (stranger !== undefined)
+        throw new UsageError(
+          `${shownUrl(stranger)}: not an http:// or https:// URL; for options there is tetherfs mount`,
+        );
       const mountpoint = words.findLast((word) => !word.includes(':') && !word.startsWith('-'));
       if (urls.length === 0 || mountpoint === undefined) throw new UsageError('usage: urlmount URL... MOUNTPOINT');
       const defaultFlags = addMountOptions(new Command()).opts();

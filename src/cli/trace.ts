@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { describeError, UsageError } from '../base/errors.ts';
+import { isFileUrl, shownUrl } from '../base/file-url.ts';
 import { parseTrace, type Trace } from '../image/trace.ts';
 import { readTrace } from '../mount/control-client.ts';
 import { controlOf } from '../mount/control-path.ts';
@@ -82,6 +83,8 @@ pack packs in this order and gives the new image a trace of the same files.`,
     )
     .action(async (source: string, image: string, flags: ControlFlag & { keyFile?: string; privateDir?: string }) => {
       const { publishTrace } = await import('../imgutil/trace-publish.ts');
+      if (isFileUrl(image))
+        throw new UsageError(`${shownUrl(image)} is a URL: give the image's path on this machine, the server`);
       const { keyFile, privateDir } = flags;
       const xts: Binding['xts'] = (...call) => loadBinding().xts(...call);
       const published = await publishTrace(await readFrom(source, flags), image, { keyFile, privateDir, xts });

@@ -4,12 +4,12 @@
  */
 import { ImageFormatError } from './errors.ts';
 import { encryptedPayloadSize, imageLayout } from './header.ts';
+import { examineCapture } from './partitions.ts';
 import { parseSuperblock } from './squashfs.ts';
+import { isWebPage } from './web-page.ts';
 
 /** `valid`: a header that fits the size. `unknown`: no header that we know, which says nothing against it. */
 export type Examined = 'valid' | 'unknown';
-
-const webPage = /^\s*(<!doctype|<html|<head|<\?xml)/i;
 
 /**
  * `head`: its first 4096 bytes, or all of a smaller file. `contentType` is the server's.
@@ -19,9 +19,9 @@ export function examineImage(head: Uint8Array, size: number, contentType: string
   const { format } = imageLayout(head);
   if (format === 'encrypted') encryptedPayloadSize(size);
   if (format === 'squashfs') parseSuperblock(head, size);
+  if (format === 'partitions') examineCapture(head, size);
   if (format !== 'unknown') return 'valid';
-  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 512)).toString('latin1');
-  if (webPage.test(text) || /^text\/html\b/i.test(contentType ?? '')) {
+  if (isWebPage(head) || /^text\/html\b/i.test(contentType ?? '')) {
     throw new ImageFormatError('it is a web page, not an image');
   }
   return 'unknown';

@@ -27,6 +27,41 @@ const partitionLimit = 128;
 const nameLimit = 4096;
 const jsonLimit = 65536;
 
+/**
+ * Judges the first description as far as it lies in `head`, the capture's first bytes. @param size of the whole.
+ * @throws ImageFormatError as listPartitions.
+ */
+export function examineCapture(head: Uint8Array, size: number): void {
+  if (size <= firstPartitionOffset) throw new ImageFormatError('capture holds no partition');
+  const view = new DataView(head.buffer, head.byteOffset, head.length);
+  let position = firstPartitionOffset;
+  const cut = () => new ImageFormatError(`partition description is cut off at ${size}`);
+  /** Undefined beyond the head. */
+  const integer = (width: 2 | 4 | 8): number | undefined => {
+    if (position + width > size) throw cut();
+    if (position + width > head.length) return undefined;
+    const value =
+      width === 2
+        ? view.getUint16(position)
+        : width === 4
+          ? view.getUint32(position)
+          : Number(view.getBigUint64(position));
+    position += width;
+    return value;
+  };
+  for (const width of [2, 4, 8, 8, 2, 2, 2] as const) {
+    const length = integer(width);
+    if (length === undefined) return;
+    if (width === 8) continue;
+    position += length;
+    if (position > size) throw cut();
+  }
+  const bytes = integer(8);
+  if (bytes === undefined) return;
+  if (bytes === 0 || bytes > size - position)
+    throw new ImageFormatError(`its first partition, of ${bytes} bytes at ${position}, is cut off`);
+}
+
 /** @throws ImageFormatError when a field is out of bounds or a partition is cut off. */
 export async function listPartitions(payload: ImageSource): Promise<Partition[]> {
   const partitions: Partition[] = [];

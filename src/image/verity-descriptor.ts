@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { ImageDigest } from './digest.ts';
 import { SidecarError } from './errors.ts';
 import { hashSize, isBlockSize, largestBlockSize, smallestBlockSize } from './merkle-tree.ts';
+import { isWebPage } from './web-page.ts';
 
 export const descriptorSize = 256;
 /** Bytes of the longest salt. */
@@ -39,6 +40,7 @@ export function formatDescriptor({ imageSize, blockSize, salt, root }: VerityDes
 
 /** @throws SidecarError when the bytes are not exactly what `formatDescriptor` makes of some image that tetherfs can serve. */
 export function parseDescriptor(bytes: Uint8Array): VerityDescriptor {
+  if (isWebPage(bytes)) throw new SidecarError('it is a web page');
   if (bytes.length < descriptorSize) throw new SidecarError(`cut off in its descriptor, at byte ${bytes.length}`);
   const block = Buffer.from(bytes.buffer, bytes.byteOffset, descriptorSize);
   const version = block.readUInt8(field.version);

@@ -16,7 +16,9 @@ export async function* wrongBlocks(
 ): AsyncGenerator<ByteRange> {
   const { imageSize, blockSize, salt, leaves } = verity;
   if (image.size !== imageSize) {
-    throw new ImageFormatError(`image has ${image.size} bytes; its fs-verity sidecar is for one of ${imageSize}`);
+    throw new ImageFormatError(
+      `the image has ${image.size} bytes, its fs-verity sidecar is for one of ${imageSize}: copy both again, the image is not whole or another`,
+    );
   }
   let offset = 0;
   let leaf = 0;

@@ -85,9 +85,10 @@ async function ofReplacedImage(places: BootOrderPlaces): Promise<BootOrder> {
     return { items: await orderInTrace(parseTrace(trace), path, places), source: digest };
   } catch (error) {
     if (!(error instanceof TetherfsError)) throw error;
-    return {
-      ...none,
-      problem: `packed in no order, because the trace of ${path} is of no use: ${describeError(error)}`,
-    };
+    const why =
+      places.privateFiles === undefined
+        ? `${path} is encrypted, and what a boot reads of it stays private: give --boot-order FILE if it may be known`
+        : `the trace of ${path} is of no use: ${describeError(error)}`;
+    return { ...none, problem: `packed in no order, because ${why}` };
   }
 }

@@ -10,8 +10,12 @@ export class PackError extends TetherfsError {
 
 /** An image, a sidecar or a key file cannot be read where it was said to be. */
 export class ImageSourceError extends TetherfsError {
-  constructor(message: string, options?: ErrorOptions) {
+  /** The server has no such file, and is well otherwise. */
+  readonly missing: boolean;
+
+  constructor(message: string, options: ErrorOptions & { missing?: boolean } = {}) {
     super('IMAGE_SOURCE', message, options);
+    this.missing = options.missing ?? false;
   }
 }
 

@@ -14,6 +14,8 @@ export async function openFileSource(path: string): Promise<ClosableSource> {
   });
   try {
     const status = await file.stat();
+    if (status.isDirectory())
+      throw new ImageSourceError(`${path} is a directory: give the image in it, such as rootimg.sfs`);
     if (!status.isFile()) throw new ImageSourceError(`${path} is not a regular file`);
     return new FileSource(path, file, status.size);
   } catch (error) {

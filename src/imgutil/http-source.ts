@@ -1,7 +1,7 @@
 /** An image on one web server, read by range requests for examining it; and small files there. */
 import { readFile } from 'node:fs/promises';
 import type { ByteRange } from '../base/byte-range.ts';
-import { describeError } from '../base/errors.ts';
+import { describeError, UsageError } from '../base/errors.ts';
 import type { FileUrl } from '../base/file-url.ts';
 import { systemTime } from '../base/time-source.ts';
 import { headerSize } from '../image/header.ts';
@@ -33,12 +33,10 @@ export async function fetchSmallFile(
   options: HttpOptions = {},
 ): Promise<Uint8Array | undefined> {
   await using file = await served(url, options);
-  return await read(() =>
-    file.whole({ maxBytes }).catch((error: unknown) => {
-      if (error instanceof FetchFailedError && error.missing) return undefined;
-      throw error;
-    }),
-  );
+  return await read(() => file.whole({ maxBytes })).catch((error: unknown) => {
+    if (error instanceof ImageSourceError && error.missing) return undefined;
+    throw error;
+  });
 }
 
 class HttpSource implements ClosableSource {
@@ -62,8 +60,8 @@ class HttpSource implements ClosableSource {
 
 async function served(url: FileUrl, { caFile }: HttpOptions): Promise<ServedFile> {
   if (caFile === undefined) return new ServedFile(url, { time: systemTime });
-  const ca = await readFile(caFile, 'utf8').catch((error: unknown) => {
-    throw new ImageSourceError(`cannot read ${caFile}: ${describeError(error)}`, { cause: error });
+  const ca = await readFile(caFile, 'utf8').catch((cause: unknown) => {
+    throw new UsageError(`--ca-file ${caFile}: ${describeError(cause)}`, { cause });
   });
   return new ServedFile(url, { ca: [ca], time: systemTime });
 }
@@ -72,7 +70,8 @@ async function read<T>(attempt: () => Promise<T>): Promise<T> {
   try {
     return await attempt();
   } catch (error) {
-    if (error instanceof FetchFailedError) throw new ImageSourceError(error.message, { cause: error });
+    if (error instanceof FetchFailedError)
+      throw new ImageSourceError(error.message, { cause: error, missing: error.missing });
     throw error;
   }
 }

@@ -55,7 +55,8 @@ export async function imageInfo(image: OpenImage, options: ImageInfoOptions): Pr
     const payload = payloadOf(source, format, options);
     if (payload === undefined) return;
     info.content = await contentOf(payload);
-    if (format === 'encrypted' && info.content.format === 'unknown') problems.push('the key does not open this image');
+    if (format === 'encrypted' && info.content.format === 'unknown')
+      problems.push('the key does not open this image; is it the key of an older or newer one?');
   });
   await collect(problems, async () => {
     const verity = await verityOf(image);

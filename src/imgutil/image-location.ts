@@ -1,11 +1,14 @@
 /** Where an image lies, as the user said it: a path or an http(s) URL; and what lies beside it. */
 import { basename, dirname } from 'node:path';
+import { digestName } from '../base/digest-name.ts';
+import { UsageError } from '../base/errors.ts';
 import { fileBeside, isFileUrl, parseFileUrl } from '../base/file-url.ts';
+import { hexOf, type ImageDigest } from '../image/digest.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
 import { largestSidecarSize, sidecarSuffix } from '../image/sidecar.ts';
 import { readBuildInfo } from './build-info.ts';
 import { ImageSourceError } from './errors.ts';
-import { type ClosableSource, openFileSource, readSmallFile } from './file-source.ts';
+import { type ClosableSource, exists, openFileSource, readSmallFile } from './file-source.ts';
 import { fetchSmallFile, type HttpOptions, openHttpSource } from './http-source.ts';
 import { publishedFile } from './published-names.ts';
 
@@ -19,8 +22,31 @@ export interface OpenImage extends AsyncDisposable {
   bootOrder(): Promise<string | undefined>;
 }
 
-/** @throws UsageError when `location` is a malformed URL, ImageSourceError when the image cannot be read. */
-export async function openImage(location: string, options: HttpOptions = {}): Promise<OpenImage> {
+/**
+ * @param digest of the image that is wanted: it may lie under its own name beside the newest.
+ * @throws UsageError when `location` is a malformed URL, ImageSourceError when the image cannot be read.
+ */
+export async function openImage(location: string, options: HttpOptions = {}, digest?: ImageDigest): Promise<OpenImage> {
+  const own = digest === undefined ? undefined : await openByDigest(location, digest, options);
+  return own ?? (await open(location, options));
+}
+
+/** Of the name that `pack` gave it; undefined when there is none of that name. */
+async function openByDigest(
+  location: string,
+  digest: ImageDigest,
+  options: HttpOptions,
+): Promise<OpenImage | undefined> {
+  const named = (path: string) => path.replace(/[^/]+$/, (name) => digestName(name, hexOf(digest)));
+  if (!isFileUrl(location)) return (await exists(named(location))) ? open(named(location), options) : undefined;
+  const [path = '', query = ''] = location.split(/(?=\?)/);
+  return open(named(path) + query, options).catch((error: unknown) => {
+    if (error instanceof ImageSourceError && error.missing) return undefined;
+    throw error;
+  });
+}
+
+async function open(location: string, options: HttpOptions): Promise<OpenImage> {
   const url = isFileUrl(location) ? parseFileUrl(location) : undefined;
   const source = url === undefined ? await openFileSource(location) : await openHttpSource(url, options);
   return {
@@ -40,9 +66,9 @@ export async function openImage(location: string, options: HttpOptions = {}): Pr
   };
 }
 
-/** The key in a key file. @throws KeyFileError, ImageSourceError */
+/** The key in the file that `--key-file` names. @throws UsageError without it, KeyFileError, ImageSourceError */
 export async function readKeyFile(path: string): Promise<Uint8Array> {
   const bytes = await readSmallFile(path, keyFileSizeLimit);
-  if (bytes === undefined) throw new ImageSourceError(`there is no key file ${path}`);
+  if (bytes === undefined) throw new UsageError(`--key-file ${path}: no such file`);
   return parseKeyFile(bytes, path);
 }

@@ -5,7 +5,7 @@ import type { ImageDigest } from '../image/digest.ts';
 import { decryptedSource, type Xts } from '../image/encryption.ts';
 import { ImageFormatError, KeyFileError } from '../image/errors.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
-import { type ImageSource, readHead } from '../image/image-source.ts';
+import { readHead } from '../image/image-source.ts';
 import { readSidecar, type Verity, verifySidecar } from '../image/sidecar.ts';
 import { wrongBlocks } from '../image/wrong-blocks.ts';
 import { WrongImageError } from './errors.ts';
@@ -39,7 +39,7 @@ export interface VerifyResult {
  */
 export async function verifyImage(image: OpenImage, options: VerifyOptions): Promise<VerifyResult> {
   const { source } = image;
-  if (options.key !== undefined) await checkKey(source, options.key, options.xts);
+  if (options.key !== undefined) await checkKey(image, options.key, options.xts);
   const onProgress = (done: number) => options.onProgress?.(done, source.size);
   const verity = await verityOf(image, options.digest);
   if (verity === undefined) {
@@ -67,9 +67,10 @@ async function verityOf(image: OpenImage, digest: ImageDigest | undefined): Prom
 }
 
 /** XTS gives noise for a wrong key, so a known beginning tells whether it is the right one. */
-async function checkKey(source: ImageSource, key: Uint8Array, xts: Xts): Promise<void> {
+async function checkKey({ name, source }: OpenImage, key: Uint8Array, xts: Xts): Promise<void> {
   const { format } = imageLayout(await readHead(source, headerSize));
   if (format !== 'encrypted') throw new ImageFormatError('a key was given, but the image is not encrypted');
   const content = await contentOf(decryptedSource(source, key, xts));
-  if (content.format === 'unknown') throw new KeyFileError('the key does not open this image');
+  if (content.format === 'unknown')
+    throw new KeyFileError(`${name}: the key does not open this image; is it the key of an older or newer one?`);
 }

@@ -10,6 +10,7 @@
 import { mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
+import { isFileUrl } from '../base/file-url.ts';
 import type { PlacedFiles } from '../image/boot-order-chunks.ts';
 import { ImageGeometry } from '../image/geometry.ts';
 import { headerSize } from '../image/header.ts';
@@ -56,6 +57,8 @@ export interface PackedImage extends WrittenImage {
   readonly keyPath: string | undefined;
   /** Where its order comes from: a digest, a file, or `none`. */
   readonly bootOrder: { readonly source: string; readonly files: number; readonly problems: readonly string[] };
+  /** The key lies in a directory of our choice beside the public one: nothing says that what is above both is not served. */
+  readonly keyIsBeside: boolean;
   /** Mountpoints in the tree, packed as empty directories. */
   readonly leftOut: readonly string[];
   /** What mksquashfs could not keep, e.g. POSIX ACLs. */
@@ -67,6 +70,7 @@ export async function pack(options: PackOptions): Promise<PackedImage> {
   const made = new MadeDirectories();
   try {
     const sourceDir = await sourceDirectory(options.sourceDir);
+    await refuseOutput(options.outDir);
     await made.make(options.outDir, 0o755);
     const outDir = await realpath(options.outDir);
     const privateFiles = options.xts === undefined ? undefined : await makePrivatePlace(options, outDir, made);
@@ -95,9 +99,19 @@ function noRoomIn(workDir: string, outDir: string): (error: unknown) => never {
   };
 }
 
-async function sourceDirectory(path: string): Promise<string> {
+/** @throws UsageError when the image cannot go there, whatever is tried. */
+async function refuseOutput(path: string): Promise<void> {
+  if (isFileUrl(path))
+    throw new UsageError(`${path} is a URL: give the directory on this machine that is served there`);
   const found = await stat(path).catch(() => undefined);
-  if (found === undefined) throw new UsageError(`there is no directory ${path} to pack, or it is not for us`);
+  if (found?.isDirectory() === false) throw new UsageError(`${path} is a file: give a directory for the image`);
+}
+
+async function sourceDirectory(path: string): Promise<string> {
+  const found = await stat(path).catch((cause: unknown) => {
+    const why = errorCode(cause) === 'ENOENT' ? 'there is no such directory' : describeError(cause);
+    throw new UsageError(`cannot pack ${path}: ${why}`, { cause });
+  });
   if (!found.isDirectory()) throw new UsageError(`${path} is not a directory: give the tree to pack`);
   return realpath(path);
 }
@@ -152,7 +166,8 @@ async function packInto(
     const bootOrder = { source, files: sorted.files, problems };
     const sidecarPath = imagePath + sidecarSuffix;
     const keyPath = privateFiles?.newestKey;
-    return { ...written, linkPath, sidecarPath, keyPath, bootOrder, leftOut, warnings: clear.warnings };
+    const keyIsBeside = keyPath !== undefined && options.privateDir === undefined && keyPath.startsWith(`${outDir}.`);
+    return { ...written, linkPath, sidecarPath, keyPath, keyIsBeside, bootOrder, leftOut, warnings: clear.warnings };
   } finally {
     await staged.discard();
     await rm(temporary, { recursive: true, force: true });

@@ -9,6 +9,8 @@ import { parseSuperblock, superblockSize } from '../image/squashfs.ts';
 import { listSquashfsFiles, type SquashfsFiles } from '../image/squashfs-files.ts';
 import { decompressorFor } from './decompress.ts';
 
+/** Why, when no key is known that might open it. */
+export const keyMissing = 'its key is not there';
 /** Bytes of a chunk of the traces that are made here: of the daemon's own. */
 export const traceChunkSize = 65536;
 
@@ -40,11 +42,7 @@ export async function placedFiles(
     const payload = decryptedSource(source, key, xts);
     if (await isSquashfs(payload)) return { geometry, files: await squashfsFiles(payload), payloadOffset: hiddenBytes };
   }
-  throw new ImageFormatError(
-    keys.length === 0
-      ? 'its key is not there: give --key-file, or --private-dir as it was given to image pack'
-      : 'no key that is there opens it as a squashfs',
-  );
+  throw new ImageFormatError(keys.length === 0 ? keyMissing : 'no key that is there opens it as a squashfs');
 }
 
 /** Whether what the key makes of an encrypted image is something that we know. */

@@ -17,7 +17,7 @@ import {
   type SidecarResult,
   type SpanFetch,
 } from './contract.ts';
-import { MemberFault, type OutageError } from './errors.ts';
+import { MemberFault, OutageError } from './errors.ts';
 import { type FetchWorld, HedgedFetch } from './fetch.ts';
 import { Heartbeat, usualHeartbeatMs } from './heartbeat.ts';
 import { HedgeBudget } from './hedge-budget.ts';
@@ -54,6 +54,8 @@ export interface CollectiveOptions {
 const fewestSpans = 4;
 const mostSpans = 12;
 const usualSpanBytes = 524_288;
+/** So long the members that were out have to show that they are back, before a successor says that there is nobody; ms. */
+const resumeMs = 500;
 /** Characters of what an outage says of all members: a line of the kernel's log has room for that; of each at least so many. */
 const longestReasons = 750;
 const leastReason = 40;
@@ -71,6 +73,8 @@ export class MemberCollective implements Collective, FetchWorld {
   readonly #heartbeat: Heartbeat;
   readonly #fetches = new Set<HedgedFetch>();
   readonly #waiting = new Set<HedgedFetch>();
+  /** Members of which the log has what they are. */
+  readonly #said = new Set<Member>();
   #image: ImageEnds | undefined;
   #bytesWasted = 0;
   #wakeScheduled = false;
@@ -117,17 +121,24 @@ export class MemberCollective implements Collective, FetchWorld {
   resume(image: ImageEnds): void {
     this.#choose(image);
     this.start();
-    if (healthiest(this.#members).length === 0) this.#beginOutage();
+    // What was out is perhaps back: it is asked before anything is said.
+    this.time.after(resumeMs, () => {
+      const serves = this.#activity === 'serving' || this.#activity === 'wearied';
+      if (serves && healthiest(this.#members).length === 0) this.#beginOutage();
+    });
   }
 
-  /** Settles what the image is, and judges the members that have answered by it. */
-  identify(image: Observation, answered: ReadonlyMap<Member, Observation>): void {
+  /** Settles what the image is, and judges the members that have answered by it. @param unanswered why the others have not. */
+  identify(
+    image: Observation,
+    answered: ReadonlyMap<Member, Observation>,
+    unanswered: ReadonlyMap<Member, MemberFault>,
+  ): void {
     this.#choose(image);
+    for (const [member, fault] of unanswered) this.#sayUnusable(member, fault);
     for (const [member, observation] of answered) this.#onObserved(member, observation);
     for (const member of this.#members) {
       this.#prober.schedule(member);
-      const { state, reason } = member.health;
-      if (state === 'down') this.#options.log.info('member is not used yet', { member: member.url.text, reason });
     }
   }
 
@@ -246,6 +257,12 @@ export class MemberCollective implements Collective, FetchWorld {
     return select(candidates, bytes, this.time.random());
   }
 
+  hopeless(waitedMs: number): OutageError | undefined {
+    const { onOutage } = this.#options;
+    if (onOutage.mode === 'wait' || waitedMs < onOutage.timeoutMs) return undefined;
+    return new OutageError(this.reasons(longestReasons), `nothing has come for ${Math.round(waitedMs)} ms`);
+  }
+
   refusal(priority: FetchPriority): OutageError | undefined {
     return this.#outage.refusal(priority);
   }
@@ -359,6 +376,7 @@ export class MemberCollective implements Collective, FetchWorld {
     member.health.probeFailed();
     if (fault.kind === 'timeout' && fault.asked) member.probesTimedOut++;
     this.#noteDefect(fault);
+    this.#sayUnusable(member, fault);
     this.#note(member, () => member.health.fault(fault.kind, fault.what, this.time.now()));
     if (this.#image === undefined) this.#options.onUnanswered(member, fault);
   }
@@ -380,8 +398,21 @@ export class MemberCollective implements Collective, FetchWorld {
     else this.#beginOutage();
   }
 
+  /**
+   * Who has never been of use is `down` from the beginning, which is no change: said once, and louder when no time will mend it. Without an image
+   * there is nothing that it could be of use for; then the caller says it of all.
+   */
+  #sayUnusable(member: Member, { transient, what: reason }: MemberFault): void {
+    if (this.#image === undefined || member.state !== 'down' || this.#said.has(member)) return;
+    this.#said.add(member);
+    const fields = { member: member.url.text, reason };
+    if (transient) this.#options.log.info('member is not used yet', fields);
+    else this.#options.log.warn('member cannot be used', fields);
+  }
+
   #report(member: Member, was: MemberState, state: MemberState, reason: string): void {
     const { log } = this.#options;
+    this.#said.add(member);
     const fields = { member: member.url.text, was };
     if (state === 'up') log.info('member is up', fields);
     else log.warn(`member is ${state}`, { ...fields, reason });

@@ -110,6 +110,8 @@ export type SidecarResult<T> =
       readonly refusals: ReadonlyMap<string, string>;
       /** Whether every member answered: asking again would not help. */
       readonly final: boolean;
+      /** One that answers has no such file. */
+      readonly missing: boolean;
     };
 
 export interface Collective {

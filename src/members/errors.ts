@@ -71,8 +71,8 @@ export class MemberFault extends TetherfsError {
 
 /** No member is usable. A prefetch gets it at once, a demand when `--on-outage eio` and its time-out ran out. */
 export class OutageError extends TetherfsError {
-  constructor(reasons: string) {
-    super('OUTAGE', `no member of the collective is usable: ${reasons}`);
+  constructor(reasons: string, what = 'no member of the collective is usable') {
+    super('OUTAGE', `${what}: ${reasons}`);
   }
 }
 
@@ -110,10 +110,9 @@ export class FetchFailedError extends TetherfsError {
 
 /** A digest is known, but no member serves a hash tree that belongs to it. */
 export class NoValidTreeError extends TetherfsError {
-  constructor(reasons: string) {
-    super(
-      'NO_VALID_TREE',
-      `no member serves the hash tree of the digest ("tetherfs image pack" makes it, beside the image): ${reasons}`,
-    );
+  /** @param missing there is none where one answers. */
+  constructor(reasons: string, missing: boolean) {
+    const way = missing ? '; "tetherfs image pack" makes it, beside the image' : '';
+    super('NO_VALID_TREE', `no member serves the hash tree of the digest: ${reasons}${way}`);
   }
 }

@@ -43,6 +43,8 @@ export interface FetchWorld {
   onDelivered(member: Member, askedAt: number): void;
   /** Why a fetch of this priority may not wait for a member now; undefined when it may. */
   refusal(priority: FetchPriority): OutageError | undefined;
+  /** Why a fetch that somebody waits for is given up when nothing of it was completed for so many ms; undefined when it goes on. */
+  hopeless(waitedMs: number): OutageError | undefined;
   /** Wakes the fetch when a member comes back or gets room, and when waiting is no longer allowed. */
   wait(fetch: HedgedFetch): void;
   /** So many more bytes were received in vain, of a fetch that is over. */
@@ -73,12 +75,15 @@ export class HedgedFetch implements SpanFetch {
   /** ms by which alarms have rung late: so long this process was busy, and no member is to blame. */
   #excusedMs = 0;
   #cancelAlarm: () => void = () => {};
+  /** When a chunk was completed last, or somebody began to wait. */
+  #progressAt: number;
 
   constructor(priority: FetchPriority, target: FetchTarget, world: FetchWorld) {
     this.#priority = priority;
     this.#target = target;
     this.#world = world;
     this.#wanted = target.missing()?.length ?? 0;
+    this.#progressAt = world.time.now();
     this.done = this.#settle.promise;
     // a caller may drop the promise of a fetch that it cancels
     this.done.catch(() => {});
@@ -96,11 +101,14 @@ export class HedgedFetch implements SpanFetch {
   promote(): void {
     if (this.#priority === 'demand' || this.#settled) return;
     this.#priority = 'demand';
+    this.#progressAt = this.#world.time.now();
     this.#advance();
   }
 
   progressed(): void {
-    if (!this.#settled && this.#target.missing() === undefined) this.#finish();
+    if (this.#settled) return;
+    this.#progressAt = this.#world.time.now();
+    if (this.#target.missing() === undefined) this.#finish();
   }
 
   cancel(): void {
@@ -110,9 +118,17 @@ export class HedgedFetch implements SpanFetch {
   #advance(): void {
     this.#cancelAlarm();
     const missing = this.#target.missing();
+    const hopeless = this.#hopeless();
     if (missing === undefined) this.#finish();
+    else if (hopeless !== undefined) this.#finish(hopeless);
     else if (this.#delivered === undefined) this.#pursue(missing);
     else this.#alarm(lookAgainMs);
+  }
+
+  /** Members that answer probes and nothing else begin no outage, and a reader who may not wait for one may not wait for them either. */
+  #hopeless(): OutageError | undefined {
+    if (this.#priority !== 'demand') return undefined;
+    return this.#world.hopeless(this.#world.time.now() - this.#progressAt);
   }
 
   #pursue(missing: ByteRange): void {

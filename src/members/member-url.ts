@@ -20,10 +20,11 @@ export interface MemberUrl extends Pick<FileUrl, 'given' | 'text' | 'secure' | '
   readonly query: string;
 }
 
-/** Of all members. Two that differ in their query alone are told apart by a number, because the query is not shown. */
+/** Of all members, each once, however often it is named. Two that differ in their query alone are told apart by a number, because the query is not shown. */
 export function memberUrls(files: readonly FileUrl[]): MemberUrl[] {
   const seen = new Map<string, number>();
-  return files.map((file) => {
+  const named = new Map(files.map((file) => [file.given, file]));
+  return [...named.values()].map((file) => {
     const number = (seen.get(file.text) ?? 0) + 1;
     seen.set(file.text, number);
     const url = memberUrl(file);

@@ -13,7 +13,7 @@ import { type Examine, majority, type Observation, type Verification } from './i
 import { Member } from './member.ts';
 import { memberUrls } from './member-url.ts';
 import type { OutagePolicy } from './outage.ts';
-import { fetchSidecar, usualStallMs } from './sidecar.ts';
+import { fetchSidecar, noAnswer, usualStallMs } from './sidecar.ts';
 import { createTrust } from './trust.ts';
 
 export interface OpenOptions {
@@ -94,6 +94,8 @@ async function findSidecar(
   const exhausted = new AbortController();
   const cancel = patience.onceExhausted(() => exhausted.abort());
   let timedOut = 0;
+  /** Why, as each member last said it: the last pass may be cut short. */
+  const told = new Map<string, string>();
   for (;;) {
     const began = time.now();
     const result = await fetchSidecar(members, sidecar, { time, signal: exhausted.signal, timedOut });
@@ -102,8 +104,9 @@ async function findSidecar(
       return result.accepted;
     }
     if (time.now() - began >= usualStallMs) timedOut++;
-    const reasons = [...result.refusals].map(([url, reason]) => `${url} (${reason})`).join('; ');
-    if (result.final || patience.exhausted) throw new NoValidTreeError(reasons);
+    for (const [url, reason] of result.refusals) if (reason !== noAnswer || !told.has(url)) told.set(url, reason);
+    const reasons = [...told].map(([url, reason]) => `${url} (${reason})`).join('; ');
+    if (result.final || patience.exhausted) throw new NoValidTreeError(reasons, result.missing);
     if (patience.worthSaying(reasons)) log.warn(`no member serves the hash tree of the digest yet: ${reasons}`);
     await new Promise<void>((resolve) => time.after(jittered(time, sidecarPauseMs), resolve));
   }
@@ -168,7 +171,7 @@ async function identifyImage(
   try {
     collective.start();
     const image = await chosen.promise;
-    collective.identify(image, answers);
+    collective.identify(image, answers, unanswered);
     return { collective, identity: { ...image, lastModified: parseDate(image.pin.lastModified) } };
   } catch (error) {
     await collective.close();

@@ -14,6 +14,7 @@ import {
   describeRedirect,
   describeStatus,
   header,
+  isMissing,
   type ResponseHeaders,
   refusalKind,
 } from './response-headers.ts';
@@ -66,7 +67,8 @@ export interface RangeListener {
  */
 export function requestRange(connection: Connection, question: RangeQuestion, listener: RangeListener): Get {
   const { url, range } = question;
-  const fault = (kind: FaultKind, what: string) => new MemberFault(kind, url.text, what, { offset: range.offset });
+  const fault: MakeFault = (kind, what, missing = false) =>
+    new MemberFault(kind, url.text, what, { offset: range.offset, missing });
   let head: RangeHead | undefined;
   let current: Get | undefined;
   let aborted = false;
@@ -124,15 +126,12 @@ export function requestRange(connection: Connection, question: RangeQuestion, li
   };
 }
 
+type MakeFault = (kind: FaultKind, what: string, missing?: boolean) => MemberFault;
+
 const noRanges =
   'this server serves files only as a whole, and a part was asked for: use nginx, Apache, or another that knows ranges';
 
-function checkHead(
-  question: RangeQuestion,
-  status: number,
-  headers: ResponseHeaders,
-  fault: (kind: FaultKind, what: string) => MemberFault,
-): RangeHead {
+function checkHead(question: RangeQuestion, status: number, headers: ResponseHeaders, fault: MakeFault): RangeHead {
   const { range, imageSize, pin, verified } = question;
   if (status >= 300 && status < 400) throw fault('redirect', describeRedirect(status, headers, question));
   const encoding = contentEncoding(headers);
@@ -148,7 +147,7 @@ function checkHead(
     if (status === 416) throw fault('status', 'status 416: the file ends before what is asked for');
     if (status === 206) throw fault('content-range', 'status 206 without a proper Content-Range');
     if (status === 200) throw fault('no-ranges', `${noRanges} (status 200 of unknown length)`);
-    throw fault(refusalKind(status), describeStatus(status));
+    throw fault(refusalKind(status), describeStatus(status), isMissing(status));
   }
   const size = served.imageSize ?? imageSize;
   if (size === undefined) throw fault('content-range', 'does not say how long the file is');

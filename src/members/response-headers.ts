@@ -22,6 +22,11 @@ export function refusalKind(status: number): 'busy' | 'status' {
   return status === 429 || status >= 500 ? 'busy' : 'status';
 }
 
+/** There is no such file. RFC 9110, 15.5.5 and 15.5.11. */
+export function isMissing(status: number): boolean {
+  return status === 404 || status === 410;
+}
+
 /** An answer that is none, and what that mostly means. */
 export function describeStatus(status: number): string {
   const meaning: Readonly<Record<number, string>> = {

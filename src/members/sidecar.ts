@@ -12,6 +12,8 @@ import type { Member } from './member.ts';
 import { type Deadlines, patiently } from './patience.ts';
 import { readWhole } from './whole-file.ts';
 
+/** Why, of a member that had not answered when nobody waited any more. */
+export const noAnswer = 'no answer';
 /** How long a member has the field to itself. */
 const headStartMs = 120;
 /** Nothing at all for the first of these, or not the whole by the second, and a member is given up. */
@@ -44,6 +46,7 @@ export function fetchSidecar<T>(
   const over = new AbortController();
   const failed = new Set<Member>();
   const unreachable = new Set<Member>();
+  let missing = false;
   let cancel = () => {};
 
   /** Whoever is still being asked is hung up on. */
@@ -68,11 +71,12 @@ export function fetchSidecar<T>(
       const fault = error instanceof MemberFault ? error : undefined;
       refusals.set(member.url.text, fault?.what ?? describeError(error));
       failed.add(member);
+      if (fault?.missing === true) missing = true;
       const again = fault?.transient === true;
       if (again) unreachable.add(member);
       else unreachable.delete(member);
       if (failed.size === members.length) {
-        settle({ refusals, final: unreachable.size === 0 });
+        settle({ refusals, final: unreachable.size === 0, missing });
         return;
       }
       if (again) time.after(jittered(time, againMs), () => void ask(member));
@@ -80,8 +84,8 @@ export function fetchSidecar<T>(
     }
   };
   const giveUp = () => {
-    for (const { url } of members) if (!refusals.has(url.text)) refusals.set(url.text, 'no answer');
-    settle({ refusals, final: false });
+    for (const { url } of members) if (!refusals.has(url.text)) refusals.set(url.text, noAnswer);
+    settle({ refusals, final: false, missing });
   };
   signal?.addEventListener('abort', giveUp, { once: true, signal: over.signal });
   if (signal?.aborted) giveUp();

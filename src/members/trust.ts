@@ -27,12 +27,12 @@ function parseCas(pem: string): string[] {
   const certificates = pem.match(pemCertificate) ?? [];
   if (certificates.length === 0)
     throw new UsageError(
-      'the CA file holds no PEM certificates; one in DER becomes PEM by openssl x509 -inform der -in FILE',
+      '--ca-file: it holds no PEM certificates; one in DER becomes PEM by openssl x509 -inform der -in FILE',
     );
   try {
     return certificates.map((certificate) => new X509Certificate(certificate).toString());
   } catch (cause) {
-    throw new UsageError('the CA file holds a certificate that cannot be read', { cause });
+    throw new UsageError('--ca-file: it holds a certificate that cannot be read', { cause });
   }
 }
 

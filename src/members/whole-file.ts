@@ -8,7 +8,14 @@ import { get } from './http-get.ts';
 import type { Member } from './member.ts';
 import type { MemberUrl } from './member-url.ts';
 import type { Deadlines } from './patience.ts';
-import { announcedLength, contentEncoding, describeRedirect, describeStatus, refusalKind } from './response-headers.ts';
+import {
+  announcedLength,
+  contentEncoding,
+  describeRedirect,
+  describeStatus,
+  isMissing,
+  refusalKind,
+} from './response-headers.ts';
 
 export interface WholeFile {
   /** One of the member's. */
@@ -62,10 +69,8 @@ export async function readWhole(
           onHead(status, headers) {
             if (status >= 300 && status < 400)
               throw fault('redirect', describeRedirect(status, headers, { url, suffix }));
-            if (status !== 200) {
-              const isMissing = status === 404 || status === 410;
-              throw fault(refusalKind(status), `answers with ${describeStatus(status)}`, isMissing);
-            }
+            if (status !== 200)
+              throw fault(refusalKind(status), `answers with ${describeStatus(status)}`, isMissing(status));
             const encoding = contentEncoding(headers);
             if (encoding !== undefined)
               throw fault('encoding', `comes compressed (${encoding}): switch that off for it`);

@@ -57,7 +57,7 @@ function renderMembersShort(members: readonly MemberLine[]): string {
       member.state,
       formatSize(member.bytes),
       milliseconds(member.latencyP50Ms),
-      `${formatSize(member.throughput)}/s`,
+      rate(member),
       String(Object.values(member.errors).reduce((sum, count) => sum + count, 0)),
     ]),
   ).split('\n');
@@ -88,7 +88,7 @@ export function renderMembers(members: readonly MemberLine[]): string {
       String(member.requests),
       milliseconds(member.latencyP50Ms),
       milliseconds(member.latencyP99Ms),
-      `${formatSize(member.throughput)}/s`,
+      rate(member),
       `${member.hedgesWon}/${member.hedges}`,
       errors(member),
       member.reason,
@@ -99,6 +99,11 @@ export function renderMembers(members: readonly MemberLine[]): string {
 function errors(member: MemberLine): string {
   const kinds = Object.entries(member.errors).filter(([, count]) => count > 0);
   return kinds.length === 0 ? '0' : kinds.map(([kind, count]) => `${count} ${kind}`).join(', ');
+}
+
+/** Before it has sent anything there is only a guess. */
+function rate({ bytes, throughput }: MemberLine): string {
+  return bytes === 0 ? '-' : `${formatSize(throughput)}/s`;
 }
 
 function milliseconds(value: number | undefined): string {

@@ -131,7 +131,7 @@ describe('checking a whole image', () => {
 
   test('of another size is refused as a whole', async () => {
     const checking = Array.fromAsync(wrongBlocks(memoryImage(large.subarray(1)), verity));
-    await expect(checking).rejects.toThrow(/has 2499999 bytes; its fs-verity sidecar is for one of 2500000/);
+    await expect(checking).rejects.toThrow(/has 2499999 bytes, its fs-verity sidecar is for one of 2500000/);
   });
 });
 

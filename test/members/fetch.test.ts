@@ -30,6 +30,7 @@ test('an attempt that fails before it has begun is a fault like any other', asyn
     onFault: (_member, fault) => faults.push(fault),
     onDelivered: () => {},
     refusal: () => undefined,
+    hopeless: () => undefined,
     wait: () => {},
     onDrained: () => {},
     onSettled: () => {},

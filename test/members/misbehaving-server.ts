@@ -43,6 +43,8 @@ export type Behaviour =
 
 export class MisbehavingServer implements AsyncDisposable {
   behaviour: Behaviour;
+  /** For ranges that touch neither end of the file, which are all that a probe asks for. */
+  beyondEnds: Behaviour | undefined;
   /** What a changed file's ETag is. */
   etag = '"first"';
   /** More headers of each answer. */
@@ -163,7 +165,8 @@ export class MisbehavingServer implements AsyncDisposable {
     const contentRange = `Content-Range: bytes ${first}-${last}/${size}`;
     const promise = ['206 Partial Content', [contentRange, length(body.length)]] as const;
 
-    switch (this.behaviour) {
+    const touchesEnd = first === 0 || last === size - 1;
+    switch (touchesEnd ? this.behaviour : (this.beyondEnds ?? this.behaviour)) {
       case 'good':
       case 'close-idle':
       case 'changed':

@@ -55,6 +55,20 @@ describe('one of two members', () => {
   );
 });
 
+describe('members that answer probes and let every read hang', () => {
+  test.each(['stall-head', 'stall-body'] as const)('%s: with eio the read fails, in its time', async (behaviour) => {
+    await using first = await MisbehavingServer.start(image);
+    await using second = await MisbehavingServer.start(image);
+    await using site = await Site.open(image, [first.url, second.url], { onOutage: { mode: 'eio', timeoutMs: 1_500 } });
+    first.beyondEnds = second.beyondEnds = behaviour;
+    const read = site.read({ offset: 20 * chunkSize, length: chunkSize });
+    await expect(read).rejects.toMatchObject({
+      code: 'OUTAGE',
+      message: expect.stringMatching(/^nothing has come for/),
+    });
+  });
+});
+
 describe('every member out', () => {
   test('the line that says so has room for all of them, whatever each says', async () => {
     await using first = await MisbehavingServer.start(image);

@@ -48,6 +48,7 @@ test('that nobody has: every member’s reason, for good', async () => {
       [two.url, reason],
     ]),
     final: true,
+    missing: true,
   });
 });
 
@@ -118,6 +119,7 @@ test('is not taken when its first bytes say that it cannot be the one', async ()
   expect(await site.collective.sidecar(asked)).toEqual({
     refusals: new Map([[server.url, 'it is of no version that is known']]),
     final: true,
+    missing: false,
   });
   // Who passes at first is held to what it has said of itself.
   server.sidecar = Buffer.concat([Buffer.from([1]), Buffer.alloc(300)]);

@@ -73,7 +73,7 @@ static void looks_like_a_directory(void) {
   uint32_t major, minor;
   const char *syscall;
   CHECK(fuse_device(mountpoint, &major, &minor, &syscall) == 0);
-  CHECK(stat(path, &status) == 0 && status.st_size == IMAGE - HIDDEN && status.st_mode == (S_IFREG | 0444));
+  CHECK(stat(path, &status) == 0 && status.st_size == IMAGE - HIDDEN && status.st_mode == (S_IFREG | 0400));
   CHECK(status.st_mtime == 1700000000 && status.st_uid == 0 && status.st_nlink == 1);
   CHECK(status.st_dev == ((unsigned long)major << 8 | minor));
   CHECK(statvfs(mountpoint, &fs) == 0 && fs.f_bsize == 4096 && (fs.f_flag & ST_RDONLY));
