@@ -2,6 +2,8 @@
  * The errors a user can act on. Each has a stable `code` (documented in docs/errors.md) and a message of one line that
  * says what happened, where, and what to do. Anything else that is thrown is a defect of tetherfs and shown as one.
  */
+import { getSystemErrorMessage } from 'node:util';
+
 export class TetherfsError extends Error {
   readonly code: string;
   /** Exit status of the command line when this error ends it. 1 unless said otherwise; 2 is bad usage. */
@@ -34,11 +36,34 @@ export function shownText(text: string, longest = Number.POSITIVE_INFINITY): str
   return line.length > longest ? `${line.slice(0, longest)}…` : line;
 }
 
-/** `EISDIR: illegal operation on a directory, read '/x'` is `illegal operation on a directory`; OpenSSL's errors say their reason alone. */
+/** What people can do something with, where libuv's words are a programmer's. */
+const errnoWords: Readonly<Record<string, string>> = {
+  EISDIR: 'it is a directory',
+  EMFILE: 'too many open files (ulimit -n)',
+  EFBIG: 'the file would be larger than may be written (ulimit -f)',
+  EAGAIN: 'no more processes or threads (ulimit -u), or try again',
+};
+
+function describeErrno(error: NodeJS.ErrnoException): string {
+  const { code = '', errno } = error;
+  const words = errnoWords[code];
+  if (words !== undefined) return words;
+  // Some have a text of their own: of our addon, of names that cannot be looked up.
+  const own = errno === undefined || errno >= 0 || !error.message.includes(code);
+  return own ? withoutCall(error.message) : getSystemErrorMessage(errno);
+}
+
+/** `EACCES: permission denied, open '/x'` is `permission denied`; OpenSSL's errors say their reason alone. */
 function describeSystemCall(error: Error): string {
+  const isSystems: boolean = isSystemError(error);
+  if (isSystems) return describeErrno(error);
   if ('library' in error && 'reason' in error && typeof error.reason === 'string') return error.reason;
-  const [, what] = /^[A-Z][A-Z0-9]+: (.*), [A-Za-z0-9_ /]+(?: '.*')?$/s.exec(error.message) ?? [];
-  return what ?? error.message;
+  return withoutCall(error.message);
+}
+
+function withoutCall(message: string): string {
+  const [, what] = /^[A-Z][A-Z0-9]+: (.*), [A-Za-z0-9_ /]+(?: '.*')?$/s.exec(message) ?? [];
+  return what ?? message;
 }
 
 /** Whether the operating system refused something: no defect of ours. */

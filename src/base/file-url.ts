@@ -42,6 +42,7 @@ export function parseFileUrl(given: string): FileUrl {
   const zone = decodeZone(zonedHost.exec(given)?.[2]);
   const url = URL.parse(zone === undefined ? given : given.replace(zonedHost, '$1]'));
   if (url === null || !/^[a-z]+:\/\/[^/]/i.test(given)) throw refuse('not a valid http:// or https:// URL');
+  if (url.port === '0') throw refuse('there is no port 0');
   if (/^[a-z]+:\/\/[^/?]*@/i.test(given)) {
     throw refuse('a URL must not hold a user name or password: images are public');
   }

@@ -10,6 +10,7 @@ import { readFirstBytes } from '../mount/first-bytes.ts';
 import { stderrSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
+import { removeDeadSocket } from '../mount/socket-file.ts';
 import { unmount } from '../mount/unmount.ts';
 import { addMountOptions, readMountOptions } from './mount-options.ts';
 import { progressBar } from './progress-bar.ts';
@@ -77,7 +78,16 @@ export function urlmountCommand(): Command {
     });
 }
 
+/** Aborted when whoever called wants no mount any more. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
+  return controller.signal;
+}
+
 async function mountInBackground(options: MountOptions): Promise<void> {
+  const startedAt = performance.now();
+  const signal = interruption();
   const { fileName } = parseFileUrl(options.urls[0]);
   const bar = progressBar(`pulling ${fileName}`);
   try {
@@ -92,11 +102,15 @@ async function mountInBackground(options: MountOptions): Promise<void> {
       },
       onProgress: (progress) => bar.update(progress),
     });
+  } catch (error) {
+    await removeDeadSocket(options.control);
+    throw error;
   } finally {
     bar.clear();
   }
   try {
-    await readFirstBytes(options.mountpoint, fileName);
+    const onWaiting = (line: string) => process.stderr.write(`tetherfs: ${line}\n`);
+    await readFirstBytes({ options, fileName, startedAt, signal, onWaiting });
   } catch (error) {
     // Who is told that it failed must find nothing mounted.
     await unmount(options.mountpoint, 'lazy').catch(() => {});
@@ -105,6 +119,8 @@ async function mountInBackground(options: MountOptions): Promise<void> {
 }
 
 async function mountInForeground(options: MountOptions, version: string): Promise<number> {
+  const startedAt = performance.now();
+  const signal = interruption();
   const { runDaemon } = await import('../mount/run.ts');
   const { inheritFromManager } = await import('../mount/succession.ts');
   const { logLevel, logFormat } = options;
@@ -116,6 +132,12 @@ async function mountInForeground(options: MountOptions, version: string): Promis
     return runDaemon({ options: inheritance.state.options, inheritance, version, log, onProgress }, () => {});
   }
   return runDaemon({ options, version, log, onProgress }, () =>
-    readFirstBytes(options.mountpoint, parseFileUrl(options.urls[0]).fileName),
+    readFirstBytes({
+      options,
+      fileName: parseFileUrl(options.urls[0]).fileName,
+      startedAt,
+      signal,
+      onWaiting: (line) => log.warn(line),
+    }),
   );
 }

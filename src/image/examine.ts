@@ -8,8 +8,11 @@ import { examineCapture } from './partitions.ts';
 import { parseSuperblock } from './squashfs.ts';
 import { isWebPage } from './web-page.ts';
 
-/** `valid`: a header that fits the size. `unknown`: no header that we know, which says nothing against it. */
-export type Examined = 'valid' | 'unknown';
+/**
+ * `valid`: a header that fits the size. `unbounded`: one that does not tell the size, as of an encrypted image. `unknown`: no header that we know,
+ * which says nothing against it.
+ */
+export type Examined = 'valid' | 'unbounded' | 'unknown';
 
 /**
  * `head`: its first 4096 bytes, or all of a smaller file. `contentType` is the server's.
@@ -17,7 +20,10 @@ export type Examined = 'valid' | 'unknown';
  */
 export function examineImage(head: Uint8Array, size: number, contentType: string | undefined): Examined {
   const { format } = imageLayout(head);
-  if (format === 'encrypted') encryptedPayloadSize(size);
+  if (format === 'encrypted') {
+    encryptedPayloadSize(size);
+    return 'unbounded';
+  }
   if (format === 'squashfs') parseSuperblock(head, size);
   if (format === 'partitions') examineCapture(head, size);
   if (format !== 'unknown') return 'valid';

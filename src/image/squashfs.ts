@@ -61,6 +61,18 @@ export function parseSuperblock(head: Uint8Array, size: number): SquashfsSuperbl
       `squashfs says it has ${bytesUsed} bytes, but there are ${size}: it is cut off or damaged`,
     );
   }
+  // In this order behind the files' data; the id table is always there. What there is not has all bits set.
+  for (const [name, offset] of [
+    ['inode', 64],
+    ['directory', 72],
+    ['id', 48],
+  ] as const) {
+    const at = block.readBigUInt64LE(offset);
+    if (at < superblockSize || at >= bytesUsed)
+      throw new ImageFormatError(
+        `squashfs is damaged: its ${name} table is said to lie at ${at} of ${bytesUsed} bytes`,
+      );
+  }
   return {
     compression,
     blockSize,
@@ -70,7 +82,7 @@ export function parseSuperblock(head: Uint8Array, size: number): SquashfsSuperbl
   };
 }
 
-/** Of a superblock that parseSuperblock accepts. Whether the tables are where they are said to be is not checked. */
+/** Of a superblock that parseSuperblock accepts. */
 export function squashfsTables(head: Uint8Array): SquashfsTables {
   const block = Buffer.from(head.buffer, head.byteOffset, superblockSize);
   return {
@@ -86,14 +98,11 @@ export function squashfsTables(head: Uint8Array): SquashfsTables {
 
 /**
  * What every boot reads before it finds any file: the superblock, and all behind the files' data. `head`: the first 96 bytes or more.
- * @throws ImageFormatError as parseSuperblock, or when its tables are not where they can be.
+ * @throws ImageFormatError as parseSuperblock.
  */
 export function squashfsMetadata(head: Uint8Array, size: number): ByteRange[] {
   const { bytesUsed } = parseSuperblock(head, size);
   const { inodes } = squashfsTables(head);
-  if (inodes < superblockSize || inodes >= bytesUsed) {
-    throw new ImageFormatError(`squashfs is damaged: its inodes are said to lie at ${inodes}`);
-  }
   return [
     { offset: 0, length: superblockSize },
     { offset: inodes, length: bytesUsed - inodes },

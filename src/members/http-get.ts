@@ -3,6 +3,7 @@
  * apart. What a good answer is, is the listener's business: it throws a MemberFault to refuse one. What else it throws is a defect of
  * ours, and reported as one. After `abort` nothing more is heard.
  */
+import { constants } from 'node:os';
 import type { Dispatcher } from 'undici';
 import { describeError, errorCode, shownText } from '../base/errors.ts';
 import type { Connection, ShownCertificate } from './connections.ts';
@@ -145,6 +146,10 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
     const those = names === '' ? 'none' : names;
     return final(`its certificate is for another name than ${url.hostname}: use a URL with a name it holds (${those})`);
   }
+  const certificate = (error as { shown?: ShownCertificate }).shown;
+  if (certificate !== undefined && phase === 'connecting' && !(code in constants.errno)) {
+    return final(`its certificate (${certificate.subject}) is refused: ${text}: give it another`);
+  }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
     return final('it does not speak TLS: is this an http:// URL?');
   }
@@ -153,7 +158,14 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
   }
   if (error instanceof Error && error.name === 'HTTPParserError')
     return fault('protocol', `its answer is not HTTP/1.1: ${text}`);
-  if (code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'ERR_ASSERTION') {
+  if (code === 'UND_ERR_HEADERS_OVERFLOW') return fault('protocol', 'its answer has more than 16 KiB of headers');
+  if (phase === 'waiting' && text === 'bad response') {
+    return fault(
+      'protocol',
+      'it announces its answer (100 Continue, 101), though nobody asked for that: switch that off',
+    );
+  }
+  if (code === 'ERR_ASSERTION') {
     return fault('protocol', `its answer is not one that can be understood: ${text}`);
   }
   if (phase === 'connecting') return fault('connect', describeUnreachable(error, code, text));

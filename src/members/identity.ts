@@ -31,8 +31,8 @@ export interface Observation {
   readonly contentType: string | undefined;
 }
 
-/** What a file looks like: `unknown` says nothing against its being an image. */
-export type Examined = 'valid' | 'unknown';
+/** What a file looks like: `unbounded` is an image of which nothing tells how long it must be, `unknown` says nothing against its being an image. */
+export type Examined = 'valid' | 'unbounded' | 'unknown';
 
 /** Whether a file can be an image, by its first bytes, its size and its Content-Type. @throws what describes why not. */
 export type Examine = (head: Uint8Array, imageSize: number, contentType: string | undefined) => Examined;
@@ -98,6 +98,11 @@ function agree(some: Uint8Array, others: Uint8Array, fromTheEnd: boolean): boole
   const length = Math.min(some.length, others.length);
   const part = (bytes: Uint8Array) => (fromTheEnd ? bytes.subarray(bytes.length - length) : bytes.subarray(0, length));
   return Buffer.compare(part(some), part(others)) === 0;
+}
+
+/** Whether another begins in the same way and goes on where this one ends: who copied it was interrupted. */
+export function isCutOff(one: Observation, all: readonly Observation[]): boolean {
+  return all.some(({ imageSize, head }) => imageSize > one.imageSize && Buffer.compare(head, one.head) === 0);
 }
 
 /** The observation that most share; among equals the earliest in the list. */

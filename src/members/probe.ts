@@ -8,7 +8,7 @@
 import { type ByteRange, describeRange } from '../base/byte-range.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { collectBody } from './collect-body.ts';
-import type { Connection } from './connections.ts';
+import type { Connection, ConnectionPool } from './connections.ts';
 import { stallAfter } from './deadlines.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
 import { headRange, judge, type Observation, tailRange, type Verification } from './identity.ts';
@@ -70,37 +70,73 @@ async function probeFile(
   signal: AbortSignal,
 ): Promise<Observation> {
   signal.throwIfAborted();
-  const connection = member.pool.takeFresh();
+  const line = new Line(member.pool);
   try {
-    let { observation, settled } = await observe(member, file, connection, time, verification);
+    let { observation, settled } = await observe(member, file, line, time, verification);
     if (!settled && verification === undefined) {
       await new Promise<void>((resolve) => time.after(settleMs, resolve));
       signal.throwIfAborted();
-      ({ observation } = await observe(member, file, connection, time, verification));
+      ({ observation } = await observe(member, file, line, time, verification));
     }
-    member.pool.giveBack(connection);
+    line.giveBack();
     return observation;
   } catch (error) {
-    member.pool.discard(connection);
+    line.discard();
     throw error;
+  }
+}
+
+/** The requests of a probe, one after the other. */
+class Line {
+  readonly #pool: ConnectionPool;
+  #connection: Connection;
+  #used = false;
+
+  constructor(pool: ConnectionPool) {
+    this.#pool = pool;
+    this.#connection = pool.takeFresh();
+  }
+
+  /** A server may close a connection between two requests (RFC 9112, 9.3): then the second is made once more, on another. */
+  async ask<T>(request: (connection: Connection) => Promise<T>): Promise<T> {
+    const wasUsed = this.#used;
+    this.#used = true;
+    try {
+      return await request(this.#connection);
+    } catch (error) {
+      if (!wasUsed || !(error instanceof MemberFault) || error.kind !== 'reset') throw error;
+      this.discard();
+      this.#connection = this.#pool.takeFresh();
+      return request(this.#connection);
+    }
+  }
+
+  giveBack(): void {
+    this.#pool.giveBack(this.#connection);
+  }
+
+  discard(): void {
+    this.#pool.discard(this.#connection);
   }
 }
 
 async function observe(
   member: Member,
   file: MemberUrl,
-  connection: Connection,
+  line: Line,
   time: TimeSource,
   verification: Verification | undefined,
 ): Promise<{ observation: Observation; settled: boolean }> {
   const read = (range: ByteRange, known?: RangeHead) =>
-    readRange(member, connection, time, {
-      url: file,
-      range,
-      imageSize: known?.imageSize ?? verification?.imageSize,
-      pin: known?.pin,
-      verified: verification !== undefined,
-    });
+    line.ask((connection) =>
+      readRange(member, connection, time, {
+        url: file,
+        range,
+        imageSize: known?.imageSize ?? verification?.imageSize,
+        pin: known?.pin,
+        verified: verification !== undefined,
+      }),
+    );
 
   const blockSize = verification?.blockSize ?? 1;
   const { head, bytes } = await read(headRange(blockSize));

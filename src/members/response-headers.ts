@@ -17,9 +17,12 @@ export function announcedLength(headers: ResponseHeaders): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** 429 (RFC 6585) and 5xx (RFC 9110, 15.6) say that it cannot now; what else is no answer, that it never can. */
+/** Of another moment, or another connection: RFC 9110, 15.5.9 and 15.5.20; RFC 4918, 11.3; RFC 8470, 5.2; RFC 6585, 4. */
+const notNow: ReadonlySet<number> = new Set([408, 421, 423, 425, 429]);
+
+/** These and 5xx (RFC 9110, 15.6) say that it cannot now; what else is no answer, that it never can. */
 export function refusalKind(status: number): 'busy' | 'status' {
-  return status === 429 || status >= 500 ? 'busy' : 'status';
+  return notNow.has(status) || status >= 500 ? 'busy' : 'status';
 }
 
 /** There is no such file. RFC 9110, 15.5.5 and 15.5.11. */

@@ -27,7 +27,7 @@ function parseCas(pem: string): string[] {
   const certificates = pem.match(pemCertificate) ?? [];
   if (certificates.length === 0)
     throw new UsageError(
-      '--ca-file: it holds no PEM certificates; one in DER becomes PEM by openssl x509 -inform der -in FILE',
+      '--ca-file: it holds no certificate in PEM (BEGIN CERTIFICATE): openssl x509 -in FILE makes one of other forms, with -inform der of DER',
     );
   try {
     return certificates.map((certificate) => new X509Certificate(certificate).toString());

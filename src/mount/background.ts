@@ -9,7 +9,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { z } from 'zod';
-import { errorCode, TetherfsError } from '../base/errors.ts';
+import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { holderProgram } from '../base/installation.ts';
 import { nodeFlags, spawnClean } from './clean-child.ts';
 import type { MemoryProgress } from './image-memory.ts';
@@ -57,7 +57,9 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
   if (typeof errors === 'number') closeSync(errors);
   return new Promise((resolve, reject) => {
     child.on('error', (cause) =>
-      reject(new TetherfsError('DAEMON_DIED', `cannot start the daemon: ${cause.message}`, { cause })),
+      reject(
+        new TetherfsError('DAEMON_DIED', `cannot start the daemon (${program}): ${describeError(cause)}`, { cause }),
+      ),
     );
     child.on('exit', (status, signal) => reject(new TetherfsError('DAEMON_DIED', describeEnd(status, signal))));
     child.on('message', (raw) => {

@@ -18,13 +18,13 @@ import { claimSocketFile, removeSocketFile } from './socket-file.ts';
  */
 export type ControlRoutes = Readonly<Record<string, (body: unknown) => unknown>>;
 
+const hint = '; give another place for the control socket with --control';
 /** More than any request of ours. */
 const largestBodyBytes = 4096;
 
 /** What is being answered when it leaves is still answered. @throws TetherfsError CONTROL_IN_USE when somebody answers at `path`, CONTROL. */
 export async function startControlServer(path: string, routes: ControlRoutes): Promise<Listener> {
-  if (dirname(path) === controlDirectory)
-    makeControlDirectory('; give another place for the control socket with --control');
+  if (dirname(path) === controlDirectory) makeControlDirectory(hint);
   await claimSocketFile(path, 'control socket', 'CONTROL');
   const server = createServer(async (request, response) => {
     const { status, body } = await answer(request, routes);
@@ -69,7 +69,9 @@ function listen(server: Server, path: string): Promise<void> {
     const mask = process.umask(0o177);
     server.once('error', (cause) =>
       reject(
-        new TetherfsError('CONTROL', `cannot listen on control socket ${path}: ${describeError(cause)}`, { cause }),
+        new TetherfsError('CONTROL', `cannot listen on control socket ${path}: ${describeError(cause)}${hint}`, {
+          cause,
+        }),
       ),
     );
     server.listen(path, resolve);

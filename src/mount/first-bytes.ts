@@ -1,6 +1,8 @@
 /** The proof that a mount works: its first bytes, read through the kernel as any reader would. */
 import { join } from 'node:path';
 import { describeError, TetherfsError } from '../base/errors.ts';
+import { readStatus } from './control-client.ts';
+import type { MountOptions } from './options.ts';
 import { failureOfProcess } from './own-process.ts';
 
 const reader = `
@@ -12,10 +14,58 @@ const reader = `
     process.exitCode = 1;
   }`;
 
-/** @throws TetherfsError FIRST_READ when they cannot be read. */
-export async function readFirstBytes(mountpoint: string, fileName: string): Promise<void> {
+/** However late the mount was there, the read has so long, in ms. */
+const leastMs = 2_000;
+/** After this, in ms, it is said what is waited for. */
+const sayAfterMs = 5_000;
+
+export interface FirstBytes {
+  options: Pick<MountOptions, 'mountpoint' | 'control' | 'mountTimeout'>;
+  fileName: string;
+  /** Of the command, as performance.now() has it: `--mount-timeout` counts from here. */
+  startedAt: number;
+  /** Ends it: whoever wanted the mount wants it no more. */
+  signal: AbortSignal;
+  /** Told once what is waited for. */
+  onWaiting: (line: string) => void;
+}
+
+/** @throws TetherfsError FIRST_READ when they cannot be read, or not in time; INTERRUPTED. */
+export async function readFirstBytes({ options, fileName, startedAt, signal, onWaiting }: FirstBytes): Promise<void> {
+  const { mountpoint, control, mountTimeout } = options;
   const path = join(mountpoint, fileName);
-  const why = await failureOfProcess(['-e', reader, path]);
-  if (why !== undefined)
-    throw new TetherfsError('FIRST_READ', `mounted, but ${path} cannot be read: ${describeError(new Error(why))}`);
+  const limit = new AbortController();
+  const left = mountTimeout * 1000 - (performance.now() - startedAt);
+  const giveUp = mountTimeout === 0 ? undefined : setTimeout(() => limit.abort(), Math.max(leastMs, left));
+  const say = setTimeout(
+    async () => onWaiting(`mounted, waiting for the first bytes: ${await reasons(control)}`),
+    sayAfterMs,
+  );
+  try {
+    const why = await failureOfProcess(['-e', reader, path], AbortSignal.any([signal, limit.signal]));
+    if (signal.aborted)
+      throw new TetherfsError('INTERRUPTED', 'interrupted while the mount was being made: nothing is mounted');
+    if (limit.signal.aborted)
+      throw new TetherfsError(
+        'FIRST_READ',
+        `mounted, but ${path} could not be read in time: ${await reasons(control)}`,
+      );
+    if (why !== undefined)
+      throw new TetherfsError('FIRST_READ', `mounted, but ${path} cannot be read: ${describeError(new Error(why))}`);
+  } finally {
+    clearTimeout(giveUp);
+    clearTimeout(say);
+  }
+}
+
+/** What the daemon says of its members. */
+async function reasons(control: string): Promise<string> {
+  try {
+    const { members } = await readStatus(control);
+    return members
+      .map(({ url, state, reason }) => `${url} (${reason === '' ? state : `${state}: ${reason}`})`)
+      .join('; ');
+  } catch (error) {
+    return describeError(error);
+  }
 }

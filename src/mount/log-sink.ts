@@ -2,7 +2,7 @@
  * Where log lines go, without ever waiting for the reader of the log: /dev/kmsg (a record a line, kept by the kernel also when
  * nothing runs that could read it) for a daemon in the background, standard error for one in the foreground.
  */
-import { constants, openSync, writeSync } from 'node:fs';
+import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import type { LogLevel, LogSink } from '../base/log.ts';
 
 /** Facility daemon (3), and syslog's severities. RFC 5424, section 6.2.1. */
@@ -28,6 +28,8 @@ export function kmsgSink(path = '/dev/kmsg'): LogSink | undefined {
  */
 export function stderrSink(): LogSink {
   let descriptor = 2;
+  // A regular file never blocks, and has one place where it ends for all who write to it.
+  if (fstatSync(2).isFile()) return (_level, line) => tryWrite(descriptor, `${line}\n`);
   try {
     descriptor = openSync('/proc/self/fd/2', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_APPEND);
   } catch {

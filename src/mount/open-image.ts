@@ -83,7 +83,7 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     time: systemTime,
     mountTimeoutMs: options.mountTimeout === 0 ? undefined : options.mountTimeout * 1000,
     onOutage: outagePolicy(options),
-    examine: examineImage,
+    examine: (head, size, type) => examineWithKey(head, size, type, xtsKey),
     ...(digest !== undefined && {
       sidecar: {
         suffix: sidecarSuffix,
@@ -180,6 +180,14 @@ function decryptedHead(head: Uint8Array, xtsKey: Uint8Array): Uint8Array {
   const payload = Uint8Array.from(head.subarray(headerSize, head.length - (head.length % sectorSize)));
   loadBinding().xts(payload, xtsKey, 0, 'decrypt');
   return payload;
+}
+
+/** As examineImage; with the key it is known how long the squashfs in it must be. */
+function examineWithKey(head: Uint8Array, size: number, type: string | undefined, xtsKey: Uint8Array | undefined) {
+  const found = examineImage(head, size, type);
+  if (found !== 'unbounded' || xtsKey === undefined) return found;
+  const within = examineImage(decryptedHead(head, xtsKey), encryptedPayloadSize(size), undefined);
+  return within === 'unknown' ? found : within;
 }
 
 /** With another image's key the file shown would be noise. What is encrypted has a header that we know (docs/image-format.md). */

@@ -5,10 +5,17 @@
 import { text } from 'node:stream/consumers';
 import { nodeFlags, spawnClean } from './clean-child.ts';
 
-/** Runs our Node.js with these arguments, in `/`. @returns why it failed, undefined when it did not: what it wrote to standard error. */
-export async function failureOfProcess(words: readonly string[]): Promise<string | undefined> {
+/**
+ * Runs our Node.js with these arguments, in `/`.
+ * @param signal kills it. @returns why it failed, undefined when it did not: what it wrote to standard error.
+ */
+export async function failureOfProcess(words: readonly string[], signal?: AbortSignal): Promise<string | undefined> {
   const child = spawnClean(process.execPath, [...nodeFlags, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const kill = () => void child.kill('SIGKILL');
+  signal?.addEventListener('abort', kill, { once: true });
+  if (signal?.aborted) kill();
   const exit = new Promise<number | null>((resolve, reject) => child.on('close', resolve).on('error', reject));
   const [said, status] = await Promise.all([child.stderr === null ? '' : text(child.stderr), exit]);
+  signal?.removeEventListener('abort', kill);
   return status === 0 ? undefined : said.trim() || 'killed';
 }

@@ -47,7 +47,14 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  await onReady();
+  try {
+    await onReady();
+  } catch (error) {
+    // Who is told that it failed must find nothing mounted.
+    await stop().catch(() => {});
+    await ended;
+    throw error;
+  }
   say(`mounted on ${options.mountpoint}`, 'READY=1\n');
   if (start.inheritance !== undefined) announceSuccession(options.mountpoint);
   log.info('ready', { mountpoint: options.mountpoint });

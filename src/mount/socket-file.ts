@@ -16,7 +16,19 @@ export async function claimSocketFile(path: string, what: string, code: string):
   if (found === 'another') throw new TetherfsError(code, `${what} ${path}: a file that is no socket is there already`);
   if (await answers(path))
     throw new TetherfsError(`${code}_IN_USE`, `${what} ${path} is another process’s, which runs; give another place`);
-  removeSocketFile(path);
+  try {
+    removeSocketFile(path);
+  } catch (cause) {
+    const why = describeError(cause);
+    throw new TetherfsError(code, `${what} ${path}: a dead one's that cannot be removed (${why}); give another place`, {
+      cause,
+    });
+  }
+}
+
+/** Of a process that died. */
+export async function removeDeadSocket(path: string): Promise<void> {
+  if (look(path) === 'socket' && !(await answers(path))) removeSocketFile(path);
 }
 
 /** Unless it has become something else. */

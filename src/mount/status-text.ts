@@ -69,10 +69,14 @@ const longestName = 26;
 
 /** Host and port where they tell members apart. */
 function shortNames(urls: readonly string[]): string[] {
+  const isOnly = (host: string) => hosts.filter((other) => other === host).length === 1;
   const hosts = urls.map((url) => url.replace(/^https?:\/\//i, '').replace(/\/.*$/s, ''));
   return hosts.map((host, index) => {
-    const name = hosts.filter((other) => other === host).length === 1 ? host : `${host} (${index + 1})`;
-    return name.length <= longestName ? name : `…${name.slice(1 - longestName)}`;
+    if (host.length <= longestName && isOnly(host)) return host;
+    // Machines of a site differ in how their names begin.
+    const mark = ` (${index + 1})`;
+    const room = longestName - mark.length;
+    return (host.length <= room ? host : `${host.slice(0, room - 1)}…`) + mark;
   });
 }
 

@@ -102,6 +102,14 @@ test('an idle connection closed at the moment of its reuse is nobody’s fault',
   expect(server.connections).toBeGreaterThan(2);
 });
 
+// https://github.com/danderson/netboot/issues/32 has another of those that give a boot no second chance; RFC 9112, 9.3 allows it.
+test('a server that hangs up after each answer, unannounced, is identified and read', async () => {
+  await using server = await MisbehavingServer.start(image, 'hang-up');
+  await using site = await Site.open(image, [server.url], { mountTimeoutMs: 20_000 });
+  await site.read({ offset: 0, length: image.length });
+  expect(server.connections).toBeGreaterThanOrEqual(2);
+});
+
 test('a member with wrong bytes is fenced, and comes back when the very range is right again', async () => {
   await using good = await MisbehavingServer.start(image);
   await using bad = await MisbehavingServer.start(image);

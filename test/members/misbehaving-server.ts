@@ -39,12 +39,15 @@ export type Behaviour =
   | 'byte-by-byte' // chunked, a byte a chunk
   | 'etags-in-turn' // several servers behind one address
   | 'few-at-once' // 503 beyond `mostAtOnce`
-  | 'close-idle'; // good, but closes the connection when the next request comes on it
+  | 'close-idle' // good, but closes the connection when the next request comes on it
+  | 'hang-up'; // good, and closes the connection after each answer without having said so
 
 export class MisbehavingServer implements AsyncDisposable {
   behaviour: Behaviour;
   /** For ranges that touch neither end of the file, which are all that a probe asks for. */
   beyondEnds: Behaviour | undefined;
+  /** So many answers to requests for ranges are right before any of that. */
+  goodRanges = 0;
   /** What a changed file's ETag is. */
   etag = '"first"';
   /** More headers of each answer. */
@@ -166,7 +169,12 @@ export class MisbehavingServer implements AsyncDisposable {
     const promise = ['206 Partial Content', [contentRange, length(body.length)]] as const;
 
     const touchesEnd = first === 0 || last === size - 1;
-    switch (touchesEnd ? this.behaviour : (this.beyondEnds ?? this.behaviour)) {
+    const now = touchesEnd ? this.behaviour : (this.beyondEnds ?? this.behaviour);
+    switch (this.goodRanges-- > 0 ? 'good' : now) {
+      case 'hang-up':
+        respond(...promise, body);
+        socket.end();
+        break;
       case 'good':
       case 'close-idle':
       case 'changed':

@@ -20,6 +20,7 @@ test('each deadline doubles with each time-out, up to a bound, and is never shor
   expect(patiently({ stallMs: 45_000, limitMs: 700_000 }, 3)).toEqual({ stallMs: 45_000, limitMs: 700_000 });
 });
 
+// 10 s for a script: https://github.com/danderson/netboot/issues/32; 10 s for each of six tries: https://github.com/coreos/bugs/issues/2527.
 test.each([
   ['with a digest', verified],
   ['without', {}],

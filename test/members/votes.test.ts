@@ -44,6 +44,17 @@ test.each([
   await close();
 });
 
+// Of an encrypted image no header tells how long it must be. https://github.com/fangfufu/httpdirfs/issues/190: three quarters of a file, for the whole.
+test('half of an image that begins as the whole does loses against that, however many have it', async () => {
+  const served = [half, half, image];
+  const servers = await Promise.all(served.map((bytes) => MisbehavingServer.start(bytes)));
+  const urls = servers.map(({ url }) => url);
+  await using site = await Site.open(image, urls, { examine: () => 'unbounded', mountTimeoutMs: 20_000 });
+  expect(site.member(urls[2] ?? '').state).toBe('up');
+  await site.read({ offset: 0, length: image.length });
+  await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+});
+
 test('bytes of no known format never outvote an image', async () => {
   const { site, urls, close } = await open([other], [other], [image]);
   expect(site.member(urls[2] ?? '').state).toBe('up');

@@ -68,6 +68,7 @@ it.each([
   }
 });
 
+// Sizes that became memory, or negative: https://github.com/status-im/nimbus-eth2/issues/1650, https://github.com/nodejs/http-parser/pull/76.
 it.each(['999999999999999', '2199023255553', '99999999999999999999'])(
   'a size of %s bytes is no image, and the other members serve',
   async (size) => {

@@ -1,0 +1,80 @@
+/** A mount is made when its first bytes have been read through it; when they do not come it is said, in time, and nothing is left. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readStatus } from '../../src/mount/control-client.ts';
+import { controlPathOf } from '../../src/mount/control-path.ts';
+import { MisbehavingServer } from '../members/misbehaving-server.ts';
+import { isMounted, tetherfsCommand } from '../support/daemon.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { Site } from './site.ts';
+
+const run = promisify(execFile);
+let site: Site;
+beforeAll(async () => {
+  site = await Site.make({ members: 1, mebibytes: 4 });
+});
+afterAll(() => site[Symbol.asyncDispose]());
+
+/** Shows the image to a probe, and gives nothing of it. */
+async function showsOnly(): Promise<MisbehavingServer> {
+  const server = await MisbehavingServer.start(site.served, 'unavailable');
+  server.sidecar = readFileSync(`${site.fileOf(0)}.fsverity`);
+  server.goodRanges = 2;
+  return server;
+}
+
+async function expectNothingLeft(mountpoint: string): Promise<void> {
+  await waitUntil('it is gone', () => !isMounted(mountpoint));
+  await waitUntil('its socket, too', () => readdirSync('/run/tetherfs').length === 0);
+}
+
+describe.each([['--digest'], ['--allow-unverified']])('members that fail after they were identified, %s', (trust) => {
+  const options = () => (trust === '--digest' ? [trust, site.digest] : [trust]);
+
+  it.each([
+    ['the background', []],
+    ['the foreground', ['--foreground']],
+  ])('in %s: given up in time, with their reasons', async (_, where) => {
+    await using server = await showsOnly();
+    const mountpoint = site.newMountpoint();
+    const words = ['mount', ...where, ...options(), '--mount-timeout', '3', server.url, mountpoint];
+    const failed = run(tetherfsCommand, words);
+    await expect(failed).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /mounted, but \S+rootimg\.sfs could not be read in time: http:\S+ \(down: status 503/,
+      ),
+    });
+    await expectNothingLeft(mountpoint);
+  });
+
+  it.each([
+    ['the background', []],
+    ['the foreground', ['--foreground']],
+  ])('in %s: a signal ends the wait', async (_, where) => {
+    await using server = await showsOnly();
+    const mountpoint = site.newMountpoint();
+    const words = ['mount', ...where, ...options(), '--mount-timeout', '0', server.url, mountpoint];
+    const child = spawn(tetherfsCommand, words, { stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    const waits = async () => (await readStatus(controlPathOf(mountpoint))).reads.waiting > 0;
+    await waitUntil('the first read waits', () => waits().catch(() => false));
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([1, null]);
+    await expectNothingLeft(mountpoint);
+  });
+});
+
+it('interrupted before there is a mount, it leaves no socket either', async () => {
+  const mountpoint = site.newMountpoint();
+  await using server = await MisbehavingServer.start(site.served, 'stall-head');
+  const child = spawn(tetherfsCommand, ['mount', '--allow-unverified', server.url, mountpoint], { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  await waitUntil('a member is asked', () => server.requests > 0);
+  child.kill('SIGTERM');
+  expect(await ended).toEqual([1, null]);
+  await expectNothingLeft(mountpoint);
+});
