@@ -216,7 +216,7 @@ static void replace_command(const char *state) {
   }
   other->arguments[count] = NULL;
   if (count == 0 || other->arguments[0][0] != '/' || !open_program(other, other->arguments[0])) {
-    say("the new command cannot be used; keeping the old one");
+    say("the new command %.100s cannot be started (%s): after a crash the old one would be", count == 0 ? "" : other->arguments[0], strerror(errno));
     return;
   }
   const char *name = inbox_field(state, "X_TETHERFS_ARGV0", NULL, &bytes);

@@ -47,9 +47,10 @@ export function parseDescriptor(bytes: Uint8Array): VerityDescriptor {
   if (version !== version1) throw new SidecarError(`descriptor is of version ${version}; only 1 is known`);
   const algorithm = block.readUInt8(field.algorithm);
   if (algorithm !== sha256) throw new SidecarError(`hash algorithm is number ${algorithm}; only 1 (sha256) is used`);
-  const blockSize = 2 ** block.readUInt8(field.blockSizeLog);
+  const blockSizeLog = block.readUInt8(field.blockSizeLog);
+  const blockSize = 2 ** blockSizeLog;
   if (!isBlockSize(blockSize)) {
-    throw new SidecarError(`block size ${blockSize} is not from ${smallestBlockSize} to ${largestBlockSize}`);
+    throw new SidecarError(`block size 2^${blockSizeLog} is not from ${smallestBlockSize} to ${largestBlockSize}`);
   }
   const saltSize = block.readUInt8(field.saltSize);
   if (saltSize > saltLimit) throw new SidecarError(`salt of ${saltSize} bytes; at most ${saltLimit} fit`);

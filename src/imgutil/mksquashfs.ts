@@ -54,7 +54,9 @@ export async function mksquashfs(directory: string, output: string, options: Mks
     failure = error;
   });
   // `close` comes after `error` too, when the child is gone: nobody writes to `output` any more.
-  const status = await new Promise<number | null>((settle) => child.on('close', settle));
+  const [status, ended] = await new Promise<[number | null, NodeJS.Signals | null]>((settle) =>
+    child.on('close', (...how) => settle(how)),
+  );
   if (errorCode(failure) === 'ENOENT')
     throw new PackError('mksquashfs is not installed (Debian package squashfs-tools)');
   if (failure !== undefined)
@@ -62,7 +64,9 @@ export async function mksquashfs(directory: string, output: string, options: Mks
   const lines = (await messages).split('\n').filter((line) => line.trim() !== '');
   const isWarning = (line: string) => warning.test(line);
   if (status !== 0) {
-    const reason = lines.find((line) => !isWarning(line)) ?? `it was killed or ended with status ${status}`;
+    const reason =
+      lines.find((line) => !isWarning(line)) ??
+      `it ended with ${ended === null ? `status ${status}` : `${ended}: was there enough memory?`}`;
     if (/No space left on device/.test(lines.join('\n'))) throw Object.assign(new Error(reason), { code: 'ENOSPC' });
     if (/^(unshare|mount): /.test(reason)) {
       const ways = 'unmount it, say --include-mounts, or pack where mounts may be made';

@@ -61,6 +61,7 @@ export function describeRedirect(
   headers: ResponseHeaders,
   { url, suffix = '' }: { url: MemberUrl; suffix?: string },
 ): string {
+  if (status === 304) return 'answers with status 304, not modified, to who has nothing yet: what caches in between?';
   const location = header(headers, 'location') ?? '';
   const target = URL.parse(location, `${url.secure ? 'https' : 'http'}://${url.hostHeader}${url.path}${suffix}`);
   if (location === '' || target === null)

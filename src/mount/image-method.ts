@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError } from '../base/errors.ts';
+import { describeError, UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
@@ -27,26 +27,31 @@ export async function chooseImageMethod(options: MountOptions, log: Log): Promis
   const source = profile === undefined ? '/proc/cmdline' : shown(profile);
   if (flag !== undefined) {
     // Only to say so: what cannot be read, or makes no sense, is of no importance then.
-    const overridden = await whatIsSaid(options).catch(() => undefined);
+    const overridden = await whatIsSaid(options, () => {}).catch(() => undefined);
     if (overridden !== undefined && overridden.method !== flag) {
       log.info('--image-method overrides the profile', { method: flag, said: overridden.word, source });
     }
     return flag;
   }
-  const said = await patiently(options, log);
+  const onNonsense = (why: string) => log.warn('the profile says nothing that is understood: tethered', { why });
+  const said = await patiently(options, log, onNonsense);
   if (said === undefined) return 'tethered';
   log.info('image method', { method: said.method, said: said.word, source });
   return said.method;
 }
 
 /** A node whose network is not up yet waits for its profile as it waits for its members. @throws what the last try threw. */
-async function patiently(options: MountOptions, log: Log): Promise<SaidMethod | undefined> {
+async function patiently(
+  options: MountOptions,
+  log: Log,
+  onNonsense: (why: string) => void,
+): Promise<SaidMethod | undefined> {
   const { mountTimeout } = options;
   const deadline = mountTimeout === 0 ? Number.POSITIVE_INFINITY : systemTime.now() + mountTimeout * 1000;
   let timedOut = 0;
   for (let tries = 1; ; tries++) {
     try {
-      return await whatIsSaid(options, timedOut);
+      return await whatIsSaid(options, onNonsense, timedOut);
     } catch (error) {
       if (!(error instanceof FetchFailedError) || error.answered || systemTime.now() >= deadline) throw error;
       if (error.timedOut) timedOut++;
@@ -56,11 +61,22 @@ async function patiently(options: MountOptions, log: Log): Promise<SaidMethod | 
   }
 }
 
-async function whatIsSaid(options: MountOptions, timedOut = 0): Promise<SaidMethod | undefined> {
+/** A server's profile that makes no sense is no reason not to boot; a file of the caller's is his to mend. */
+async function whatIsSaid(
+  options: MountOptions,
+  onNonsense: (why: string) => void,
+  timedOut = 0,
+): Promise<SaidMethod | undefined> {
   const { profile } = options;
-  return profile === undefined
-    ? fromCommandLine()
-    : imageMethodOf(await readProfile(profile, options, timedOut), shown(profile));
+  if (profile === undefined) return fromCommandLine();
+  const text = await readProfile(profile, options, timedOut);
+  try {
+    return imageMethodOf(text, shown(profile));
+  } catch (error) {
+    if (!(error instanceof UsageError) || !isFileUrl(profile)) throw error;
+    onNonsense(error.message);
+    return undefined;
+  }
 }
 
 /** Without what a URL has of secrets. */

@@ -79,9 +79,9 @@ describe('a sidecar', () => {
   test.each([
     ['version 2', changed(0, 2), /version 2/],
     ['SHA-512', changed(1, 2), /number 2/],
-    ['blocks of 1 byte', changed(2, 0), /block size 1 /],
-    ['blocks of 2 MiB', changed(2, 21), /block size 2097152/],
-    ['blocks beyond all measure', changed(2, 255), /block size/],
+    ['blocks of 1 byte', changed(2, 0), /block size 2\^0 /],
+    ['blocks of 2 MiB', changed(2, 21), /block size 2\^21/],
+    ['blocks beyond all measure', changed(2, 255), /block size 2\^255/],
     ['a salt longer than its field', changed(3, 33), /salt of 33/],
     ['a built-in signature', changed(4, 1), /reserved/],
     ['an image of 0 bytes', changed(8, 0, 0, 0, 0), /image size 0/],

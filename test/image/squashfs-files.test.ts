@@ -49,7 +49,7 @@ function packed(...flags: string[]): Buffer {
   return readFileSync(output);
 }
 
-function list(image: Buffer) {
+async function list(image: Buffer) {
   const { compression } = parseSuperblock(image, image.length);
   const decompress = decompressorFor(compression);
   if (decompress === undefined) throw new Error(`nothing decompresses ${compression}`);

@@ -51,6 +51,33 @@ async function run(command: string, args: string[]): Promise<Outcome> {
   }
 }
 
+// https://github.com/walmartlabs/lumbar/issues/53 is of the same kind: the way out is known, and not said.
+describe('where /run cannot be written to', () => {
+  it.each([
+    ['as it is', () => {}],
+    ['though our directory is there', () => mkdirSync('/run/tetherfs', { mode: 0o700 })],
+  ])('%s: the line names the way out, which works', async (_, prepare) => {
+    rmSync('/run/tetherfs', { recursive: true, force: true });
+    prepare();
+    execFileSync('mount', ['-o', 'remount,ro', '/run']);
+    try {
+      const mountpoint = site.newMountpoint();
+      const words = ['mount', '--digest', site.digest];
+      expect(await tetherfs(...words, ...site.urls(), mountpoint)).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(
+          /^tetherfs: .*read-only file system; give another place for the control socket with --control\n$/,
+        ),
+      });
+      const control = site.path('elsewhere.sock');
+      expect(await tetherfs(...words, '--control', control, ...site.urls(), mountpoint)).toMatchObject({ status: 0 });
+      expect(await tetherfs('unmount', mountpoint)).toMatchObject({ status: 0 });
+    } finally {
+      execFileSync('mount', ['-o', 'remount,rw', '/run']);
+    }
+  });
+});
+
 describe('a mount in the background', () => {
   it('returns when it can be read, answers to status and metrics, and ends by unmount', async () => {
     const mountpoint = site.newMountpoint();
@@ -182,7 +209,7 @@ describe('bad input gets one line that says what to do, and leaves nothing', () 
       'a CA file that is none',
       () => [...verified(), '--ca-file', badKey(), ...site.urls('https'), site.newMountpoint()],
       2,
-      /no PEM/,
+      /no certificate in PEM/,
     ],
     [
       'a CA file for the profile that is not there',

@@ -58,7 +58,7 @@ it('a flag overrides it, and the log says so', async () => {
   expect(log).toContain('--image-method overrides the profile method=tethered said=untethered');
 });
 
-it('anything else is an error that lists the choices', async () => {
+it('anything else is an error of a file that lists the choices, and of a server no reason not to mount', async () => {
   for (const [text, why] of [
     [
       'kernelargs: confluent_imagemethod=teathered\n',
@@ -68,10 +68,13 @@ it('anything else is an error that lists the choices', async () => {
   ] as const) {
     writeFileSync(profileFile, text);
     const mountpoint = site.newMountpoint();
-    const options = ['--digest', site.digest, '--profile', profileUrl];
+    const options = ['--digest', site.digest, '--profile', profileFile];
     await using daemon = Daemon.launch({ urls: site.urls(), mountpoint, options });
     expect(await daemon.ended).toBe(2);
     expect(daemon.log).toMatch(why);
+    const served = await methodWith('--profile', profileUrl);
+    expect(served.method).toBe('tethered');
+    expect(served.log).toContain('says nothing that is understood');
   }
 });
 
