@@ -39,8 +39,8 @@ async function openByDigest(
 ): Promise<OpenImage | undefined> {
   const named = (path: string) => path.replace(/[^/]+$/, (name) => digestName(name, hexOf(digest)));
   if (!isFileUrl(location)) return (await exists(named(location))) ? open(named(location), options) : undefined;
-  const [path = '', query = ''] = location.split(/(?=\?)/);
-  return open(named(path) + query, options).catch((error: unknown) => {
+  const own = location.replace(/^[^?]*/, named);
+  return open(own, options).catch((error: unknown) => {
     if (error instanceof ImageSourceError && error.missing) return undefined;
     throw error;
   });

@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type FileUrl, parseFileUrl } from '../../src/base/file-url.ts';
+import { parseDigest } from '../../src/image/digest.ts';
 import { pieces } from '../../src/image/image-source.ts';
 import { fetchSmallFile, openHttpSource } from '../../src/imgutil/http-source.ts';
 import { openImage } from '../../src/imgutil/image-location.ts';
@@ -168,4 +169,18 @@ describe('a server that does not do what it was asked', () => {
 test('the CA file that is missing is named', async () => {
   await expect(openImage(nginx.url('small', 'https'), { caFile: at('no.pem') })).rejects.toThrow(/no\.pem/);
   expect(readFileSync(authority.file, 'utf8')).toContain('BEGIN CERTIFICATE');
+});
+
+test('an image is found under its digest’s name, where it has one', async () => {
+  const digest = parseDigest('ab'.repeat(32));
+  writeFileSync(at(`changing-${'ab'.repeat(32)}`), 'the older one');
+  writeFileSync(at('changing'), 'the newest');
+  const read = async (location: string) => {
+    await using image = await openImage(location, {}, digest);
+    return Buffer.from(await image.source.read({ offset: 0, length: image.source.size })).toString();
+  };
+  expect(await read(`${nginx.url('changing')}?a?b/c`)).toBe('the older one');
+  expect(await read(at('changing'))).toBe('the older one');
+  expect(await read(nginx.url('small'))).toBe('tiny');
+  expect(await read(at('small'))).toBe('tiny');
 });
