@@ -12,8 +12,9 @@
  *
  * The main process is started again when it died, otherwise than by a clean exit or a signal that we had passed on to it (SIGTERM, SIGINT), while a
  * descriptor is held whose name begins with "fuse" and whose connection lives: at once, then after a pause that doubles from 100 ms to 5 s,
- * until it has lived for 10 s. What it says is in the kernel's log for the first starts, then once a minute. In every other case we end with its status (128 + signal), and with us what is held. How a process
- * that MAINPID= named has ended cannot be known: it counts as clean when the connection is gone.
+ * until it has lived for 10 s. What it says is in the kernel's log for the first starts, then once a minute. In every other case we end with its
+ * status (128 + signal), and with us what is held. How a process that MAINPID= named has ended cannot be known: it counts as clean when the
+ * connection is gone.
  *
  * Only the first command gets the standard streams and whatever else we were started with; we let go of all that ourselves. Those started again
  * have /dev/null, the kernel's log as standard error, the held descriptors, and our oom_score_adj (-1000 where we may).
@@ -87,7 +88,6 @@ static int main_watch = -1; /* its pidfd, when it is no child of ours */
 static bool main_is_child;
 static int passed_on; /* the last signal that was */
 static int64_t started_ms, start_again_ms; /* the latter 0: it runs */
-static int pause_ms;
 static unsigned starts; /* in a row that have not lived */
 
 static int64_t now_ms(void) {
@@ -266,13 +266,18 @@ static void forget_watch(void) {
   main_watch = -1;
 }
 
+static int pause_before_start_ms(void) {
+  int pause_ms = starts < 2 ? 0 : FIRST_PAUSE_MS;
+  for (unsigned i = 2; i < starts && pause_ms < LONGEST_PAUSE_MS; i++) pause_ms *= 2;
+  return pause_ms < LONGEST_PAUSE_MS ? pause_ms : LONGEST_PAUSE_MS;
+}
+
 static void schedule(void) {
+  int pause_ms = pause_before_start_ms();
   start_again_ms = now_ms() + pause_ms;
   say("starting it again in %d ms, with %d descriptors", pause_ms, held_count);
   if (starts == LOUD_STARTS)
     say("%u starts in a row have failed; reads wait until the program is put right. What it says is told once a minute from now on", starts);
-  pause_ms = pause_ms == 0 ? FIRST_PAUSE_MS : pause_ms * 2;
-  if (pause_ms > LONGEST_PAUSE_MS) pause_ms = LONGEST_PAUSE_MS;
 }
 
 static bool start(bool again) {
@@ -300,7 +305,7 @@ static void main_has_ended(int status, bool known) {
     if (connection == GONE) say("the mount is gone: ending with process %d", (int)main_pid);
     exit(exit_status(status));
   }
-  if (now_ms() - started_ms >= LIVED_MS) pause_ms = 0, starts = 0;
+  if (now_ms() - started_ms >= LIVED_MS) starts = 0;
   starts++;
   if (!known)
     say("process %d ended", (int)main_pid);
@@ -330,7 +335,6 @@ static void follow(const char *value, size_t bytes) {
   main_is_child = false;
   passed_on = 0;
   started_ms = now_ms();
-  pause_ms = 0;
   starts = 0;
   main_watch = (int)syscall(SYS_pidfd_open, main_pid, 0); /* without it, see probe */
   if (main_watch >= 0) fcntl(main_watch, F_SETFD, FD_CLOEXEC);

@@ -55,10 +55,9 @@ function describeErrno(error: NodeJS.ErrnoException): string {
 
 /** `EACCES: permission denied, open '/x'` is `permission denied`; OpenSSL's errors say their reason alone. */
 function describeSystemCall(error: Error): string {
-  const isSystems: boolean = isSystemError(error);
-  if (isSystems) return describeErrno(error);
+  const { message } = error;
   if ('library' in error && 'reason' in error && typeof error.reason === 'string') return error.reason;
-  return withoutCall(error.message);
+  return isSystemError(error) ? describeErrno(error) : withoutCall(message);
 }
 
 function withoutCall(message: string): string {

@@ -32,12 +32,6 @@ const commands: Readonly<Record<string, Loader>> = {
 /** Of a command that waits for what cannot come any more: as Node has it for a module. */
 const unfinished = 13;
 
-/** Commands that people look for at the top. */
-const within: Readonly<Record<string, string>> = {
-  ...{ pack: 'image', info: 'image', verify: 'image', gc: 'image' },
-  ...{ show: 'trace', save: 'trace', publish: 'trace', merge: 'trace' },
-};
-
 async function main(): Promise<void> {
   const { version }: { version: string } = JSON.parse(readFileSync(packageFile, 'utf8'));
   const program = new Command('tetherfs')
@@ -54,7 +48,7 @@ async function main(): Promise<void> {
   });
   process.exitCode = unfinished;
   try {
-    insistOnGroup(process.argv[2]);
+    insistOnGroup(program, process.argv[2]);
     await program.parseAsync();
     if (process.exitCode === unfinished) process.exitCode = 0;
   } catch (error) {
@@ -63,10 +57,10 @@ async function main(): Promise<void> {
   }
 }
 
-/** @throws UsageError for a command that is one of `image` or `trace`. */
-function insistOnGroup(name = ''): void {
-  if (!Object.hasOwn(within, name)) return;
-  throw new UsageError(`unknown command '${name}': it is tetherfs ${within[name]} ${name}`);
+/** @throws UsageError for a command that people look for at the top, and that is one of a group's. */
+function insistOnGroup(program: Command, name: string | undefined): void {
+  const group = program.commands.find(({ commands: within }) => within.some((command) => command.name() === name));
+  if (group !== undefined) throw new UsageError(`unknown command '${name}': it is tetherfs ${group.name()} ${name}`);
 }
 
 /** @returns the exit status. */

@@ -71,11 +71,7 @@ export function addMountOptions(command: Command): Command {
  * @throws UsageError when a value makes no sense.
  */
 export function readMountOptions(urls: string[], given: string, flags: Record<string, unknown>): MountOptions {
-  const [stranger] = urls.filter((url) => !isFileUrl(url));
-  if (stranger !== undefined)
-    throw new UsageError(
-      `${shownUrl(stranger)}: not an http:// or https:// URL; the MOUNTPOINT comes last, after all of them`,
-    );
+  insistOnUrls(urls, 'the MOUNTPOINT comes last, after all of them');
   urls.forEach(parseFileUrl);
   if (isFileUrl(given)) throw new UsageError('the MOUNTPOINT is missing: give it after the URLs');
   const mountpoint = canonicalPath(absolutePath(given, 'the MOUNTPOINT'));
@@ -100,6 +96,12 @@ export function readMountOptions(urls: string[], given: string, flags: Record<st
   const option = optionOf(issue?.path.join('.') ?? '');
   const value = flags[String(issue?.path[0])];
   throw new UsageError(`${option}${value === undefined ? '' : ` ${value}`}: ${describeIssue(issue)}`);
+}
+
+/** @param hint what else a word that is none may be meant as. @throws UsageError */
+export function insistOnUrls(words: readonly string[], hint: string): void {
+  const stranger = words.find((word) => !isFileUrl(word));
+  if (stranger !== undefined) throw new UsageError(`${shownUrl(stranger)}: not an http:// or https:// URL; ${hint}`);
 }
 
 /** `cacheSize` is given as `--cache-size`. */

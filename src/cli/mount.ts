@@ -1,7 +1,7 @@
 /** `tetherfs mount`, and `urlmount`, the same under the name and with the arguments of the program it replaces. */
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
-import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
+import { parseFileUrl } from '../base/file-url.ts';
 import { createLog } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { parseDigest } from '../image/digest.ts';
@@ -12,7 +12,7 @@ import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
 import { removeDeadSocket } from '../mount/socket-file.ts';
 import { unmount } from '../mount/unmount.ts';
-import { addMountOptions, readMountOptions } from './mount-options.ts';
+import { addMountOptions, insistOnUrls, readMountOptions } from './mount-options.ts';
 import { progressBar } from './progress-bar.ts';
 
 export function mountCommand(version: string): Command {
@@ -58,11 +58,7 @@ export function urlmountCommand(): Command {
     .helpOption('-h, --help')
     .action(async (words: string[]) => {
       const urls = words.filter((word) => word.includes(':'));
-      const [stranger] = urls.filter((word) => !isFileUrl(word));
-      if (stranger !== undefined)
-        throw new UsageError(
-          `${shownUrl(stranger)}: not an http:// or https:// URL; for options there is tetherfs mount`,
-        );
+      insistOnUrls(urls, 'for options there is tetherfs mount');
       const mountpoint = words.findLast((word) => !word.includes(':') && !word.startsWith('-'));
       if (urls.length === 0 || mountpoint === undefined) throw new UsageError('usage: urlmount URL... MOUNTPOINT');
       const defaultFlags = addMountOptions(new Command()).opts();

@@ -27,39 +27,20 @@ const partitionLimit = 128;
 const nameLimit = 4096;
 const jsonLimit = 65536;
 
+/** No description is longer, in bytes. */
+const descriptionLimit = 3 * (2 + nameLimit) + (4 + jsonLimit) + (2 + alignment) + 3 * 8;
+
 /**
  * Judges the first description as far as it lies in `head`, the capture's first bytes. @param size of the whole.
  * @throws ImageFormatError as listPartitions.
  */
 export function examineCapture(head: Uint8Array, size: number): void {
-  if (size <= firstPartitionOffset) throw new ImageFormatError('capture holds no partition');
-  const view = new DataView(head.buffer, head.byteOffset, head.length);
-  let position = firstPartitionOffset;
-  const cut = () => new ImageFormatError(`partition description is cut off at ${size}`);
-  /** Undefined beyond the head. */
-  const integer = (width: 2 | 4 | 8): number | undefined => {
-    if (position + width > size) throw cut();
-    if (position + width > head.length) return undefined;
-    const value =
-      width === 2
-        ? view.getUint16(position)
-        : width === 4
-          ? view.getUint32(position)
-          : Number(view.getBigUint64(position));
-    position += width;
-    return value;
-  };
-  for (const width of [2, 4, 8, 8, 2, 2, 2] as const) {
-    const length = integer(width);
-    if (length === undefined) return;
-    if (width === 8) continue;
-    position += length;
-    if (position > size) throw cut();
+  if (size <= firstPartitionOffset) throw new ImageFormatError(noPartition);
+  try {
+    readPartition(new Fields(head.subarray(firstPartitionOffset), firstPartitionOffset, size));
+  } catch (error) {
+    if (!(error instanceof BeyondBytes)) throw error;
   }
-  const bytes = integer(8);
-  if (bytes === undefined) return;
-  if (bytes === 0 || bytes > size - position)
-    throw new ImageFormatError(`its first partition, of ${bytes} bytes at ${position}, is cut off`);
 }
 
 /** @throws ImageFormatError when a field is out of bounds or a partition is cut off. */
@@ -68,23 +49,26 @@ export async function listPartitions(payload: ImageSource): Promise<Partition[]>
   let offset = firstPartitionOffset;
   while (offset < payload.size) {
     if (partitions.length === partitionLimit) throw new ImageFormatError(`more than ${partitionLimit} partitions`);
-    const partition = await readPartition(new Fields(payload, offset));
+    const bytes = await payload.read({ offset, length: Math.min(descriptionLimit, payload.size - offset) });
+    const partition = readPartition(new Fields(bytes, offset, payload.size));
     partitions.push(partition);
     offset = Math.ceil((partition.offset + partition.size) / alignment) * alignment;
   }
-  if (partitions.length === 0) throw new ImageFormatError('capture holds no partition');
+  if (partitions.length === 0) throw new ImageFormatError(noPartition);
   return partitions;
 }
 
-async function readPartition(fields: Fields): Promise<Partition> {
-  const mountPoint = await fields.text(2, nameLimit);
-  await fields.skip(4, jsonLimit);
-  const minimumSize = await fields.integer(8);
-  const initialSize = await fields.integer(8);
-  const filesystem = await fields.text(2, nameLimit);
-  const device = await fields.text(2, nameLimit);
-  await fields.skip(2, alignment);
-  const size = await fields.integer(8);
+const noPartition = 'capture holds no partition';
+
+function readPartition(fields: Fields): Partition {
+  const mountPoint = fields.text(2, nameLimit);
+  fields.skip(4, jsonLimit);
+  const minimumSize = fields.integer(8);
+  const initialSize = fields.integer(8);
+  const filesystem = fields.text(2, nameLimit);
+  const device = fields.text(2, nameLimit);
+  fields.skip(2, alignment);
+  const size = fields.integer(8);
   if (size === 0 || fields.remaining < size) {
     throw new ImageFormatError(
       `partition ${JSON.stringify(mountPoint)} of ${size} bytes at ${fields.position} is cut off`,
@@ -93,59 +77,67 @@ async function readPartition(fields: Fields): Promise<Partition> {
   return { mountPoint, filesystem, device, minimumSize, initialSize, offset: fields.position, size };
 }
 
+/** A field is there, but not among the bytes that are. */
+class BeyondBytes extends Error {}
+
 /** Reads fields one after the other, never beyond the payload's end. */
 class Fields {
-  readonly #payload: ImageSource;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #size: number;
   position: number;
 
-  constructor(payload: ImageSource, position: number) {
-    this.#payload = payload;
-    this.position = position;
+  /** @param bytes of the payload from `start` on; it has `size` in all. */
+  constructor(bytes: Uint8Array, start: number, size: number) {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#size = size;
+    this.position = start;
   }
 
   get remaining(): number {
-    return this.#payload.size - this.position;
+    return this.#size - this.position;
   }
 
   /** A big-endian unsigned integer of `width` bytes. */
-  async integer(width: 2 | 4 | 8): Promise<number> {
-    const bytes = await this.#take(width);
+  integer(width: 2 | 4 | 8): number {
+    const bytes = this.#take(width);
     const value = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
     if (!Number.isSafeInteger(value))
       throw new ImageFormatError(`size at ${this.position - width} is beyond all measure`);
     return value;
   }
 
-  async text(lengthWidth: 2 | 4, limit: number): Promise<string> {
-    const text = new TextDecoder().decode(await this.#take(await this.#length(lengthWidth, limit)));
+  text(lengthWidth: 2 | 4, limit: number): string {
+    const text = new TextDecoder().decode(this.#take(this.#length(lengthWidth, limit)));
     // Such text would steer the terminal that it is shown on.
     if (/\p{Cc}/u.test(text))
       throw new ImageFormatError(`partition field before ${this.position} holds control characters`);
     return text;
   }
 
-  async skip(lengthWidth: 2 | 4, limit: number): Promise<void> {
-    const length = await this.#length(lengthWidth, limit);
+  skip(lengthWidth: 2 | 4, limit: number): void {
+    const length = this.#length(lengthWidth, limit);
     this.#check(length);
     this.position += length;
   }
 
-  async #length(width: 2 | 4, limit: number): Promise<number> {
-    const length = await this.integer(width);
+  #length(width: 2 | 4, limit: number): number {
+    const length = this.integer(width);
     if (length > limit)
       throw new ImageFormatError(`partition field of ${length} bytes at ${this.position}; at most ${limit} make sense`);
     return length;
   }
 
-  async #take(length: number): Promise<Uint8Array> {
+  #take(length: number): Uint8Array {
     this.#check(length);
-    const offset = this.position;
+    const from = this.position - this.#start;
+    if (from + length > this.#bytes.length) throw new BeyondBytes();
     this.position += length;
-    return length === 0 ? new Uint8Array() : this.#payload.read({ offset, length });
+    return this.#bytes.subarray(from, from + length);
   }
 
   #check(length: number): void {
-    if (length > this.remaining)
-      throw new ImageFormatError(`partition description is cut off at ${this.#payload.size}`);
+    if (length > this.remaining) throw new ImageFormatError(`partition description is cut off at ${this.#size}`);
   }
 }

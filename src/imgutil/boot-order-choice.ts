@@ -6,6 +6,7 @@ import { parseDigest } from '../image/digest.ts';
 import type { Xts } from '../image/encryption.ts';
 import { ImageFormatError } from '../image/errors.ts';
 import { largestTraceSize, parseTrace, type Trace, traceChunks, traceSuffix } from '../image/trace.ts';
+import { KeyMissingError } from './errors.ts';
 import { openFileSource, readSmallText } from './file-source.ts';
 import { placedFiles } from './placed-files.ts';
 import type { PrivateFiles } from './private-files.ts';
@@ -86,7 +87,7 @@ async function ofReplacedImage(places: BootOrderPlaces): Promise<BootOrder> {
   } catch (error) {
     if (!(error instanceof TetherfsError)) throw error;
     const why =
-      places.privateFiles === undefined
+      error instanceof KeyMissingError && places.privateFiles === undefined
         ? `${path} is encrypted, and what a boot reads of it stays private: give --boot-order FILE if it may be known`
         : `the trace of ${path} is of no use: ${describeError(error)}`;
     return { ...none, problem: `packed in no order, because ${why}` };

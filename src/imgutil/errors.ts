@@ -1,5 +1,6 @@
 /** What can go wrong while making and examining images, as errors that a user can act on. */
 import { TetherfsError } from '../base/errors.ts';
+import { ImageFormatError } from '../image/errors.ts';
 
 /** An image could not be made. Nothing was changed. */
 export class PackError extends TetherfsError {
@@ -16,6 +17,13 @@ export class ImageSourceError extends TetherfsError {
   constructor(message: string, options: ErrorOptions & { missing?: boolean } = {}) {
     super('IMAGE_SOURCE', message, options);
     this.missing = options.missing ?? false;
+  }
+}
+
+/** An image is encrypted, and no key is known that might open it. */
+export class KeyMissingError extends ImageFormatError {
+  constructor() {
+    super('its key is not there');
   }
 }
 

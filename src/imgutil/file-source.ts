@@ -1,5 +1,6 @@
 /** An image in a local file or on a block device. */
 import { access, type FileHandle, open } from 'node:fs/promises';
+import { readBounded } from '../base/bounded-file.ts';
 import type { ByteRange } from '../base/byte-range.ts';
 import { describeError, errorCode } from '../base/errors.ts';
 import type { ImageSource } from '../image/image-source.ts';
@@ -26,24 +27,15 @@ export async function openFileSource(path: string): Promise<ClosableSource> {
 
 /** All of a small file; undefined when it does not exist. @throws ImageSourceError when it has more than `limit` bytes. */
 export async function readSmallFile(path: string, limit: number): Promise<Uint8Array | undefined> {
-  const file = await open(path).catch((error: unknown) => {
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = readBounded(path, limit);
+  } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw unreadable(path, error);
-  });
-  if (file === undefined) return undefined;
-  try {
-    const bytes = new Uint8Array(limit + 1);
-    let length = 0;
-    for (let more = 1; more > 0 && length <= limit; length += more) {
-      more = (await file.read(bytes, length, bytes.length - length, null)).bytesRead;
-    }
-    if (length > limit) throw new ImageSourceError(`${path} has more than the ${limit} bytes that it may have`);
-    return bytes.subarray(0, length);
-  } catch (error) {
-    throw error instanceof ImageSourceError ? error : unreadable(path, error);
-  } finally {
-    await file.close();
   }
+  if (bytes === undefined) throw new ImageSourceError(`${path} has more than the ${limit} bytes that it may have`);
+  return bytes;
 }
 
 /** The same as text, one character a byte (latin1): names of files are bytes, and need be no UTF-8. */

@@ -8,9 +8,8 @@ import { type ImageSource, readHead } from '../image/image-source.ts';
 import { parseSuperblock, superblockSize } from '../image/squashfs.ts';
 import { listSquashfsFiles, type SquashfsFiles } from '../image/squashfs-files.ts';
 import { decompressorFor } from './decompress.ts';
+import { KeyMissingError } from './errors.ts';
 
-/** Why, when no key is known that might open it. */
-export const keyMissing = 'its key is not there';
 /** Bytes of a chunk of the traces that are made here: of the daemon's own. */
 export const traceChunkSize = 65536;
 
@@ -42,7 +41,8 @@ export async function placedFiles(
     const payload = decryptedSource(source, key, xts);
     if (await isSquashfs(payload)) return { geometry, files: await squashfsFiles(payload), payloadOffset: hiddenBytes };
   }
-  throw new ImageFormatError(keys.length === 0 ? keyMissing : 'no key that is there opens it as a squashfs');
+  if (keys.length === 0) throw new KeyMissingError();
+  throw new ImageFormatError('no key that is there opens it as a squashfs');
 }
 
 /** Whether what the key makes of an encrypted image is something that we know. */

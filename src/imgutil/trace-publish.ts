@@ -13,12 +13,12 @@ import { readHead } from '../image/image-source.ts';
 import { largestSidecarSize, readSidecar, sidecarSuffix, type Verity } from '../image/sidecar.ts';
 import { parseTrace, type Trace, traceChunks, traceSuffix } from '../image/trace.ts';
 import { type BootFilesPlace, bootOrderPath, stageBootOrder, stageTrace } from './boot-files.ts';
-import { ImageSourceError } from './errors.ts';
+import { ImageSourceError, KeyMissingError } from './errors.ts';
 import { openFileSource, readSmallFile } from './file-source.ts';
 import { readKeyFile } from './image-location.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { MadeDirectories } from './made-directories.ts';
-import { keyMissing, placedFiles } from './placed-files.ts';
+import { placedFiles } from './placed-files.ts';
 import { PrivateFiles, type PrivatePlace } from './private-files.ts';
 import { confluentTree, realPlace, refusePublicPlace } from './private-place.ts';
 import { publishedFile } from './published-names.ts';
@@ -62,7 +62,8 @@ export async function publishTrace(text: string, image: string, options: Publish
     // Without the files' places the trace is still one of this image.
     if (!(error instanceof TetherfsError) || options.keyFile !== undefined) throw error;
     await writeTraceFile(tracePath, text, { replace: true });
-    const way = error.message === keyMissing ? ': give --key-file, or --private-dir as it was given to image pack' : '';
+    const isMissing = error instanceof KeyMissingError;
+    const way = isMissing ? ': give --key-file, or --private-dir as it was given to image pack' : '';
     return { tracePath, bootOrderPath: undefined, problem: error.message + way };
   }
   await writeBoth(trace, placed, place);

@@ -123,8 +123,7 @@ export class MemberCollective implements Collective, FetchWorld {
     this.start();
     // What was out is perhaps back: it is asked before anything is said.
     this.time.after(resumeMs, () => {
-      const serves = this.#activity === 'serving' || this.#activity === 'wearied';
-      if (serves && healthiest(this.#members).length === 0) this.#beginOutage();
+      if (!this.#session.signal.aborted && healthiest(this.#members).length === 0) this.#beginOutage();
     });
   }
 

@@ -109,8 +109,13 @@ function defect(cause: unknown, url: MemberUrl): MemberFault {
   return new MemberFault('defect', url.text, `a defect of tetherfs: ${describeError(cause)}`, { cause });
 }
 
+/** What connections.ts notes on it. */
+function certificateShown(error: unknown): ShownCertificate | undefined {
+  return (error as { shown?: ShownCertificate }).shown;
+}
+
 function describeUntrusted(error: unknown, code: string): string {
-  const { subject, issuer }: Partial<ShownCertificate> = (error as { shown?: ShownCertificate }).shown ?? {};
+  const { subject, issuer }: Partial<ShownCertificate> = certificateShown(error) ?? {};
   const names = issuer === undefined ? '' : `: ${subject} is signed by ${issuer}`;
   const which = issuer === undefined ? 'the CA' : 'that CA, or the certificate itself,';
   const ways = `name ${which} with --ca-file, add it to the system's, or have the server send its whole chain`;
@@ -146,7 +151,7 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
     const those = names === '' ? 'none' : names;
     return final(`its certificate is for another name than ${url.hostname}: use a URL with a name it holds (${those})`);
   }
-  const certificate = (error as { shown?: ShownCertificate }).shown;
+  const certificate = certificateShown(error);
   if (certificate !== undefined && phase === 'connecting' && !(code in constants.errno)) {
     return final(`its certificate (${certificate.subject}) is refused: ${text}: give it another`);
   }

@@ -9,7 +9,7 @@ import { jittered } from '../base/time-source.ts';
 import { MemberCollective } from './collective.ts';
 import type { Collective, Sidecar } from './contract.ts';
 import { type MemberFault, NoMemberError, NoValidTreeError } from './errors.ts';
-import { type Examine, isCutOff, majority, type Observation, type Verification } from './identity.ts';
+import { type Examine, type Examined, isCutOff, majority, type Observation, type Verification } from './identity.ts';
 import { Member } from './member.ts';
 import { memberUrls } from './member-url.ts';
 import type { OutagePolicy } from './outage.ts';
@@ -119,10 +119,8 @@ async function identifyImage(
   { onOutage, heartbeatMs, onDefect, examine, log, time }: OpenOptions,
 ): Promise<OpenedCollective> {
   const answers = new Map<Member, Observation>();
-  /** Those that can be images as far as their header tells. */
-  const valid = new Set<Observation>();
-  /** Of those, the ones whose length nothing tells. */
-  const unbounded = new Set<Observation>();
+  /** What their headers tell of them. */
+  const looks = new Map<Observation, Examined>();
   const unanswered = new Map<Member, MemberFault>();
   const chosen = Promise.withResolvers<Observation>();
   let cancelVote: (() => void) | undefined;
@@ -130,8 +128,9 @@ async function identifyImage(
   const inOrder = () => members.flatMap((member) => answers.get(member) ?? []);
   const vote = () => {
     const all = inOrder();
-    const votes = valid.size === 0 ? all : all.filter((observation) => valid.has(observation));
-    const image = majority(votes.filter((one) => !(unbounded.has(one) && isCutOff(one, votes))));
+    const anyKnown = [...looks.values()].some((look) => look !== 'unknown');
+    const votes = anyKnown ? all.filter((one) => looks.get(one) !== 'unknown') : all;
+    const image = majority(votes.filter((one) => looks.get(one) !== 'unbounded' || !isCutOff(one, votes)));
     if (image !== undefined) chosen.resolve(image);
   };
   /** Nobody serves it: for good, as far as can be seen, or for now. */
@@ -159,8 +158,7 @@ async function identifyImage(
     onCandidate(member, observation, examined) {
       answers.set(member, observation);
       unanswered.delete(member);
-      if (examined !== 'unknown') valid.add(observation);
-      if (examined === 'unbounded') unbounded.add(observation);
+      looks.set(observation, examined);
       // what the digest confirms needs no vote
       if (verification !== undefined || answers.size + unanswered.size === members.length) vote();
       else cancelVote ??= time.after(voteMs, vote);

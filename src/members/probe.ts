@@ -7,7 +7,7 @@
  */
 import { type ByteRange, describeRange } from '../base/byte-range.ts';
 import type { TimeSource } from '../base/time-source.ts';
-import { collectBody } from './collect-body.ts';
+import { collectRange } from './collect-range.ts';
 import type { Connection, ConnectionPool } from './connections.ts';
 import { stallAfter } from './deadlines.ts';
 import { type FaultKind, MemberFault } from './errors.ts';
@@ -15,7 +15,7 @@ import { headRange, judge, type Observation, tailRange, type Verification } from
 import type { Member } from './member.ts';
 import type { MemberUrl } from './member-url.ts';
 import { patiently } from './patience.ts';
-import { type RangeHead, type RangeQuestion, requestRange } from './range-request.ts';
+import type { RangeHead, RangeQuestion } from './range-request.ts';
 
 /** A probe may wait longer for a sign of life than a read: no reader depends on it. */
 const leastStallMs = 250;
@@ -162,19 +162,9 @@ async function readRange(
   time: TimeSource,
   question: RangeQuestion,
 ): Promise<{ head: RangeHead; bytes: Uint8Array }> {
-  let head: RangeHead | undefined;
   const usual = { stallMs: Math.max(leastStallMs, stallAfter(member.speed.window)), limitMs };
   const deadlines = patiently(usual, member.probesTimedOut);
-  const { bytes, firstByteMs } = await collectBody(member.url.text, time, deadlines, (events) =>
-    requestRange(connection, question, {
-      ...events,
-      onHead(answered) {
-        head = answered;
-        events.onStep();
-      },
-    }),
-  );
-  if (head === undefined) throw new Error('a range ended before it had a head');
+  const { head, bytes, firstByteMs } = await collectRange(connection, question, time, deadlines);
   member.speed.recordLatency(firstByteMs, time.now(), member.inFlight === 0);
   return { head, bytes };
 }

@@ -5,12 +5,11 @@
 import type { ByteRange } from '../base/byte-range.ts';
 import type { FileUrl } from '../base/file-url.ts';
 import type { TimeSource } from '../base/time-source.ts';
-import { collectBody } from './collect-body.ts';
+import { collectRange } from './collect-range.ts';
 import { FetchFailedError, MemberFault } from './errors.ts';
 import { Member } from './member.ts';
 import { type MemberUrl, memberUrl } from './member-url.ts';
 import { type Deadlines, patiently } from './patience.ts';
-import { requestRange } from './range-request.ts';
 import { createTrust } from './trust.ts';
 import { readWhole } from './whole-file.ts';
 
@@ -83,19 +82,10 @@ export class ServedFile implements AsyncDisposable {
     const connection = pool.take();
     // A file that changes meanwhile is told by its size alone: what examines it has a digest, or is not that exact.
     const question = { url: this.#url, range, imageSize: size, verified: true };
-    let found = 0;
     try {
-      const { bytes } = await collectBody(this.#url.text, this.#time, deadlines, (events) =>
-        requestRange(connection, question, {
-          ...events,
-          onHead({ imageSize }) {
-            found = imageSize;
-            events.onStep();
-          },
-        }),
-      );
+      const { bytes, head } = await collectRange(connection, question, this.#time, deadlines);
       pool.giveBack(connection);
-      return { bytes, size: found };
+      return { bytes, size: head.imageSize };
     } catch (error) {
       pool.discard(connection);
       throw error;

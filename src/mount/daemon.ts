@@ -270,13 +270,12 @@ async function listenerStarts(
   routes: ControlRoutes,
   status: () => Promise<Status>,
 ): Promise<ListenerStart[]> {
-  const served = metrics === undefined ? undefined : await import('./metrics.ts');
-  return [
-    { name: 'the control socket', start: () => startControlServer(control, routes) },
-    ...(metrics === undefined || served === undefined
-      ? []
-      : [{ name: '--metrics', start: () => served.startMetricsServer(metrics, status) }]),
-  ];
+  const starts = [{ name: 'the control socket', start: () => startControlServer(control, routes) }];
+  if (metrics !== undefined) {
+    const { startMetricsServer } = await import('./metrics.ts');
+    starts.push({ name: '--metrics', start: () => startMetricsServer(metrics, status) });
+  }
+  return starts;
 }
 
 /** So that the mount is found by whatever name; without it, by that of its mountpoint only. */

@@ -1,6 +1,7 @@
 /** The proof that a mount works: its first bytes, read through the kernel as any reader would. */
 import { join } from 'node:path';
 import { describeError, TetherfsError } from '../base/errors.ts';
+import { systemTime } from '../base/time-source.ts';
 import { readStatus } from './control-client.ts';
 import type { MountOptions } from './options.ts';
 import { failureOfProcess } from './own-process.ts';
@@ -35,11 +36,11 @@ export async function readFirstBytes({ options, fileName, startedAt, signal, onW
   const { mountpoint, control, mountTimeout } = options;
   const path = join(mountpoint, fileName);
   const limit = new AbortController();
+  const { after } = systemTime;
   const left = mountTimeout * 1000 - (performance.now() - startedAt);
-  const giveUp = mountTimeout === 0 ? undefined : setTimeout(() => limit.abort(), Math.max(leastMs, left));
-  const say = setTimeout(
-    async () => onWaiting(`mounted, waiting for the first bytes: ${await reasons(control)}`),
-    sayAfterMs,
+  const cancelLimit = mountTimeout === 0 ? () => {} : after(Math.max(leastMs, left), () => limit.abort());
+  const cancelSaying = after(sayAfterMs, async () =>
+    onWaiting(`mounted, waiting for the first bytes: ${await reasons(control)}`),
   );
   try {
     const why = await failureOfProcess(['-e', reader, path], AbortSignal.any([signal, limit.signal]));
@@ -53,8 +54,8 @@ export async function readFirstBytes({ options, fileName, startedAt, signal, onW
     if (why !== undefined)
       throw new TetherfsError('FIRST_READ', `mounted, but ${path} cannot be read: ${describeError(new Error(why))}`);
   } finally {
-    clearTimeout(giveUp);
-    clearTimeout(say);
+    cancelLimit();
+    cancelSaying();
   }
 }
 

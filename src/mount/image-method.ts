@@ -21,37 +21,42 @@ import type { MountOptions } from './options.ts';
 /** Between two tries for a profile, in ms. */
 const profilePauseMs = 1_000;
 
-/** @throws UsageError when the profile cannot be read or says something that is no image method. */
+/** @throws UsageError when the profile cannot be read, or is a file that says something that is no image method. */
 export async function chooseImageMethod(options: MountOptions, log: Log): Promise<ImageMethod> {
   const { imageMethod: flag, profile } = options;
   const source = profile === undefined ? '/proc/cmdline' : shown(profile);
   if (flag !== undefined) {
     // Only to say so: what cannot be read, or makes no sense, is of no importance then.
-    const overridden = await whatIsSaid(options, () => {}).catch(() => undefined);
+    const overridden = await readSource(options)
+      .then((text) => saidIn(text, options))
+      .catch(() => undefined);
     if (overridden !== undefined && overridden.method !== flag) {
       log.info('--image-method overrides the profile', { method: flag, said: overridden.word, source });
     }
     return flag;
   }
-  const onNonsense = (why: string) => log.warn('the profile says nothing that is understood: tethered', { why });
-  const said = await patiently(options, log, onNonsense);
+  const text = await patiently(options, log);
+  let said: SaidMethod | undefined;
+  try {
+    said = saidIn(text, options);
+  } catch (error) {
+    // A server's profile that makes no sense is no reason not to boot; a file of the caller's is his to mend.
+    if (!(error instanceof UsageError) || profile === undefined || !isFileUrl(profile)) throw error;
+    log.warn('the profile says nothing that is understood: tethered', { why: error.message });
+  }
   if (said === undefined) return 'tethered';
   log.info('image method', { method: said.method, said: said.word, source });
   return said.method;
 }
 
 /** A node whose network is not up yet waits for its profile as it waits for its members. @throws what the last try threw. */
-async function patiently(
-  options: MountOptions,
-  log: Log,
-  onNonsense: (why: string) => void,
-): Promise<SaidMethod | undefined> {
+async function patiently(options: MountOptions, log: Log): Promise<string> {
   const { mountTimeout } = options;
   const deadline = mountTimeout === 0 ? Number.POSITIVE_INFINITY : systemTime.now() + mountTimeout * 1000;
   let timedOut = 0;
   for (let tries = 1; ; tries++) {
     try {
-      return await whatIsSaid(options, onNonsense, timedOut);
+      return await readSource(options, timedOut);
     } catch (error) {
       if (!(error instanceof FetchFailedError) || error.answered || systemTime.now() >= deadline) throw error;
       if (error.timedOut) timedOut++;
@@ -61,31 +66,20 @@ async function patiently(
   }
 }
 
-/** A server's profile that makes no sense is no reason not to boot; a file of the caller's is his to mend. */
-async function whatIsSaid(
-  options: MountOptions,
-  onNonsense: (why: string) => void,
-  timedOut = 0,
-): Promise<SaidMethod | undefined> {
+/** The profile, or the kernel command line. */
+async function readSource(options: MountOptions, timedOut = 0): Promise<string> {
   const { profile } = options;
-  if (profile === undefined) return fromCommandLine();
-  const text = await readProfile(profile, options, timedOut);
-  try {
-    return imageMethodOf(text, shown(profile));
-  } catch (error) {
-    if (!(error instanceof UsageError) || !isFileUrl(profile)) throw error;
-    onNonsense(error.message);
-    return undefined;
-  }
+  return profile === undefined ? readFileSync('/proc/cmdline', 'utf8') : readProfile(profile, options, timedOut);
+}
+
+/** @throws UsageError for what is no image method. */
+function saidIn(text: string, { profile }: MountOptions): SaidMethod | undefined {
+  return profile === undefined ? imageMethodOfCommandLine(text, '/proc/cmdline') : imageMethodOf(text, shown(profile));
 }
 
 /** Without what a URL has of secrets. */
 function shown(profile: string): string {
   return isFileUrl(profile) ? parseFileUrl(profile).text : profile;
-}
-
-function fromCommandLine(): SaidMethod | undefined {
-  return imageMethodOfCommandLine(readFileSync('/proc/cmdline', 'utf8'), '/proc/cmdline');
 }
 
 async function readProfile(source: string, { caFile }: MountOptions, timedOut: number): Promise<string> {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ImageSource } from '../../src/image/image-source.ts';
-import { listPartitions } from '../../src/image/partitions.ts';
+import { examineCapture, listPartitions } from '../../src/image/partitions.ts';
 import { bigEndian, memoryImage } from './memory-image.ts';
 
 interface Captured {
@@ -104,10 +104,23 @@ describe('a multi-partition capture', () => {
     );
   });
 
+  test('is judged by its first bytes, as far as they tell', () => {
+    const { bytes } = capture([root]);
+    for (const head of [bytes.subarray(0, 40), bytes.subarray(0, 8192)]) {
+      expect(() => examineCapture(head, bytes.length)).not.toThrow();
+    }
+    for (const size of [31, 40, 4096, bytes.length - 1]) {
+      const examined = () => examineCapture(bytes.subarray(0, Math.min(size, 8192)), size);
+      expect(examined).toThrow(expect.objectContaining({ code: 'IMAGE_FORMAT' }));
+    }
+  });
+
   test('that wants a huge name is refused before anything is allocated for it', async () => {
     const start = capture([]).bytes;
     const hostile = Buffer.concat([start, bigEndian(2, 1), Buffer.from('/'), bigEndian(4, 0xffffffff)]);
-    const source: ImageSource = { ...memoryImage(hostile), size: 2 ** 40 };
+    // A description is read in one go.
+    const there = Buffer.concat([hostile, Buffer.alloc(100_000)]);
+    const source: ImageSource = { ...memoryImage(there), size: 2 ** 40 };
     await expect(listPartitions(source)).rejects.toThrow(/4294967295 bytes/);
   });
 

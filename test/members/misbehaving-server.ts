@@ -46,8 +46,8 @@ export class MisbehavingServer implements AsyncDisposable {
   behaviour: Behaviour;
   /** For ranges that touch neither end of the file, which are all that a probe asks for. */
   beyondEnds: Behaviour | undefined;
-  /** So many answers to requests for ranges are right before any of that. */
-  goodRanges = 0;
+  /** Its answers to requests for ranges are right before any of that. */
+  goodWhile = () => false;
   /** What a changed file's ETag is. */
   etag = '"first"';
   /** More headers of each answer. */
@@ -170,7 +170,7 @@ export class MisbehavingServer implements AsyncDisposable {
 
     const touchesEnd = first === 0 || last === size - 1;
     const now = touchesEnd ? this.behaviour : (this.beyondEnds ?? this.behaviour);
-    switch (this.goodRanges-- > 0 ? 'good' : now) {
+    switch (this.goodWhile() ? 'good' : now) {
       case 'hang-up':
         respond(...promise, body);
         socket.end();

@@ -18,11 +18,11 @@ beforeAll(async () => {
 });
 afterAll(() => site[Symbol.asyncDispose]());
 
-/** Shows the image to a probe, and gives nothing of it. */
-async function showsOnly(): Promise<MisbehavingServer> {
+/** Shows the image until that is mounted, and gives nothing of it then. */
+async function showsOnly(mountpoint: string): Promise<MisbehavingServer> {
   const server = await MisbehavingServer.start(site.served, 'unavailable');
   server.sidecar = readFileSync(`${site.fileOf(0)}.fsverity`);
-  server.goodRanges = 2;
+  server.goodWhile = () => !isMounted(mountpoint);
   return server;
 }
 
@@ -31,15 +31,17 @@ async function expectNothingLeft(mountpoint: string): Promise<void> {
   await waitUntil('its socket, too', () => readdirSync('/run/tetherfs').length === 0);
 }
 
+const places = [
+  ['the background', []],
+  ['the foreground', ['--foreground']],
+] as const;
+
 describe.each([['--digest'], ['--allow-unverified']])('members that fail after they were identified, %s', (trust) => {
   const options = () => (trust === '--digest' ? [trust, site.digest] : [trust]);
 
-  it.each([
-    ['the background', []],
-    ['the foreground', ['--foreground']],
-  ])('in %s: given up in time, with their reasons', async (_, where) => {
-    await using server = await showsOnly();
+  it.each(places)('in %s: given up in time, with their reasons', async (_, where) => {
     const mountpoint = site.newMountpoint();
+    await using server = await showsOnly(mountpoint);
     const words = ['mount', ...where, ...options(), '--mount-timeout', '3', server.url, mountpoint];
     const failed = run(tetherfsCommand, words);
     await expect(failed).rejects.toMatchObject({
@@ -51,12 +53,9 @@ describe.each([['--digest'], ['--allow-unverified']])('members that fail after t
     await expectNothingLeft(mountpoint);
   });
 
-  it.each([
-    ['the background', []],
-    ['the foreground', ['--foreground']],
-  ])('in %s: a signal ends the wait', async (_, where) => {
-    await using server = await showsOnly();
+  it.each(places)('in %s: a signal ends the wait', async (_, where) => {
     const mountpoint = site.newMountpoint();
+    await using server = await showsOnly(mountpoint);
     const words = ['mount', ...where, ...options(), '--mount-timeout', '0', server.url, mountpoint];
     const child = spawn(tetherfsCommand, words, { stdio: 'ignore' });
     const ended = once(child, 'exit');
@@ -76,5 +75,13 @@ it('interrupted before there is a mount, it leaves no socket either', async () =
   await waitUntil('a member is asked', () => server.requests > 0);
   child.kill('SIGTERM');
   expect(await ended).toEqual([1, null]);
+  await expectNothingLeft(mountpoint);
+});
+
+it('has any time that --mount-timeout gives it', async () => {
+  const mountpoint = site.newMountpoint();
+  const days = String(30 * 86_400);
+  await run(tetherfsCommand, ['mount', '--digest', site.digest, '--mount-timeout', days, ...site.urls(), mountpoint]);
+  await run(tetherfsCommand, ['unmount', mountpoint]);
   await expectNothingLeft(mountpoint);
 });
