@@ -10,7 +10,7 @@ import { isWebPage } from './web-page.ts';
 
 /**
  * `valid`: a header that fits the size. `unbounded`: one that does not tell the size, as of an encrypted image. `unknown`: no header that we know,
- * which says nothing against it.
+ * or one that its server calls a web page, which says nothing against it.
  */
 export type Examined = 'valid' | 'unbounded' | 'unknown';
 
@@ -26,9 +26,8 @@ export function examineImage(head: Uint8Array, size: number, contentType: string
   }
   if (format === 'squashfs') parseSuperblock(head, size);
   if (format === 'partitions') examineCapture(head, size);
-  if (format !== 'unknown') return 'valid';
-  if (isWebPage(head) || /^text\/html\b/i.test(contentType ?? '')) {
-    throw new ImageFormatError('it is a web page, not an image');
-  }
+  const isHtml = /^text\/html\b/i.test(contentType ?? '');
+  if (format !== 'unknown') return isHtml ? 'unknown' : 'valid';
+  if (isHtml || isWebPage(head)) throw new ImageFormatError('it is a web page, not an image');
   return 'unknown';
 }

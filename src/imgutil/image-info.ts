@@ -48,6 +48,7 @@ export async function imageInfo(image: OpenImage, options: ImageInfoOptions): Pr
   const problems: string[] = [];
   const info: ImageInfo = { imageSize: source.size, format: 'unknown', problems };
   await collect(problems, async () => {
+    if (source.size === 0) throw new ImageFormatError('the image is empty');
     const { format, label } = imageLayout(await readHead(source, headerSize));
     info.format = format;
     if (label !== undefined) info.label = label;

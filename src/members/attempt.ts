@@ -1,7 +1,8 @@
 /**
  * One attempt at a span: one range request to one member, its bytes given to one sink. It keeps the member's books (queue,
- * latency, throughput) and forgives an idle connection that the server closed at the moment of its reuse: that is HTTP's
- * race, not the member's fault, and is repeated once on a fresh connection.
+ * latency, throughput) and forgives, by asking once more on a fresh connection, what says nothing of the member: an idle connection that
+ * the server closed at the moment of its reuse, which is HTTP's race; and a refusal by who has nothing else to do for us, because of several
+ * servers behind one address one may be ill.
  */
 import type { ByteRange } from '../base/byte-range.ts';
 import type { TimeSource } from '../base/time-source.ts';
@@ -74,7 +75,8 @@ export class Attempt {
   #phase: 'live' | 'draining' | 'over' = 'live';
   /** Of the range, what the member still owes. */
   #due: number;
-  #mayForgive: boolean;
+  #mayForgive = true;
+  readonly #wasIdle: boolean;
 
   constructor(options: AttemptOptions) {
     const { member, range, role, time } = options;
@@ -97,7 +99,7 @@ export class Attempt {
     member.queuedBytes += range.length;
     if (role === 'hedge') member.hedges++;
     this.#connection = options.fresh ? member.pool.takeFresh() : member.pool.take();
-    this.#mayForgive = this.#connection.established;
+    this.#wasIdle = this.#connection.established;
   }
 
   /** Asks. The listener may hear of it before this returns. */
@@ -232,7 +234,7 @@ export class Attempt {
   #fault(fault: MemberFault): void {
     const { member, sink, listener } = this.#options;
     member.pool.discard(this.#connection);
-    if (this.#mayForgive && fault.kind === 'reset' && this.#phase === 'live' && !this.begun) {
+    if (this.#mayForgive && this.#isForgivable(fault) && this.#phase === 'live' && !this.begun) {
       this.#mayForgive = false;
       this.#connection = member.pool.takeFresh();
       this.#request();
@@ -243,6 +245,10 @@ export class Attempt {
     if (was === 'live') sink.close();
     // What is thrown when all has come, at the sink or by who is told, is a defect that must not be lost.
     if (was === 'live' || (was === 'over' && fault.kind === 'defect')) listener.onFault(this, fault);
+  }
+
+  #isForgivable({ kind }: MemberFault): boolean {
+    return (kind === 'reset' && this.#wasIdle) || (kind === 'busy' && this.member.inFlight === 1);
   }
 
   #hangUp(): void {

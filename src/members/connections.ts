@@ -4,8 +4,9 @@
  * name that was resolved before the mount is not looked up again on the way of a read. Deadlines are the caller's: all of
  * undici's timers are off, because they tick in half seconds.
  */
+import type { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { checkServerIdentity, connect as connectTls, type SecureContext } from 'node:tls';
+import { checkServerIdentity, connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Dispatcher } from 'undici';
 // The package's door loads fetch, WebSocket, caches and mocks as well: twice the time.
 import Client from 'undici/lib/dispatcher/client.js';
@@ -19,6 +20,23 @@ const keepAliveMs = 30_000;
 export interface ShownCertificate {
   subject: string;
   issuer: string;
+  /** Whose certificates of those it showed are not valid at this moment. */
+  outOfDate: string[];
+}
+
+/** Chains are short; one that goes in a circle is not. */
+const longestChain = 10;
+
+function describeShown(socket: TLSSocket): ShownCertificate | undefined {
+  const own = socket.getPeerX509Certificate();
+  if (own === undefined) return undefined;
+  const outOfDate: string[] = [];
+  const now = Date.now();
+  let one: X509Certificate | undefined = own;
+  for (let depth = 0; one !== undefined && depth < longestChain; depth++, one = one.issuerCertificate) {
+    if (now < Date.parse(one.validFrom) || now > Date.parse(one.validTo)) outOfDate.push(nameOf(one.subject));
+  }
+  return { subject: nameOf(own.subject), issuer: nameOf(own.issuer), outOfDate };
 }
 
 /** A distinguished name on one line. */
@@ -69,9 +87,7 @@ export class Connector {
     // Before Node looks whether it believes it, and forgets it if it does not.
     let shown: ShownCertificate | undefined;
     socket.prependListener('secure', () => {
-      const certificate = socket.getPeerX509Certificate();
-      if (certificate !== undefined)
-        shown = { subject: nameOf(certificate.subject), issuer: nameOf(certificate.issuer) };
+      shown = describeShown(socket);
     });
     return socket
       .on('error', (error) => Object.assign(error, { shown }))

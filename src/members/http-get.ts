@@ -144,7 +144,10 @@ function transportFault(error: unknown, phase: Phase, url: MemberUrl, offset: nu
   if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED') {
     const when = code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not yet valid';
     const today = new Date().toISOString().slice(0, 10);
-    return fault('tls', `its certificate ${when} by this machine's clock (${today}): check the clock, or renew it`);
+    const { subject, outOfDate = [] }: Partial<ShownCertificate> = certificateShown(error) ?? {};
+    const own = outOfDate.length === 0 || outOfDate.includes(subject ?? '');
+    const which = own ? 'its certificate' : `the certificate of a CA that signed its own (${outOfDate.join(', ')})`;
+    return fault('tls', `${which} ${when} by this machine's clock (${today}): check the clock, or renew it`);
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     const names = shownText((error as { cert?: { subjectaltname?: string } }).cert?.subjectaltname ?? '', 200);

@@ -224,7 +224,8 @@ class Patience {
   }
 }
 
+/** Of an HTTP header (RFC 9110, 5.6.7: it begins with the name of a day); undefined for what is none, or before 1970. */
 function parseDate(text: string | undefined): Date | undefined {
-  const ms = Date.parse(text ?? '');
-  return Number.isNaN(ms) ? undefined : new Date(ms);
+  const ms = Date.parse(/^\s*[a-z]{3,9},? /i.test(text ?? '') ? (text ?? '') : '');
+  return ms > 0 ? new Date(ms) : undefined;
 }

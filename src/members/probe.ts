@@ -1,6 +1,6 @@
 /**
- * A probe: does this member serve, and what? It asks on a fresh connection for the first and the last bytes of the file, and
- * for the range that was corrupt if one was. What a probe costs in time is all its steps' time, each under a stall clock.
+ * A probe: does this member serve, and what? It asks on a fresh connection (the first time on the one that the sidecar came on, if it did)
+ * for the first and the last bytes of the file, and for the range that was corrupt if one was. What a probe costs in time is all its steps' time, each under a stall clock.
  * With a digest the file of that name is asked for first, and the one in the URL only when that one is missing or wrong.
  * Without a digest a file that was modified this very second is asked again when the second is over: only then does its
  * pin tell it from what may be written next.
@@ -70,7 +70,7 @@ async function probeFile(
   signal: AbortSignal,
 ): Promise<Observation> {
   signal.throwIfAborted();
-  const line = new Line(member.pool);
+  const line = new Line(member);
   try {
     let { observation, settled } = await observe(member, file, line, time, verification);
     if (!settled && verification === undefined) {
@@ -90,21 +90,26 @@ async function probeFile(
 class Line {
   readonly #pool: ConnectionPool;
   #connection: Connection;
-  #used = false;
+  #used: boolean;
 
-  constructor(pool: ConnectionPool) {
+  constructor({ pool, pin }: Member) {
     this.#pool = pool;
-    this.#connection = pool.takeFresh();
+    this.#connection = pin === undefined ? pool.take() : pool.takeFresh();
+    this.#used = this.#connection.established;
   }
 
-  /** A server may close a connection between two requests (RFC 9112, 9.3): then the second is made once more, on another. */
+  /**
+   * A server may close a connection between two requests (RFC 9112, 9.3), and one of several behind an address may be ill: after a good answer the next
+   * request is made once more, on another connection.
+   */
   async ask<T>(request: (connection: Connection) => Promise<T>): Promise<T> {
     const wasUsed = this.#used;
     this.#used = true;
     try {
       return await request(this.#connection);
     } catch (error) {
-      if (!wasUsed || !(error instanceof MemberFault) || error.kind !== 'reset') throw error;
+      const mayPass = error instanceof MemberFault && (error.kind === 'reset' || error.kind === 'busy');
+      if (!wasUsed || !mayPass) throw error;
       this.discard();
       this.#connection = this.#pool.takeFresh();
       return request(this.#connection);

@@ -193,14 +193,18 @@ interface Served {
   imageSize: number | undefined;
 }
 
-/** RFC 9110, 14.4: `bytes FIRST-LAST/SIZE` or `…/*`; the unit's case is of no importance (14.1). */
+/**
+ * RFC 9110, 14.4: `bytes FIRST-LAST/SIZE` or `…/*`; the unit's case is of no importance (14.1). A size that cannot be is none: whoever knows the size
+ * from elsewhere can use the bytes.
+ */
 function contentRange(headers: ResponseHeaders): Served | undefined {
   const text = header(headers, 'content-range') ?? '';
-  const match = /^\s*bytes +(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)\s*$/i.exec(text);
+  const match = /^\s*bytes +(\d{1,15})-(\d{1,15})\/(\S+)\s*$/i.exec(text);
   if (match === null) return undefined;
-  const [first, last] = [Number(match[1]), Number(match[2])];
-  const size = match[3] === '*' ? undefined : Number(match[3]);
-  return first <= last && last < (size ?? last + 1) ? { offset: first, end: last + 1, imageSize: size } : undefined;
+  const [first, last, size] = [Number(match[1]), Number(match[2]), match[3] ?? ''];
+  if (first > last) return undefined;
+  const plausible = /^\d{1,15}$/.test(size) && Number(size) > last;
+  return { offset: first, end: last + 1, imageSize: plausible ? Number(size) : undefined };
 }
 
 /** A 200 serves the whole file: good enough when that is what was asked for. */

@@ -24,6 +24,10 @@ export function createTrust(ca: readonly string[] = systemCas()): SecureContext 
 
 /** OpenSSL passes over what it cannot read; then every member would look untrustworthy, and nothing would say why. */
 function parseCas(pem: string): string[] {
+  if (pem.includes('BEGIN TRUSTED CERTIFICATE'))
+    throw new UsageError(
+      "--ca-file: it holds a certificate in OpenSSL's own form (BEGIN TRUSTED CERTIFICATE): openssl x509 -in FILE makes the usual one of it",
+    );
   const certificates = pem.match(pemCertificate) ?? [];
   if (certificates.length === 0)
     throw new UsageError(

@@ -18,7 +18,8 @@ const encrypted = Buffer.concat([makeEncryptedHeader(), Buffer.alloc(4096, 7)]);
 describe('what can be an image', () => {
   test.each<[string, Buffer, number, string | undefined, string]>([
     ['a squashfs', squashfs, squashfs.length, undefined, 'valid'],
-    ['a squashfs that is padded', squashfs, squashfs.length + 100_000, 'text/html', 'valid'],
+    ['a squashfs that is padded', squashfs, squashfs.length + 100_000, 'text/plain', 'valid'],
+    ['a squashfs that its server calls a web page', squashfs, squashfs.length, 'text/html', 'unknown'],
     ['an encrypted image, of which nothing tells the end', encrypted, encrypted.length, undefined, 'unbounded'],
     ['bytes of no format', Buffer.alloc(4096, 7), 4096, 'application/octet-stream', 'unknown'],
   ])('%s', (_, bytes, size, type, expected) => {

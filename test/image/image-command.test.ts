@@ -172,6 +172,12 @@ describe('tetherfs image pack', () => {
 });
 
 describe('tetherfs image info', () => {
+  test('of an empty file', () => {
+    writeFileSync(at('empty'), '');
+    const { status, stdout } = image(['info', '--json', at('empty')]);
+    expect({ status, ...JSON.parse(stdout) }).toMatchObject({ status: 1, problems: ['the image is empty'] });
+  });
+
   test('tells an encrypted image’s format, sizes and digest without the key', async () => {
     const { path, digest } = await packed();
     const { status, stdout } = image(['info', '--json', path]);

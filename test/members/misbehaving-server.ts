@@ -39,6 +39,7 @@ export type Behaviour =
   | 'byte-by-byte' // chunked, a byte a chunk
   | 'etags-in-turn' // several servers behind one address
   | 'few-at-once' // 503 beyond `mostAtOnce`
+  | 'busy-in-turn' // 503 to every second request: of two servers behind one address one is ill
   | 'close-idle' // good, but closes the connection when the next request comes on it
   | 'hang-up'; // good, and closes the connection after each answer without having said so
 
@@ -60,6 +61,8 @@ export class MisbehavingServer implements AsyncDisposable {
   /** Bytes. */
   cap = 65_536;
   mostAtOnce = 2;
+  /** What is asked on a connection is not read while an earlier one is open. */
+  oneAtATime = false;
   saidSize = '';
   location = 'http://127.0.0.1/elsewhere';
   /** Answers with 503. */
@@ -106,6 +109,11 @@ export class MisbehavingServer implements AsyncDisposable {
   #serve(socket: Socket): void {
     this.connections++;
     this.#sockets.add(socket);
+    if (this.oneAtATime && this.#sockets.size > 1) {
+      const [first] = this.#sockets;
+      socket.pause();
+      first?.once('close', () => socket.resume());
+    }
     let served = 0;
     let head = '';
     socket
@@ -171,6 +179,10 @@ export class MisbehavingServer implements AsyncDisposable {
     const touchesEnd = first === 0 || last === size - 1;
     const now = touchesEnd ? this.behaviour : (this.beyondEnds ?? this.behaviour);
     switch (this.goodWhile() ? 'good' : now) {
+      case 'busy-in-turn':
+        if (this.requests % 2 === 0) respond('503 Service Unavailable', [length(0)]);
+        else respond(...promise, body);
+        break;
       case 'hang-up':
         respond(...promise, body);
         socket.end();

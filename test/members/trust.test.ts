@@ -17,7 +17,7 @@ const address = '127.0.46.1';
 const path = 'rootimg.sfs';
 
 /** Signed by `by`; by itself without. */
-function certificate(name: string, extensions: readonly string[], by?: string): void {
+function certificate(name: string, extensions: readonly string[], by?: string, days = '2'): void {
   writeFileSync(at(`${name}.ext`), extensions.join('\n'));
   const openssl = (...words: string[]) => execFileSync('openssl', words, { stdio: 'pipe' });
   openssl(
@@ -43,7 +43,7 @@ function certificate(name: string, extensions: readonly string[], by?: string): 
     at(`${name}.csr`),
     ...signer,
     '-days',
-    '2',
+    days,
     '-extfile',
     at(`${name}.ext`),
     '-out',
@@ -68,7 +68,7 @@ afterAll(() => temp.remove());
 async function read(shown: string, key: string, ...believed: string[]): Promise<void> {
   const server = { certificateFile: at(`${shown}.pem`), keyFile: at(`${key}.key`) };
   await using nginx = await Nginx.start({ address, publicDir: at('public'), certificate: server });
-  await using site = await Site.open(image, [nginx.url(path, 'https')], { ca: [pem(...believed)] });
+  await using site = await Site.open(image, [nginx.url(path, 'https')], { ca: [pem(...believed)], mountTimeoutMs: 0 });
   await site.read({ offset: 0, length: image.length });
 }
 
@@ -95,6 +95,23 @@ describe('not believed, and the line says which certificate, by whom it is signe
 
   test('another\u2019s', async () => {
     await expect(read('own', 'own', 'root')).rejects.toThrow(/CN=own is signed by CN=own/);
+  });
+
+  test('an intermediate authority\u2019s that has expired', async () => {
+    certificate('old', ['basicConstraints=critical,CA:TRUE'], 'root', '-1');
+    certificate('young', [`subjectAltName=IP:${address}`], 'old');
+    writeFileSync(at('expired.pem'), pem('young', 'old'));
+    await expect(read('expired', 'young', 'root')).rejects.toThrow(
+      /the certificate of a CA that signed its own \(CN=old\) has expired by this machine's clock/,
+    );
+  });
+
+  test('OpenSSL\u2019s own form of a certificate, which is read as none', async () => {
+    const words = ['x509', '-in', at('own.pem'), '-trustout', '-out', at('trusted.pem')];
+    execFileSync('openssl', words, { stdio: 'pipe' });
+    await expect(read('own', 'own', 'trusted')).rejects.toThrow(
+      /^--ca-file: it holds a certificate in OpenSSL's own form.* openssl x509 -in FILE makes the usual one/,
+    );
   });
 
   test('one that may not be a server\u2019s', async () => {

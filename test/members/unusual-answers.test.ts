@@ -50,6 +50,22 @@ describe('a member is up, and blamed for nothing,', () => {
   );
 });
 
+// One of two servers behind one address is ill: a load balancer without health checks, which gives each its turn.
+test.each([{}, verified])('a member that refuses every second request serves', async (options) => {
+  await using server = await MisbehavingServer.start(image, 'busy-in-turn');
+  await using site = await Site.open(image, [server.url], options);
+  for (let chunk = 0; chunk < 24; chunk += 4) await site.read({ offset: chunk * chunkSize, length: 4 * chunkSize });
+});
+
+// As a server without threads; the sidecar's connection is the image's, too.
+test('a member that serves one connection at a time is identified', async () => {
+  await using server = await MisbehavingServer.start(image);
+  server.oneAtATime = true;
+  await using site = await Site.open(image, [server.url], verified);
+  await site.read({ offset: 0, length: chunkSize });
+  expect(site.member(server.url)).toMatchObject({ state: 'up', errors: {} });
+});
+
 test('without a digest, several servers behind one address cannot be told from one whose file changes', async () => {
   await using server = await MisbehavingServer.start(image, 'etags-in-turn');
   await expect(Site.open(image, [server.url], { mountTimeoutMs: 0 })).rejects.toThrow(/stale: the file changed: ETag/);

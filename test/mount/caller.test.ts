@@ -184,6 +184,16 @@ it('limits of the caller’s shell, and its umask, are not the daemon’s', asyn
   expect(readFileSync(`/proc/${mount.daemon}/status`, 'utf8')).toMatch(/^Umask:\t0022$/m);
 });
 
+it('too small a limit of open files is raised where it may be, and named where not', async () => {
+  const version = (limit: string) =>
+    run('bash', ['-c', `ulimit ${limit} && exec "$0" --version`, tetherfsCommand], { env: process.env });
+  await expect(version('-Sn 20')).resolves.toMatchObject({ stdout: expect.stringMatching(/^\d/) });
+  await expect(version('-n 20')).rejects.toMatchObject({
+    code: 1,
+    stderr: 'tetherfs: a limit of 20 open files (ulimit -n) is too little: at least 64 are needed\n',
+  });
+});
+
 it('signals that are meant for others change nothing, and open no debugger', async () => {
   await using mount = await HeldMount.make({
     urls: site.urls(),

@@ -56,7 +56,7 @@ it.each([
   ['Content-Type: \u00ff/x'],
   [`X-Long: ${'x'.repeat(8_000)}`],
   ['Age: -1', 'Retry-After: never', 'Accept-Ranges: none'],
-])('%s: mounted, and right', async (...headers) => {
+])('%.60s: mounted, and right', async (...headers) => {
   await using server = await MisbehavingServer.start(site.served);
   server.sidecar = readFileSync(`${site.fileOf(0)}.fsverity`);
   server.headers = headers;
@@ -77,6 +77,19 @@ it.each(['999999999999999', '2199023255553', '99999999999999999999'])(
     await using daemon = await site.mount(['--allow-unverified'], [huge.url, ...site.urls()]);
     await expectWhole(fileIn(daemon), site.served);
     expect((await daemon.status()).members[0]?.state).not.toBe('up');
+  },
+);
+
+// What cannot be the size of a file is no answer to how long it is, and a digest tells that.
+it.each(['99999999999999999999', '0', '-1', '12', '1e9', '0x1000'])(
+  'with a digest, a size of %s bytes is none, and the bytes are used',
+  async (size) => {
+    await using odd = await MisbehavingServer.start(site.served, 'size-said');
+    odd.saidSize = size;
+    odd.sidecar = readFileSync(`${site.fileOf(0)}.fsverity`);
+    await using daemon = await site.mount(['--digest', site.digest], [odd.url]);
+    await expectWhole(fileIn(daemon), site.served);
+    expect((await daemon.status()).members).toMatchObject([{ state: 'up', errors: {} }]);
   },
 );
 

@@ -1,14 +1,16 @@
 /** Every command line of the README, as it stands there, on a machine as it implies. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { tetherfsCommand } from '../support/daemon.ts';
 import { Nginx } from '../support/nginx.ts';
 
-const checkout = dirname(dirname(tetherfsCommand));
+const checkout = fileURLToPath(new URL('../../', import.meta.url));
 const readme = readFileSync(join(checkout, 'README.md'), 'utf8');
 const blocks = [...readme.slice(readme.indexOf('`npm run setup`')).matchAll(/^```(sh|nginx)\n(.*?)^```$/gms)];
+/** Of the block before, which would run this very test. */
+const commands = /^```sh\n(.*?)^```$/ms.exec(readme)?.[1] ?? '';
 const scripts = blocks.filter(([, language]) => language === 'sh').map(([, , text = '']) => text);
 const location = blocks.find(([, language]) => language === 'nginx')?.[2] ?? '';
 
@@ -73,4 +75,12 @@ it('does what it says', { timeout: 120_000 }, () => {
     stderr: expect.stringMatching(/nothing was removed: .* less than two hours ago/),
   });
   run(urlmount ?? '', '/root');
+});
+
+it('what it says first is what CI runs', () => {
+  const lines = commands.split('\n').map((line) => line.replace(/ *#.*/, ''));
+  const run = readFileSync(join(checkout, '.ci/run'), 'utf8').split('\n');
+  for (const line of lines.filter(Boolean))
+    expect(run.some((one) => one.includes(line) && !one.startsWith('#'))).toBe(true);
+  expect(lines).toEqual(['npm run demo', 'npm test', '']);
 });

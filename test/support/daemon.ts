@@ -3,7 +3,7 @@
  * Nothing here touches the mount from the JavaScript thread: a read that hangs must not hang the test's own time-outs.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readStatus } from '../../src/mount/control-client.ts';
@@ -14,7 +14,9 @@ import { closed, complain, opened } from './teardown.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** $TETHERFS: that of a runtime, say. */
-export const tetherfsCommand = process.env['TETHERFS'] ?? fileURLToPath(new URL('../../bin/tetherfs', import.meta.url));
+export const tetherfsCommand = realpathSync(
+  process.env['TETHERFS'] ?? fileURLToPath(new URL('../../bin/tetherfs', import.meta.url)),
+);
 
 export interface DaemonOptions {
   urls: readonly string[];
