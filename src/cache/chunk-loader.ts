@@ -12,7 +12,7 @@ import type { Collective, FetchPriority, SpanFetch } from '../members/contract.t
 import { type AdoptedChunks, type Store, StoreEvent } from '../native/binding.ts';
 import { ChunkSet } from './chunk-set.ts';
 import { EvictionOrder } from './eviction-order.ts';
-import { type Access, type Means, ReadAhead } from './read-ahead.ts';
+import { type Access, type Foreseen, type Means, ReadAhead } from './read-ahead.ts';
 import { Settling } from './settling.ts';
 import { SpanTarget, type SpanTargetParts } from './span-target.ts';
 import { chunksOf, coalesce, cut, type Span } from './spans.ts';
@@ -27,7 +27,9 @@ const MiB = 1024 * 1024;
 const demandSpanBytes = MiB / 4;
 /** Bytes of a prefetch span. bench/cold-sequential.ts. */
 const prefetchSpanBytes = MiB / 2;
-/** Got on credit: the share of what could come in a round trip. bench/boot.ts. */
+/** From here on waiting is dearer than bytes, in ms: what a prefetch span takes on 1 Gbit/s. */
+const farMs = 4;
+/** Got on credit from far members: the share of what could come in a round trip. bench/boot.ts. */
 const creditShare = 1 / 4;
 /** The widest read-ahead window, whatever the members would deliver. */
 const widestWindowBytes = 32 * MiB;
@@ -133,10 +135,9 @@ export class ChunkLoader {
           case StoreEvent.promoted:
             this.#promote(this.#loading.get(chunk));
             this.#lastDemandAt = this.#parts.time.now();
-            accesses.push({ first: chunk, count: 1, foreseen: true });
             break;
           case StoreEvent.touched:
-            accesses.push({ first: chunk, count: this.#takeMark(chunk), foreseen: true });
+            accesses.push({ first: chunk, count: this.#takeMark(chunk), foreseen: this.#foreseen(chunk) });
             break;
           case StoreEvent.published:
             this.#eviction.published(chunk);
@@ -162,7 +163,7 @@ export class ChunkLoader {
       }
     }
     if (this.#slotsWanted > 0) this.#slotsWanted -= this.#eviction.makeRoom(this.#slotsWanted);
-    accesses.push(...this.#demand(demanded).map((span) => ({ ...span, foreseen: false })));
+    accesses.push(...this.#demand(demanded).map((span) => ({ ...span, foreseen: 'not' as const })));
     accesses.sort((a, b) => a.first - b.first);
     for (const access of accesses) this.#accessed(access);
   }
@@ -306,6 +307,10 @@ export class ChunkLoader {
     await there;
   }
 
+  #foreseen(chunk: ChunkIndex): Foreseen {
+    return this.#loading.has(chunk) ? 'awaited' : 'there';
+  }
+
   /** How many chunks the mark of this one stood for. */
   #takeMark(chunk: ChunkIndex): number {
     return this.#wholePieces.delete(chunk) ? this.#prefetchSpan : 1;
@@ -314,7 +319,8 @@ export class ChunkLoader {
   #means(): Means {
     if (this.#closed || !this.readsAhead()) return { widest: 0, onCredit: 0 };
     const { collective, geometry } = this.#parts;
-    return { widest: this.#widestWindow(), onCredit: (creditShare * collective.bytesInRoundTrip) / geometry.chunkSize };
+    const credit = collective.roundTripMs < farMs ? 0 : creditShare * collective.bytesInRoundTrip;
+    return { widest: this.#widestWindow(), onCredit: credit / geometry.chunkSize };
   }
 
   /** Two rounds of what the members can have in flight, and never so much that read-ahead evicts its own chunks unread. */

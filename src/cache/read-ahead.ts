@@ -2,20 +2,24 @@
  * Read-ahead: guesses from the order of accesses what will be read next. Several streams are followed at once, as several
  * programs read at once.
  *
- * A stream earns what is got in advance for it: little by being read in order, much by the use of what was got in advance. So it grows with
- * what has been of use, twofold each time around, and a stream that jumps or ends leaves behind about as much as it had used. Where a round trip takes as
- * long as many chunks (far members), waiting is what is dear, and bytes are cheap: as many as come in a part of a round trip are got on credit, as
- * long as such guesses prove right.
+ * A stream earns what is got in advance for it, by being read in order and by the use of what was got in advance. While that is there when it is
+ * wanted, it is replaced and no more; when a reader had to wait for it, or requests are small though the stream is long, twice as much is got the next
+ * time. So a stream that jumps or ends leaves behind little, and at most about as much as it had used.
+ *
+ * Of far members, a round trip to whom takes as long as many chunks, waiting is what is dear, and bytes are cheap: it is always twice as much, and
+ * as many as come in a part of a round trip are got on credit, as long as such guesses prove right.
  *
  * Pure: it is told accesses and answers with windows. Everything is counted in chunks.
  */
 import { chunkIndex } from '../image/geometry.ts';
 import type { Span } from './spans.ts';
 
+export type Foreseen = 'not' | 'awaited' | 'there';
+
 /** Neighbouring chunks that readers wanted. */
 export interface Access extends Span {
-  /** They had been got in advance, or were on their way for that reason. */
-  readonly foreseen: boolean;
+  /** Whether they had been got in advance: they were there, or still on their way. */
+  readonly foreseen: Foreseen;
 }
 
 export interface ReadAheadLimits {
@@ -33,7 +37,7 @@ export interface ReadAheadLimits {
 export interface Means {
   /** How far ahead of a reader to be at most. */
   widest: number;
-  /** How many chunks may be got on credit: what comes while one waits for one. */
+  /** How many chunks may be got on credit: what comes while one waits for one. 0: the members are near. */
   onCredit: number;
 }
 
@@ -44,13 +48,20 @@ interface Stream {
   ahead: number;
   /** Chunks that it may still have in advance. */
   earned: number;
+  /** Chunks read of it. */
+  length: number;
 }
 
 /** An access so little ahead of a stream still continues it: the kernel's reads overtake each other, and a boot's files lie side by side. */
 const gap = 4;
-/** Chunks earned by each that is read in order, and by each that was foreseen. */
-const earnedInOrder = 0.5;
-const earnedForeseen = 2;
+/** Chunks earned by each that is read in order without having been foreseen. Here and below: bench/boot.ts. */
+const earnedInOrder = { near: 0.75, far: 0.5 };
+/** Chunks earned by each that was foreseen. */
+const earnedForeseen = { kept: 1, doubled: 2 };
+/** A stream of so many requests is long. */
+const longRequests = 4;
+/** Requests that a long stream is ahead at least. */
+const leastAhead = 2;
 /** So many guesses are remembered, about. */
 const memory = 2_048;
 /** Right guesses among all that are as good as all right. */
@@ -73,11 +84,15 @@ export class ReadAhead {
     const end = access.first + access.count;
     const { stream, known } = this.#take(access);
     this.#streams.push(stream);
-    if (access.foreseen) {
+    stream.length += access.count;
+    const isFar = onCredit > 0;
+    if (access.foreseen !== 'not') {
       this.#right += access.count;
-      stream.earned += earnedForeseen * access.count;
+      const tooClose = stream.length >= longRequests * batch && stream.ahead - stream.next < leastAhead * batch;
+      const doubles = isFar || tooClose || access.foreseen === 'awaited';
+      stream.earned += earnedForeseen[doubles ? 'doubled' : 'kept'] * access.count;
     } else if (known && end > stream.next) {
-      stream.earned += earnedInOrder * access.count;
+      stream.earned += earnedInOrder[isFar ? 'far' : 'near'] * access.count;
     }
     stream.earned = Math.min(stream.earned, widest);
     stream.next = Math.max(stream.next, end);
@@ -106,7 +121,7 @@ export class ReadAhead {
     if (stream !== undefined) return { stream, known: true };
     if (this.#streams.length >= this.#limits.streams) this.#streams.shift();
     const end = access.first + access.count;
-    return { stream: { next: end, ahead: end, earned: 0 }, known: false };
+    return { stream: { next: end, ahead: end, earned: 0, length: 0 }, known: false };
   }
 
   #guess(count: number): void {

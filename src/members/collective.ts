@@ -212,6 +212,10 @@ export class MemberCollective implements Collective, FetchWorld {
     );
   }
 
+  get roundTripMs(): number {
+    return Math.min(...healthiest(this.#members).map(({ speed }) => speed.roundTripMs));
+  }
+
   get bytesInRoundTrip(): number {
     const perMember = healthiest(this.#members).map(({ speed }) => (speed.throughput * speed.latencyMs) / 1000);
     return perMember.reduce((sum, bytes) => sum + bytes, 0);

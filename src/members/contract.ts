@@ -138,6 +138,8 @@ export interface Collective {
   readonly usableMembers: number;
   /** Spans that it makes sense to have in flight at once as prefetch, from what the members deliver. At least 1. */
   readonly suggestedPrefetchSpans: number;
+  /** ms there and back, of the nearest usable member; infinite when there is none. */
+  readonly roundTripMs: number;
   /** Bytes that all usable members together could deliver in the time that one waits for the first byte of an answer. */
   readonly bytesInRoundTrip: number;
   status(): CollectiveStatus;

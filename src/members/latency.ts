@@ -84,6 +84,11 @@ export class SpeedEstimate {
     return Math.max(this.#latencyMs ?? optimisticLatencyMs, this.#lateMs);
   }
 
+  /** Of the quickest answer of late: in this one there is no queue, ours or others'. */
+  get roundTripMs(): number {
+    return this.slowness.usual ?? this.latencyMs;
+  }
+
   get throughput(): number {
     return this.#throughput ?? optimisticThroughput;
   }

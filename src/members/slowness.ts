@@ -37,9 +37,15 @@ export class Slowness {
     this.#recent = [];
   }
 
+  /** The quickest answer of the last minutes: what the way there and back takes. Undefined before the first. */
+  get usual(): number | undefined {
+    const least = Math.min(this.#least, this.#leastBefore);
+    return Number.isFinite(least) ? least : undefined;
+  }
+
   present(now: number): boolean {
-    if (this.#recent.length < inRow || now - this.#lastAt > staleAfter) return false;
-    const usual = Math.min(this.#least, this.#leastBefore);
+    const { usual } = this;
+    if (usual === undefined || this.#recent.length < inRow || now - this.#lastAt > staleAfter) return false;
     return Math.min(...this.#recent) > Math.max(factor * usual, usual + margin);
   }
 }

@@ -14,6 +14,8 @@ class Reader {
   readonly missed: number[] = [];
   readonly #readAhead: ReadAhead;
   readonly #means: typeof near;
+  /** What was got in advance has not come yet when it is wanted. */
+  waits = false;
 
   constructor(means = near, changes: Partial<typeof limits> = {}) {
     this.#readAhead = new ReadAhead({ ...limits, ...changes });
@@ -24,8 +26,8 @@ class Reader {
   read(first: number, count = 1): number[] {
     const window: number[] = [];
     for (let chunk = first; chunk < first + count; chunk++) {
-      const foreseen = this.got.has(chunk);
-      if (!foreseen) this.missed.push(chunk);
+      const foreseen = !this.got.has(chunk) ? 'not' : this.waits ? 'awaited' : 'there';
+      if (foreseen === 'not') this.missed.push(chunk);
       const span = this.#readAhead.accessed({ first: chunkIndex(chunk), count: 1, foreseen }, this.#means);
       for (let next = span?.first ?? 0; span && next < span.first + span.count; next++) window.push(next);
     }
@@ -50,8 +52,9 @@ describe('read-ahead', () => {
     expect(reader.read(102)).toEqual([103]);
   });
 
-  it('is twice as far ahead each time that all it got was of use, up to the widest allowed', () => {
+  it('is twice as far ahead each time that a reader had to wait, up to the widest allowed', () => {
     const reader = new Reader();
+    reader.waits = true;
     const distances: number[] = [];
     for (let chunk = 0; chunk < 300; chunk++) {
       reader.read(chunk);
@@ -62,6 +65,17 @@ describe('read-ahead', () => {
     expect(distances[40]).toBeGreaterThanOrEqual(20);
     expect(Math.max(...distances)).toBe(64);
     expect(Math.min(...distances.slice(140))).toBeGreaterThanOrEqual(64 - 8);
+  });
+
+  it('is no further ahead than it takes to be there in time, from near members', () => {
+    const reader = new Reader();
+    for (let chunk = 0; chunk < 24; chunk++) reader.read(chunk);
+    expect(Math.max(...reader.got)).toBeLessThan(24 + 3);
+    // A long stream has whole requests all the same.
+    for (let chunk = 24; chunk < 200; chunk++) reader.read(chunk);
+    const distance = Math.max(...reader.got) - 199;
+    expect(distance).toBeGreaterThanOrEqual(8);
+    expect(distance).toBeLessThanOrEqual(4 * 8);
   });
 
   it('gets what it gets in requests of the usual size once it is ahead', () => {
