@@ -6,8 +6,8 @@
  * wanted, it is replaced and no more; when a reader had to wait for it, or requests are small though the stream is long, twice as much is got the next
  * time. So a stream that jumps or ends leaves behind little, and at most about as much as it had used.
  *
- * Of far members, a round trip to whom takes as long as many chunks, waiting is what is dear, and bytes are cheap: it is always twice as much, and
- * as many as come in a part of a round trip are got on credit, as long as such guesses prove right.
+ * Of far members, a round trip to whom takes as long as many chunks, waiting is what is dear, and bytes are cheap: it is twice and four times as much,
+ * and as many as come in a part of a round trip are got on credit, as long as such guesses prove right.
  *
  * Pure: it is told accesses and answers with windows. Everything is counted in chunks.
  */
@@ -56,8 +56,8 @@ interface Stream {
 const gap = 4;
 /** Chunks earned by each that is read in order without having been foreseen. Here and below: bench/boot.ts. */
 const earnedInOrder = { near: 0.75, far: 0.5 };
-/** Chunks earned by each that was foreseen. */
-const earnedForeseen = { kept: 1, doubled: 2 };
+/** Chunks earned by each that was foreseen. One: the distance stays; more: it grows as often as all of it was of use. */
+const earnedForeseen = { near: { there: 1, awaited: 2 }, far: { there: 2, awaited: 4 } };
 /** A stream of so many requests is long. */
 const longRequests = 4;
 /** Requests that a long stream is ahead at least. */
@@ -85,14 +85,13 @@ export class ReadAhead {
     const { stream, known } = this.#take(access);
     this.#streams.push(stream);
     stream.length += access.count;
-    const isFar = onCredit > 0;
+    const members = onCredit > 0 ? 'far' : 'near';
     if (access.foreseen !== 'not') {
       this.#right += access.count;
       const tooClose = stream.length >= longRequests * batch && stream.ahead - stream.next < leastAhead * batch;
-      const doubles = isFar || tooClose || access.foreseen === 'awaited';
-      stream.earned += earnedForeseen[doubles ? 'doubled' : 'kept'] * access.count;
+      stream.earned += earnedForeseen[members][tooClose ? 'awaited' : access.foreseen] * access.count;
     } else if (known && end > stream.next) {
-      stream.earned += earnedInOrder[isFar ? 'far' : 'near'] * access.count;
+      stream.earned += earnedInOrder[members] * access.count;
     }
     stream.earned = Math.min(stream.earned, widest);
     stream.next = Math.max(stream.next, end);

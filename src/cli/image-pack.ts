@@ -13,11 +13,16 @@ interface PackFlags {
   encrypt: boolean;
   includeMounts: boolean;
   bootOrder?: string;
+  keep: string[];
+  kernel?: string;
+  report: boolean;
 }
 
 export function imagePackCommand(): Command {
   return new Command('pack')
-    .description('pack a directory into OUT_DIR/rootimg-DIGEST.sfs with its fs-verity sidecar, and a key elsewhere')
+    .description(
+      'pack a root filesystem into OUT_DIR/rootimg-DIGEST.sfs with its fs-verity sidecar, what nodes boot it with, and a key elsewhere',
+    )
     .argument('<dir>', 'tree that becomes the root directory of the image')
     .argument('<out-dir>', 'public directory, the one that is served')
     .option(
@@ -28,6 +33,14 @@ export function imagePackCommand(): Command {
     .addOption(blockSizeOption())
     .option('--boot-order <file>', 'pack what is in it first: a trace, or a path a line; none: in no order')
     .option('--include-mounts', 'pack other file systems that are mounted in the tree, too', false)
+    .option(
+      '--keep <path>',
+      'pack this file as it is, though each machine has its own of it: /etc/shadow, say (may be repeated)',
+      (path: string, before: string[]) => [...before, path],
+      [],
+    )
+    .option('--kernel <version>', 'the kernel that nodes boot (default: the newest of the tree)')
+    .option('--report', 'name each file that is blanked because each machine has its own', false)
     .option('--no-encrypt', 'leave the image in clear and make no key')
     .addHelpText(
       'after',
@@ -38,6 +51,9 @@ rootimg.sfs becomes a symbolic link to the new image when that is complete. Imag
 
 What a boot reads is packed first, in the order of the boot, so that it comes as one run of bytes: by default as the image that is replaced was
 last booted (tetherfs trace publish), else by --boot-order. The new image gets a trace of the same files.
+
+Kernel, initramfs and bootloaders of the tree go into OUT_DIR/boot, and a profile.yaml beside it when there is none. What each machine has of its own (ssh host
+keys, machine-id, password hashes, API keys, network secrets) is blank in the image, not in the tree: docs/profile.md.
 
 What is mounted inside DIR is left out, and named: its mountpoint is an empty directory in the image.
 
@@ -63,6 +79,8 @@ Examples:
         xts: flags.encrypt ? loadBinding().xts : undefined,
         includeMounts: flags.includeMounts,
         bootOrder: flags.bootOrder,
+        keep: flags.keep,
+        kernel: flags.kernel,
         onLeftover: (path) => process.stderr.write(`tetherfs: removed what a killed pack had left: ${path}\n`),
         onProgress: (bytes, totalBytes) => progress.update({ bytes, totalBytes }),
         showProgress: process.stderr.isTTY,
@@ -79,9 +97,28 @@ digest   ${packed.digest}
 sidecar  ${packed.sidecarPath}
 key      ${packed.keyPath ?? 'none: the image is not encrypted'}${packed.keyIsBeside ? `\nnote     the key lies beside ${outDir}: serve and copy that alone, not what is above` : ''}
 order    ${orderLine(packed)}
+${kernelLine(packed)}
+${blankedLines(packed, flags.report)}
 mount    ${mountHint(packed)}
 `);
     });
+}
+
+/** What nodes boot, from the profile. */
+function kernelLine({ profile: { kernel, bootloaders } }: PackedImage): string {
+  const loaders = bootloaders.length === 0 ? '' : `, ${bootloaders.length} files of bootloaders`;
+  const useless = 'nodes cannot boot from this profile';
+  if (kernel === undefined) return `kernel   none${loaders}: the tree has no kernel in /boot, so ${useless}`;
+  if (kernel.initramfs !== undefined) return `kernel   ${kernel.version} and its initramfs${loaders}, in boot/`;
+  return `kernel   none${loaders}: the tree has no initramfs for its ${kernel.version}, so ${useless}: let its update-initramfs or dracut make one`;
+}
+
+function blankedLines({ blanked }: PackedImage, report: boolean): string {
+  if (blanked.length === 0) return 'blanked  nothing: the tree has nothing that each machine must have of its own';
+  if (!report)
+    return `blanked  ${blanked.length} files that each machine has of its own (--report names them, --keep keeps one)`;
+  const lines = blanked.map(({ path, what, isLeftOut }) => `${isLeftOut ? 'left out' : 'blanked '} ${path} (${what})`);
+  return lines.join('\n');
 }
 
 /** What became of the boot order. */

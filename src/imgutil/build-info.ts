@@ -1,7 +1,8 @@
 /** `build-info` beside an image: how the newest was made, `NAME=VALUE` a line, as confluent has it. */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { readSmallText } from './file-source.ts';
 import type { StagedFiles } from './staged-files.ts';
+import { bytesOf } from './tree-entry.ts';
 
 export interface BuildInfo {
   /** Name of the image's file. */
@@ -10,15 +11,31 @@ export interface BuildInfo {
   readonly bootOrder: string;
 }
 
+export interface NewBuildInfo extends BuildInfo {
+  /** The tree, whose name alone is told. */
+  readonly packedFrom: string;
+  /** Version of the kernel beside it. */
+  readonly kernel: string | undefined;
+}
+
 const fileName = 'build-info';
+const ourLines = /^(BOOTORDER|IMAGE|PACKEDFROM|PACKDATE|KERNEL)=/;
 const sizeLimit = 65536;
 
 /** In front of what others wrote there. Readable for everybody, as the image is. */
-export async function stageBuildInfo(staged: StagedFiles, directory: string, info: BuildInfo): Promise<void> {
+export async function stageBuildInfo(staged: StagedFiles, directory: string, info: NewBuildInfo): Promise<void> {
   const path = join(directory, fileName);
   const before = await readSmallText(path, sizeLimit).catch(() => undefined);
-  const others = (before ?? '').split('\n').filter((line) => line !== '' && !/^(BOOTORDER|IMAGE)=/.test(line));
-  const ours = [`BOOTORDER=${oneLine(info.bootOrder)}`, `IMAGE=${oneLine(info.image)}`];
+  const others = (before ?? '').split('\n').filter((line) => line !== '' && !ourLines.test(line));
+  const epoch = process.env['SOURCE_DATE_EPOCH'];
+  const date = epoch === undefined ? new Date() : new Date(Number(epoch) * 1000);
+  const ours = [
+    `BOOTORDER=${oneLine(info.bootOrder)}`,
+    `IMAGE=${oneLine(info.image)}`,
+    `PACKEDFROM=${oneLine(bytesOf(basename(info.packedFrom)))}`,
+    `PACKDATE=${date.toISOString().slice(0, 16)}`,
+    ...(info.kernel === undefined ? [] : [`KERNEL=${oneLine(info.kernel)}`]),
+  ];
   const file = await staged.create(path, 0o644);
   await file.appendFile([...ours, ...others, ''].join('\n'), 'latin1');
 }

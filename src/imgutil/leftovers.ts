@@ -32,12 +32,11 @@ export async function removeLeftovers(directories: readonly string[]): Promise<s
       removed.push(path);
     }
   }
-  // Where a new file waits still not all were renamed: then none was.
+  // Where a new file waits still not all were renamed: then none was. All are taken back before what tells so is gone.
   const unfinished = new Set(found.filter(({ kind }) => kind === 'new').map(({ id }) => id));
-  for (const { path, target, kind, id } of found) {
-    if (kind === 'old' && unfinished.has(id)) await rename(path, target);
-    else await rm(path, { force: true });
-  }
+  const takenBack = found.filter(({ kind, id }) => kind === 'old' && unfinished.has(id));
+  for (const { path, target } of takenBack) await rename(path, target);
+  for (const { path } of found) await rm(path, { force: true });
   return removed;
 }
 

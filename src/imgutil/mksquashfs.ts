@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { describeError, errorCode } from '../base/errors.ts';
+import type { Cover } from './covers.ts';
 import { PackError } from './errors.ts';
 
 export const compressions = ['zstd', 'xz', 'gzip', 'lz4'] as const;
@@ -9,8 +10,10 @@ export type Compression = (typeof compressions)[number];
 
 export interface MksquashfsOptions {
   compression: Compression;
-  /** An empty directory for a view of the tree without what is mounted in it; undefined to pack it as it is seen. */
-  viewAt: string | undefined;
+  /** To pack not what is seen of the tree, but a view of it. */
+  view: View | undefined;
+  /** A file that says which paths are left out, one a line; undefined: none. */
+  excludeFile?: string | undefined;
   /** A file that says which files are written first (sort-file.ts); undefined: the order of the directories. */
   sortFile?: string | undefined;
   /** Whether mksquashfs may draw its progress bar on our standard error. */
@@ -18,15 +21,33 @@ export interface MksquashfsOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface View {
+  /** An empty directory. */
+  readonly at: string;
+  /** Whether with what is mounted in the tree. */
+  readonly withMounts: boolean;
+  readonly covers: readonly Cover[];
+}
+
 /**
- * Runs mksquashfs on a bind mount of the tree, in mounts of its own, which end with it: such a mount shows the tree and not what is mounted in it.
- * (mksquashfs' own -one-file-system loses the mountpoints, and does not see mounts of the same file system.)
+ * Runs mksquashfs on a bind mount of the tree, in mounts of its own, which end with it: such a mount shows the tree and not what is mounted in it; the
+ * covers are mounted over its files. (mksquashfs' own -one-file-system loses the mountpoints, and does not see mounts of the same file system.)
  */
 const inView = [
   ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
-  'mount --bind -- "$1" "$2" && cd / && shift && exec mksquashfs "$@"',
-  'mksquashfs',
+  `mount "$1" -- "$2" "$3" && view=$3 && shift 3 || exit
+while [ "$1" != -- ]; do
+  mount --bind -- "$1" "$view$2" && shift 2 || exit
+done
+shift && cd / && exec mksquashfs "$view" "$@"`,
+  'view',
 ];
+
+function viewed(directory: string, { at, withMounts, covers }: View): string[] {
+  const how = withMounts ? '--rbind' : '--bind';
+  const mounts = covers.flatMap(({ file, path }) => (file === undefined ? [] : [file, path]));
+  return [...inView, how, directory, at, ...mounts, '--'];
+}
 
 /** Said for POSIX ACLs, which squashfs cannot hold: not a failure, but the user should know. */
 const warning = /^Unrecognised xattr prefix/;
@@ -37,12 +58,13 @@ const warning = /^Unrecognised xattr prefix/;
  * Returns mksquashfs's warnings, each once. @throws PackError, Error ENOSPC
  */
 export async function mksquashfs(directory: string, output: string, options: MksquashfsOptions): Promise<string[]> {
-  const { compression, viewAt, sortFile, showProgress, signal } = options;
+  const { compression, view, excludeFile, sortFile, showProgress, signal } = options;
   const flags = ['-noappend', '-xattrs', '-exit-on-error', '-comp', compression, '-quiet'];
   if (sortFile !== undefined) flags.push('-sort', sortFile);
   if (!showProgress) flags.push('-no-progress');
-  const plain = ['mksquashfs', directory, output, ...flags];
-  const [program = '', ...words] = viewAt === undefined ? plain : [...inView, directory, viewAt, output, ...flags];
+  if (excludeFile !== undefined) flags.push('-ef', excludeFile);
+  const [program = '', ...words] = view === undefined ? ['mksquashfs', directory] : viewed(directory, view);
+  words.push(output, ...flags);
   const child = spawn(program, words, {
     stdio: ['ignore', showProgress ? process.stderr : 'ignore', 'pipe'],
     killSignal: 'SIGKILL',
@@ -57,22 +79,30 @@ export async function mksquashfs(directory: string, output: string, options: Mks
   const [status, ended] = await new Promise<[number | null, NodeJS.Signals | null]>((settle) =>
     child.on('close', (...how) => settle(how)),
   );
-  if (errorCode(failure) === 'ENOENT')
-    throw new PackError('mksquashfs is not installed (Debian package squashfs-tools)');
+  if (errorCode(failure) === 'ENOENT') throw notInstalled();
   if (failure !== undefined)
     throw new PackError(`cannot run mksquashfs: ${describeError(failure)}`, { cause: failure });
   const lines = (await messages).split('\n').filter((line) => line.trim() !== '');
   const isWarning = (line: string) => warning.test(line);
   if (status !== 0) {
+    if (view !== undefined && status === 127) throw notInstalled();
+    const words = lines.find((line) => !isWarning(line))?.replaceAll(view?.at ?? directory, directory);
     const reason =
-      lines.find((line) => !isWarning(line)) ??
-      `it ended with ${ended === null ? `status ${status}` : `${ended}: was there enough memory?`}`;
+      words ?? `it ended with ${ended === null ? `status ${status}` : `${ended}: was there enough memory?`}`;
     if (/No space left on device/.test(lines.join('\n'))) throw Object.assign(new Error(reason), { code: 'ENOSPC' });
-    if (/^(unshare|mount): /.test(reason)) {
-      const ways = 'unmount it, say --include-mounts, or pack where mounts may be made';
-      throw new PackError(`cannot look at the tree without what is mounted in it (${reason}): ${ways}`);
+    if (view !== undefined && /^(unshare|mount): /.test(reason)) {
+      const files = view.covers.map(({ path }) => path).join(', ');
+      const ways =
+        files === '' ? 'unmount it, say --include-mounts' : `unmount it, and say --keep for each of ${files}`;
+      throw new PackError(
+        `cannot look at the tree without what is mounted in it and what each machine has of its own (${reason}): ${ways}, or pack where mounts may be made`,
+      );
     }
     throw new PackError(`mksquashfs failed: ${reason}`);
   }
   return [...new Set(lines.filter(isWarning))];
+}
+
+function notInstalled(): PackError {
+  return new PackError('mksquashfs is not installed (Debian package squashfs-tools)');
 }

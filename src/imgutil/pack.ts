@@ -19,18 +19,22 @@ import { sidecarSuffix } from '../image/sidecar.ts';
 import { stageBootFiles } from './boot-files.ts';
 import { chooseBootOrder, noBootOrder } from './boot-order-choice.ts';
 import { stageBuildInfo } from './build-info.ts';
+import { type Cover, makeCovers } from './covers.ts';
 import { PackError } from './errors.ts';
 import { openFileSource } from './file-source.ts';
 import { removeLeftovers, temporaryId } from './leftovers.ts';
+import { hidingMounts, type MachineFile, machineFiles } from './machine-files.ts';
 import { MadeDirectories } from './made-directories.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
 import { mountsInside } from './mounts-inside.ts';
 import { squashfsFiles, traceChunkSize } from './placed-files.ts';
 import { PrivateFiles, type PrivatePlace } from './private-files.ts';
 import { confluentTree, liesIn, realPlace, refusePublicPlace } from './private-place.ts';
+import { type ProfileFiles, profileDirectories, refuseLinkedDirectories, stageProfile } from './profile-files.ts';
 import { imageName, keepPlainImage } from './published-names.ts';
 import { sortedFiles } from './sort-file.ts';
 import { StagedFiles } from './staged-files.ts';
+import { bytesOf, shownPath } from './tree-entry.ts';
 import { type WriteOptions, type WrittenImage, writeImage } from './write-image.ts';
 
 export interface PackOptions extends WriteOptions, PrivatePlace {
@@ -43,6 +47,10 @@ export interface PackOptions extends WriteOptions, PrivatePlace {
   bootOrder?: string | undefined;
   /** Whether other file systems that are mounted in the tree are packed as well; else their mountpoints are empty directories. */
   includeMounts?: boolean | undefined;
+  /** Files of the tree that are packed as they are although each machine has its own of them (machine-files.ts): `/etc/shadow`. */
+  keep?: readonly string[] | undefined;
+  /** Version of the kernel that nodes boot; undefined: the tree's newest. */
+  kernel?: string | undefined;
   /** Told what a pack that was killed had left, and is removed. */
   onLeftover?: ((path: string) => void) | undefined;
   /** Whether mksquashfs may draw its progress bar on our standard error. */
@@ -59,6 +67,10 @@ export interface PackedImage extends WrittenImage {
   readonly bootOrder: { readonly source: string; readonly files: number; readonly problems: readonly string[] };
   /** The key lies in a directory of our choice beside the public one: nothing says that what is above both is not served. */
   readonly keyIsBeside: boolean;
+  /** What lies beside the image now. */
+  readonly profile: ProfileFiles;
+  /** Files of the tree that are blank in the image or not in it, because each machine has its own. */
+  readonly blanked: readonly { readonly path: string; readonly what: string; readonly isLeftOut: boolean }[];
   /** Mountpoints in the tree, packed as empty directories. */
   readonly leftOut: readonly string[];
   /** What mksquashfs could not keep, e.g. POSIX ACLs. */
@@ -79,7 +91,9 @@ export async function pack(options: PackOptions): Promise<PackedImage> {
       if (liesIn(directory, sourceDir))
         throw new UsageError(`${directory} lies in ${sourceDir}: the image would hold itself`);
     }
-    return await packInto({ ...options, sourceDir, outDir }, workDir, privateFiles).catch(noRoomIn(workDir, outDir));
+    return await packInto({ ...options, sourceDir, outDir }, { workDir, privateFiles, made }).catch(
+      noRoomIn(workDir, outDir),
+    );
   } catch (error) {
     await made.remove();
     if (options.signal?.aborted) throw new PackError('packing was interrupted; nothing was changed', { cause: error });
@@ -125,19 +139,36 @@ async function makePrivatePlace(options: PackOptions, outDir: string, made: Made
   return new PrivateFiles(privateDir);
 }
 
-/** `workDir` is where the clear squashfs lies meanwhile. */
-async function packInto(
-  options: PackOptions,
-  workDir: string,
-  privateFiles: PrivateFiles | undefined,
-): Promise<PackedImage> {
-  const { sourceDir, outDir, xts, includeMounts = false } = options;
-  for (const path of await removeLeftovers([outDir, workDir, privateFiles?.directory ?? workDir])) {
+interface Workplace {
+  /** Where the clear squashfs lies meanwhile. */
+  readonly workDir: string;
+  readonly privateFiles: PrivateFiles | undefined;
+  readonly made: MadeDirectories;
+}
+
+async function packInto(options: PackOptions, { workDir, privateFiles, made }: Workplace): Promise<PackedImage> {
+  const { sourceDir, outDir, xts, includeMounts = false, keep = [] } = options;
+  const ours = profileDirectories.map((name) => join(outDir, name));
+  for (const path of await removeLeftovers([outDir, ...ours, workDir, privateFiles?.directory ?? workDir])) {
     options.onLeftover?.(path);
   }
+  await refuseLinkedDirectories(outDir);
+  const tree = bytesOf(sourceDir);
   const leftOut = includeMounts ? [] : mountsInside(sourceDir);
-  if (leftOut.length > 0 && process.geteuid?.() !== 0) {
-    throw new PackError(`only root can leave out what is mounted in the tree: unmount ${leftOut.join(', ')}`);
+  const [hiding] = hidingMounts(leftOut, tree);
+  if (hiding !== undefined)
+    throw new PackError(
+      `something is mounted at ${hiding}: what lies below it would be packed, and may be secret: unmount it, or say --include-mounts`,
+    );
+  const blanked = await machineFiles(tree, keep);
+  if (process.geteuid?.() !== 0) {
+    if (leftOut.length > 0)
+      throw new PackError(`only root can leave out what is mounted in the tree: unmount ${leftOut.join(', ')}`);
+    const files = blanked.map(({ path, what }) => `${shownPath(path)} (${what})`).join(', ');
+    if (files !== '')
+      throw new PackError(
+        `only root can blank what each machine has of its own, ${files}: empty them, or say --keep for each`,
+      );
   }
   const order = await chooseBootOrder(options.bootOrder, { directory: outDir, privateFiles, xts });
   const sorted = await sortedFiles(order.items, sourceDir);
@@ -148,7 +179,16 @@ async function packInto(
   await mkdir(temporary, { mode: 0o700 });
   const staged = new StagedFiles();
   try {
-    const clear = await makeSquashfs(options, temporary, { withView: leftOut.length > 0, sortText: sorted.text });
+    const view = leftOut.length > 0 || blanked.length > 0;
+    const covers = await makeCovers(sourceDir, blanked, join(temporary, 'covers'));
+    const clear = await makeSquashfs(options, temporary, { covers: view ? covers : undefined, sortText: sorted.text });
+    // A file that is replaced loses its cover.
+    const versions = (files: readonly MachineFile[]) =>
+      files.map(({ path, version }) => `${path} ${version}`).join('\n');
+    if (versions(await machineFiles(tree, keep)) !== versions(blanked))
+      throw new PackError(
+        'the tree changed while it was packed, in files that each machine has of its own: pack again',
+      );
     await using payload = await openFileSource(clear.path);
     const written = await writeImage(options, payload, staged, privateFiles);
     const { imagePath, imageSize, digest } = written;
@@ -158,7 +198,13 @@ async function packInto(
     );
     await keepPlainImage(outDir, digest, staged);
     const source = sorted.files === 0 ? noBootOrder : order.source;
-    await stageBuildInfo(staged, outDir, { image: basename(imagePath), bootOrder: basename(source) });
+    const profile = await stageProfile(staged, { tree: sourceDir, outDir, made, kernel: options.kernel });
+    await stageBuildInfo(staged, outDir, {
+      image: basename(imagePath),
+      bootOrder: basename(source),
+      packedFrom: sourceDir,
+      kernel: profile.kernel?.version,
+    });
     const linkPath = join(outDir, imageName);
     for (const suffix of [sidecarSuffix, '']) await staged.link(basename(imagePath) + suffix, linkPath + suffix);
     await staged.commit();
@@ -167,26 +213,49 @@ async function packInto(
     const sidecarPath = imagePath + sidecarSuffix;
     const keyPath = privateFiles?.newestKey;
     const keyIsBeside = keyPath !== undefined && options.privateDir === undefined && keyPath.startsWith(`${outDir}.`);
-    return { ...written, linkPath, sidecarPath, keyPath, keyIsBeside, bootOrder, leftOut, warnings: clear.warnings };
+    const { warnings } = clear;
+    const said = blanked.map(({ path, what, blank }) => ({
+      path: shownPath(path),
+      what,
+      isLeftOut: blank === undefined,
+    }));
+    return {
+      ...written,
+      ...{ linkPath, sidecarPath, keyPath, keyIsBeside, bootOrder, profile, blanked: said, leftOut, warnings },
+    };
   } finally {
     await staged.discard();
     await rm(temporary, { recursive: true, force: true });
   }
 }
 
-/** The squashfs in clear, in the directory `temporary`. @param sortText what mksquashfs' -sort gets; empty: nothing. */
+/**
+ * The squashfs in clear, in the directory `temporary`.
+ * @param covers undefined: of the tree as it is seen. @param sortText what mksquashfs' -sort gets; empty: nothing.
+ */
 async function makeSquashfs(
   options: PackOptions,
   temporary: string,
-  { withView, sortText }: { withView: boolean; sortText: string },
+  { covers, sortText }: { covers: readonly Cover[] | undefined; sortText: string },
 ): Promise<{ path: string; warnings: string[] }> {
-  const { sourceDir, compression, signal, showProgress = false } = options;
+  const { sourceDir, compression, signal, includeMounts = false, showProgress = false } = options;
   const path = join(temporary, 'clear.sfs');
-  const viewAt = withView ? join(temporary, 'tree') : undefined;
-  if (viewAt !== undefined) await mkdir(viewAt);
+  const view = covers && { at: join(temporary, 'tree'), withMounts: includeMounts, covers };
+  if (view !== undefined) await mkdir(view.at);
+  const left = (covers ?? []).filter(({ file }) => file === undefined);
+  const excludeFile = left.length === 0 ? undefined : join(temporary, 'left-out');
+  // Paths in the tree, without the slash in front.
+  if (excludeFile !== undefined) await writeFile(excludeFile, left.map(({ path }) => `${path.slice(1)}\n`).join(''));
   const sortFile = sortText === '' ? undefined : join(temporary, 'sort');
   if (sortFile !== undefined) await writeFile(sortFile, sortText, 'latin1');
-  const warnings = await mksquashfs(sourceDir, path, { compression, viewAt, sortFile, showProgress, signal });
+  const warnings = await mksquashfs(sourceDir, path, {
+    compression,
+    view,
+    excludeFile,
+    sortFile,
+    showProgress,
+    signal,
+  });
   return { path, warnings };
 }
 

@@ -3,7 +3,7 @@
  * finds it.
  */
 import { realpath } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describeError, pathOf, TetherfsError } from '../base/errors.ts';
 import { bootOrderOfChunks, metadataFirst, type PlacedFiles } from '../image/boot-order-chunks.ts';
 import type { Xts } from '../image/encryption.ts';
@@ -21,6 +21,7 @@ import { MadeDirectories } from './made-directories.ts';
 import { placedFiles } from './placed-files.ts';
 import { PrivateFiles, type PrivatePlace } from './private-files.ts';
 import { confluentTree, realPlace, refusePublicPlace } from './private-place.ts';
+import { profileDirectories } from './profile-files.ts';
 import { publishedFile } from './published-names.ts';
 import { StagedFiles } from './staged-files.ts';
 import { traceWriteError, writeTraceFile } from './trace-file.ts';
@@ -52,7 +53,8 @@ export async function publishTrace(text: string, image: string, options: Publish
   const isEncrypted = imageLayout(await readHead(source, headerSize)).format === 'encrypted';
   const privateFiles = isEncrypted ? await privateFilesBeside(imagePath, options) : undefined;
   const place = { imagePath, digest: verity.digest, privateFiles };
-  await removeLeftovers([dirname(imagePath), ...(privateFiles === undefined ? [] : [privateFiles.directory])]);
+  const ours = profileDirectories.map((name) => join(dirname(imagePath), name));
+  await removeLeftovers([dirname(imagePath), ...ours, ...(privateFiles === undefined ? [] : [privateFiles.directory])]);
   const tracePath = imagePath + traceSuffix;
   let placed: PlacedFiles;
   try {

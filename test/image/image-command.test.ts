@@ -71,6 +71,8 @@ describe('tetherfs image pack', () => {
       `key      ${at('public.private/pending/rootimg.key')}`,
       `note     the key lies beside ${at('public')}: serve and copy that alone, not what is above`,
       'order    none: publish the trace of a boot, or give --boot-order, for faster boots',
+      'kernel   none: the tree has no kernel in /boot, so nodes cannot boot from this profile',
+      'blanked  nothing: the tree has nothing that each machine must have of its own',
       `mount    tetherfs mount --digest ${digest} --key-file rootimg.key http://MEMBER/PATH/rootimg.sfs MOUNTPOINT`,
       '',
     ]);

@@ -59,7 +59,9 @@ function published(...digests: string[]): string[] {
     const image = `public/rootimg-${digest.slice('sha256:'.length)}.sfs`;
     return [image, `${image}.fsverity`];
   });
-  const others = ['build-info', 'rootimg.sfs', 'rootimg.sfs.fsverity'].map((name) => `public/${name}`);
+  const others = ['build-info', 'manifest.yaml', 'profile.yaml', 'rootimg.sfs', 'rootimg.sfs.fsverity'].map(
+    (name) => `public/${name}`,
+  );
   return ['public/', ...named, ...others].sort();
 }
 
@@ -118,7 +120,7 @@ describe('packing a directory', () => {
     expect(everything()).toEqual([...keyPlace(first.digest, second.digest), ...published(first.digest, second.digest)]);
     expect(second.digest).not.toBe(first.digest);
     for (const [path, bytes] of before) {
-      const kept = path.includes(first.digest.slice('sha256:'.length));
+      const kept = path.endsWith('.yaml') || path.includes(first.digest.slice('sha256:'.length));
       expect({ path, same: readFileSync(at(path)).equals(bytes) }).toEqual({ path, same: kept });
     }
     expect(decryptImage(readFileSync(second.imagePath), readText(second.keyPath ?? '')).toString('latin1', 0, 4)).toBe(

@@ -24,10 +24,10 @@ import { makeTree } from './image-tree.ts';
 let directory: TempDir;
 let options: PackOptions;
 const at = (...path: string[]) => join(directory.path, ...path);
-/** But for what tells how the newest image was made. */
+/** But for the files of the profile as a whole. */
 const inPublic = () =>
   readdirSync(at('public'))
-    .filter((name) => name !== 'build-info')
+    .filter((name) => !['build-info', 'manifest.yaml', 'profile.yaml'].includes(name))
     .sort();
 
 beforeEach(() => {
