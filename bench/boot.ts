@@ -219,7 +219,7 @@ const rows = roundTrips.flatMap((rttMs) =>
       read.toFixed(2),
       (read / median(local.get(image) ?? [])).toFixed(2),
       yardstick === undefined ? '' : (read / medianOf(rttMs, yardstick, (one) => one.read)).toFixed(2),
-      of((one) => one.requests, 0).replace('NaN', '–'),
+      subject.options === undefined ? '–' : of((one) => one.requests, 0),
       wire.toFixed(1),
       (wire / (needed.get(image) ?? Number.NaN)).toFixed(2),
       of((one) => one.cpu, 2),

@@ -14,30 +14,31 @@ export interface BuildInfo {
 export interface NewBuildInfo extends BuildInfo {
   /** The tree, whose name alone is told. */
   readonly packedFrom: string;
-  /** Version of the kernel beside it. */
+  /** Version of the kernel that was put beside it; undefined: what lay there stays. */
   readonly kernel: string | undefined;
 }
 
 const fileName = 'build-info';
-const ourLines = /^(BOOTORDER|IMAGE|PACKEDFROM|PACKDATE|KERNEL)=/;
 const sizeLimit = 65536;
 
 /** In front of what others wrote there. Readable for everybody, as the image is. */
 export async function stageBuildInfo(staged: StagedFiles, directory: string, info: NewBuildInfo): Promise<void> {
   const path = join(directory, fileName);
   const before = await readSmallText(path, sizeLimit).catch(() => undefined);
-  const others = (before ?? '').split('\n').filter((line) => line !== '' && !ourLines.test(line));
   const epoch = process.env['SOURCE_DATE_EPOCH'];
   const date = epoch === undefined ? new Date() : new Date(Number(epoch) * 1000);
-  const ours = [
-    `BOOTORDER=${oneLine(info.bootOrder)}`,
-    `IMAGE=${oneLine(info.image)}`,
-    `PACKEDFROM=${oneLine(bytesOf(basename(info.packedFrom)))}`,
-    `PACKDATE=${date.toISOString().slice(0, 16)}`,
-    ...(info.kernel === undefined ? [] : [`KERNEL=${oneLine(info.kernel)}`]),
-  ];
+  const ours = Object.entries({
+    BOOTORDER: info.bootOrder,
+    IMAGE: info.image,
+    PACKEDFROM: bytesOf(basename(info.packedFrom)),
+    PACKDATE: date.toISOString().slice(0, 16),
+    ...(info.kernel !== undefined && { KERNEL: info.kernel }),
+  });
+  const isOurs = (line: string) => ours.some(([name]) => line.startsWith(`${name}=`));
+  const others = (before ?? '').split('\n').filter((line) => line !== '' && !isOurs(line));
+  const lines = ours.map(([name, value]) => `${name}=${oneLine(value)}`);
   const file = await staged.create(path, 0o644);
-  await file.appendFile([...ours, ...others, ''].join('\n'), 'latin1');
+  await file.appendFile([...lines, ...others, ''].join('\n'), 'latin1');
 }
 
 /** undefined: there is none, or it tells of no image. @throws ImageSourceError */

@@ -47,8 +47,11 @@ export async function imageInfo(image: OpenImage, options: ImageInfoOptions): Pr
   const { source } = image;
   const problems: string[] = [];
   const info: ImageInfo = { imageSize: source.size, format: 'unknown', problems };
+  if (source.size === 0) {
+    problems.push('the image is empty');
+    return info;
+  }
   await collect(problems, async () => {
-    if (source.size === 0) throw new ImageFormatError('the image is empty');
     const { format, label } = imageLayout(await readHead(source, headerSize));
     info.format = format;
     if (label !== undefined) info.label = label;

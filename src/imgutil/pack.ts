@@ -35,6 +35,7 @@ import { imageName, keepPlainImage } from './published-names.ts';
 import { sortedFiles } from './sort-file.ts';
 import { StagedFiles } from './staged-files.ts';
 import { bytesOf, shownPath } from './tree-entry.ts';
+import { bootKernel } from './tree-kernel.ts';
 import { type WriteOptions, type WrittenImage, writeImage } from './write-image.ts';
 
 export interface PackOptions extends WriteOptions, PrivatePlace {
@@ -160,6 +161,7 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     throw new PackError(
       `something is mounted at ${hiding}: what lies below it would be packed, and may be secret: unmount it, or say --include-mounts`,
     );
+  const kernel = await bootKernel(tree, options.kernel);
   const blanked = await machineFiles(tree, keep);
   if (process.geteuid?.() !== 0) {
     if (leftOut.length > 0)
@@ -198,12 +200,12 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     );
     await keepPlainImage(outDir, digest, staged);
     const source = sorted.files === 0 ? noBootOrder : order.source;
-    const profile = await stageProfile(staged, { tree: sourceDir, outDir, made, kernel: options.kernel });
+    const profile = await stageProfile(staged, { tree: sourceDir, outDir, made, kernel });
     await stageBuildInfo(staged, outDir, {
       image: basename(imagePath),
       bootOrder: basename(source),
       packedFrom: sourceDir,
-      kernel: profile.kernel?.version,
+      kernel: kernel?.initramfs && kernel.version,
     });
     const linkPath = join(outDir, imageName);
     for (const suffix of [sidecarSuffix, '']) await staged.link(basename(imagePath) + suffix, linkPath + suffix);

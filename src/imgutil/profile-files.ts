@@ -5,14 +5,14 @@
 import { createHash } from 'node:crypto';
 import { open, readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { parseDocument, stringify } from 'yaml';
+import { Document, stringify } from 'yaml';
 import { errorCode, UsageError } from '../base/errors.ts';
 import { exists } from './file-source.ts';
 import type { MadeDirectories } from './made-directories.ts';
 import type { StagedFiles } from './staged-files.ts';
 import { bootloaders } from './tree-bootloaders.ts';
 import { bytesOf, fileInside, placeOf } from './tree-entry.ts';
-import { bootKernel, type TreeKernel } from './tree-kernel.ts';
+import type { TreeKernel } from './tree-kernel.ts';
 
 export interface ProfileFiles {
   /** The kernel that it boots; undefined when the tree has none. One without an initramfs is not in the profile: what lies there would not fit it. */
@@ -26,8 +26,8 @@ export interface ProfilePlace {
   readonly tree: string;
   readonly outDir: string;
   readonly made: MadeDirectories;
-  /** Version of the kernel that is wanted; undefined: the newest. */
-  readonly kernel: string | undefined;
+  /** The kernel that nodes boot, if the tree has one. */
+  readonly kernel: TreeKernel | undefined;
 }
 
 /** Directories in which it stages files, below the profile's. */
@@ -55,14 +55,14 @@ export async function refuseLinkedDirectories(outDir: string): Promise<void> {
   }
 }
 
-/** Stages all that the tree has. @throws UsageError */
+/** Stages all that the tree has. */
 export async function stageProfile(staged: StagedFiles, place: ProfilePlace): Promise<ProfileFiles> {
   const tree = bytesOf(place.tree);
-  const kernel = await bootKernel(tree, place.kernel);
+  const { kernel } = place;
   const loaders = await bootloaders(tree);
   const hashes: Record<string, string> = {};
-  const copy = async (path: string | undefined, name: string) => {
-    if (path !== undefined) hashes[name] = await stageCopy(staged, placeOf(tree, path), name, place);
+  const copy = async (path: string, name: string) => {
+    hashes[name] = await stageCopy(staged, placeOf(tree, path), name, place);
   };
   if (kernel?.initramfs !== undefined) {
     await copy(kernel.kernel, 'boot/kernel');
@@ -91,9 +91,7 @@ async function stageCopy(staged: StagedFiles, source: Buffer, name: string, plac
 async function stageProfileYaml(staged: StagedFiles, tree: string, { outDir }: ProfilePlace): Promise<void> {
   const path = join(outDir, profileName);
   if (await exists(path)) return;
-  const document = parseDocument(
-    stringify({ label: `${await systemName(tree)} (Diskless Boot)`, kernelargs: 'quiet' }),
-  );
+  const document = new Document({ label: `${await systemName(tree)} (Diskless Boot)`, kernelargs: 'quiet' });
   document.commentBefore = profileComment;
   const file = await staged.create(path, 0o644);
   await file.appendFile(document.toString({ lineWidth: 0 }));

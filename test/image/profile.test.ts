@@ -337,6 +337,7 @@ describe('kernel and initramfs', () => {
     expect(packed().stdout).toContain('kernel   none: the tree has no kernel in /boot, so ');
     expect(readFileSync(at('public/boot/kernel')).equals(kernel('1'))).toBe(true);
     expect(profile('boot/initramfs/distribution')).toBe('initramfs');
+    expect(profile('build-info')).toMatch(/^KERNEL=1$/m);
   });
 
   test('do not go where a link of the profile leads', () => {
