@@ -4,6 +4,7 @@
 #include "addon_work.h"
 #include "inherited.h"
 #include "loop.h"
+#include "top_root.h"
 #include "xts.h"
 
 #include <errno.h>
@@ -80,6 +81,45 @@ napi_value js_unmount(napi_env env, napi_callback_info info) {
   return work_start(env, &unmount->work);
 }
 
+/* ---- Mount ---- */
+
+#define MAX_DATA_BYTES 4096
+
+struct filesystem {
+  struct work work;
+  bool read_only;
+  char source[MAX_PATH_BYTES], target[MAX_PATH_BYTES], type[64], data[MAX_DATA_BYTES];
+};
+
+static void filesystem_run(struct work *work) {
+  const struct filesystem *filesystem = (const struct filesystem *)work;
+  work->syscall = "mount";
+  work->error = mount(filesystem->source, filesystem->target, filesystem->type, filesystem->read_only ? MS_RDONLY : 0, filesystem->data) == 0 ? 0 : errno;
+}
+
+napi_value js_mount_filesystem(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  if (!is_object(env, argument)) {
+    throw_type(env, "a file system must be an object");
+    return NULL;
+  }
+  struct filesystem *filesystem = work_new(env, sizeof *filesystem);
+  if (filesystem == NULL) return NULL;
+  if (!get_property_text(env, argument, "source", filesystem->source, sizeof filesystem->source) ||
+      !get_property_text(env, argument, "target", filesystem->target, sizeof filesystem->target) ||
+      !get_property_text(env, argument, "type", filesystem->type, sizeof filesystem->type) ||
+      (property(env, argument, "data") != NULL && !get_property_text(env, argument, "data", filesystem->data, sizeof filesystem->data)) ||
+      !get_property_boolean(env, argument, "readOnly", &filesystem->read_only)) {
+    free(filesystem);
+    return NULL;
+  }
+  filesystem->work.name = "tetherfs:mountFilesystem";
+  filesystem->work.run = filesystem_run;
+  return work_start(env, &filesystem->work);
+}
+
 /* ---- What was inherited ---- */
 
 napi_value js_close_on_exec(napi_env env, napi_callback_info info) {
@@ -87,6 +127,11 @@ napi_value js_close_on_exec(napi_env env, napi_callback_info info) {
   int error = inherited_close_on_exec();
   if (error != 0) throw_errno(env, error, "open /proc/self/fd");
   return NULL;
+}
+
+napi_value js_reach_top_root(napi_env env, napi_callback_info info) {
+  (void)info;
+  return boolean(env, top_root_reach());
 }
 
 napi_value js_shed_limits(napi_env env, napi_callback_info info) {
@@ -175,4 +220,41 @@ napi_value js_loop_change_file(napi_env env, napi_callback_info info) {
   change->work.run = loop_change_run;
   change->work.done = loop_change_done;
   return work_start(env, &change->work);
+}
+
+struct loop_attachment {
+  struct work work;
+  int fd;
+  char path[MAX_PATH_BYTES], device[LOOP_NAME_BYTES];
+};
+
+static void loop_attach_run(struct work *work) {
+  struct loop_attachment *attachment = (struct loop_attachment *)work;
+  work->error = loop_attach(attachment->path, attachment->device, &attachment->fd, &work->syscall);
+}
+
+static napi_value loop_attach_result(napi_env env, struct work *work) {
+  const struct loop_attachment *attachment = (const struct loop_attachment *)work;
+  napi_value result, device;
+  napi_create_object(env, &result);
+  napi_create_string_utf8(env, attachment->device, NAPI_AUTO_LENGTH, &device);
+  napi_set_named_property(env, result, "device", device);
+  napi_set_named_property(env, result, "fd", number(env, attachment->fd));
+  return result;
+}
+
+napi_value js_loop_attach(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  struct loop_attachment *attachment = work_new(env, sizeof *attachment);
+  if (attachment == NULL) return NULL;
+  if (!get_text(env, argument, "path", attachment->path, sizeof attachment->path)) {
+    free(attachment);
+    return NULL;
+  }
+  attachment->work.name = "tetherfs:loopAttach";
+  attachment->work.run = loop_attach_run;
+  attachment->work.result = loop_attach_result;
+  return work_start(env, &attachment->work);
 }

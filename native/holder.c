@@ -17,9 +17,11 @@
  * connection is gone.
  *
  * Only the first command gets the standard streams and whatever else we were started with; we let go of all that ourselves. Those started again
- * have /dev/null, the kernel's log as standard error, the held descriptors, and our oom_score_adj (-1000 where we may).
+ * have /dev/null, the kernel's log as standard error, the held descriptors, and our oom_score_adj (-1000 where we may). What they are
+ * started from is still found when the machine has got another root directory (top_root.h).
  */
 #include "inbox.h"
+#include "top_root.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -207,6 +209,7 @@ static char *take_value(struct command *into, size_t *used, const char *value, s
 
 static void replace_command(const char *state) {
   struct command *other = command == &commands[0] ? &commands[1] : &commands[0];
+  top_root_reach();
   size_t used = 0, bytes;
   int count = 0;
   for (const char *value = NULL; (value = inbox_field(state, "X_TETHERFS_ARG", value, &bytes)) != NULL;) {
@@ -282,6 +285,7 @@ static void schedule(void) {
 
 static bool start(bool again) {
   forget_watch();
+  if (again) top_root_reach();
   pid_t pid = fork();
   if (pid == 0) run_command(again);
   started_ms = now_ms();

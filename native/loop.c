@@ -9,6 +9,7 @@
 #include <linux/loop.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -163,4 +164,57 @@ int loop_change_file(const char *device, int fd, const char **syscall) {
   const struct change change = {device, fd};
   *syscall = "ioctl";
   return errand_run(change_file, &change, fd);
+}
+
+/* The structure of LOOP_CONFIGURE (Linux 5.8), which older headers lack. */
+struct configuration {
+  uint32_t fd;
+  uint32_t block_size;
+  struct loop_info64 info;
+  uint64_t reserved[8];
+};
+#ifndef LOOP_CONFIGURE
+#define LOOP_CONFIGURE 0x4C0A
+#endif
+
+static int configure(int device, int file, const char *path) {
+  struct configuration configuration = {.fd = (uint32_t)file};
+  configuration.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+  snprintf((char *)configuration.info.lo_file_name, LO_NAME_SIZE, "%s", path);
+  if (ioctl(device, LOOP_CONFIGURE, &configuration) == 0) return 0;
+  if (errno != EINVAL && errno != ENOTTY) return errno;
+  if (ioctl(device, LOOP_SET_FD, file) != 0) return errno;
+  if (ioctl(device, LOOP_SET_STATUS64, &configuration.info) == 0) return 0;
+  int error = errno;
+  ioctl(device, LOOP_CLR_FD);
+  return error;
+}
+
+/* One try: EBUSY when somebody else took the device meanwhile. */
+static int attach_once(int control, int file, const char *path, char *device, int *fd, const char **syscall) {
+  int number = ioctl(control, LOOP_CTL_GET_FREE);
+  *syscall = "ioctl";
+  if (number < 0) return errno;
+  snprintf(device, LOOP_NAME_BYTES, "/dev/loop%d", number);
+  *syscall = "open";
+  *fd = open(device, O_RDONLY | O_CLOEXEC);
+  if (*fd < 0) return errno;
+  *syscall = "ioctl";
+  int error = configure(*fd, file, path);
+  if (error != 0) close(*fd);
+  return error;
+}
+
+int loop_attach(const char *path, char *device, int *fd, const char **syscall) {
+  int control = -1, error;
+  *syscall = "open";
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+  error = control < 0 ? errno : EBUSY;
+  for (int tries = 0; control >= 0 && error == EBUSY && tries < 64; tries++)
+    error = attach_once(control, file, path, device, fd, syscall);
+  if (control >= 0) close(control);
+  close(file);
+  return error;
 }

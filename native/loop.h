@@ -25,4 +25,10 @@ int loop_get_status(const char *device, struct loop_status *status, const char *
 /* The device must be read-only, and the file of the same size. Waits for the reads under way. */
 int loop_change_file(const char *device, int fd, const char **syscall);
 
+/*
+ * A free loop device, attached read-only to the file, which it leaves with its last user: *fd is one. `device` has room for LOOP_NAME_BYTES.
+ */
+#define LOOP_NAME_BYTES 32
+int loop_attach(const char *path, char *device, int *fd, const char **syscall);
+
 #endif

@@ -11,10 +11,8 @@ const { Script } = require('node:vm');
 const file = join(__dirname, 'tetherfs.cjs');
 // All of it is ASCII.
 const text = readFileSync(file, 'latin1');
-const script = new Script(`(function (exports, require, module, __filename, __dirname) {${text}\n})`, {
-  filename: file,
-  cachedData: compiled(),
-});
+// It is the function in which Node.js wraps a module.
+const script = new Script(text, { filename: file, cachedData: compiled() });
 module.exports = script;
 script.runInThisContext()({}, require, {}, file, __dirname);
 

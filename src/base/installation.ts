@@ -2,6 +2,7 @@
  * Where the parts of this program lie. In a checkout its sources run as they are; in a runtime (scripts/build-runtime) one file holds them all, in
  * the place of src/cli/main.ts, so that everything else lies where it does in a checkout.
  */
+import { existsSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 
 /** A source file two folders deep, or the one file. */
@@ -13,3 +14,18 @@ export const mainScript = join(root, `src/cli/main${extname(file)}`);
 export const packageFile = join(root, 'package.json');
 export const addonFile = join(root, 'native/build/tetherfs.node');
 export const holderProgram = join(root, 'native/build/tetherfs-holder');
+
+/** A runtime brings the loader and libraries that Node.js needs, and is run by them: whatever root filesystem it lies in. As in bin/tetherfs. */
+const libraries = join(root, 'lib');
+const loader = join(libraries, 'loader');
+// The loader takes these for the end of a directory's name.
+const isWithLoader = existsSync(loader) && !/[:;]/.test(libraries);
+
+/** Program and first arguments that start the Node.js that runs us. */
+export const nodeCommand: readonly [string, ...string[]] = isWithLoader
+  ? [loader, '--library-path', libraries, join(root, 'bin/node')]
+  : [process.execPath];
+
+/** What `tetherfs image prepare` puts into a tree: by `npm run build:runtime`, and as they are. In a checkout only. */
+export const runtimeImage = join(root, 'build/runtime.sfs');
+export const initramfsFiles = join(root, 'initramfs');

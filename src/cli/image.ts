@@ -3,11 +3,13 @@ import { Command } from 'commander';
 import { imageGcCommand } from './image-gc.ts';
 import { imageInfoCommand } from './image-info.ts';
 import { imagePackCommand } from './image-pack.ts';
+import { imagePrepareCommand } from './image-prepare.ts';
 import { imageVerifyCommand } from './image-verify.ts';
 
 export function imageCommand(): Command {
   return new Command('image')
     .description('make, examine and remove images')
+    .addCommand(imagePrepareCommand())
     .addCommand(imagePackCommand())
     .addCommand(imageInfoCommand())
     .addCommand(imageVerifyCommand())

@@ -4,6 +4,7 @@ import type { core } from 'zod';
 import { UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
 import { logFormats, logLevels } from '../base/log.ts';
+import { parseSize } from '../base/size.ts';
 import { freeControlPathOf, givenControlPath, givenSocketPath } from '../mount/control-path.ts';
 import { absolutePath } from '../mount/given-file.ts';
 import { canonicalPath } from '../mount/mount-table.ts';
@@ -15,7 +16,6 @@ import {
   outageModes,
   pageCaches,
 } from '../mount/options.ts';
-import { parseSize } from '../mount/size.ts';
 
 export function addMountOptions(command: Command): Command {
   return command

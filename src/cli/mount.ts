@@ -5,13 +5,11 @@ import { parseFileUrl } from '../base/file-url.ts';
 import { createLog } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { parseDigest } from '../image/digest.ts';
-import { startInBackground } from '../mount/background.ts';
 import { readFirstBytes } from '../mount/first-bytes.ts';
 import { stderrSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
-import { removeDeadSocket } from '../mount/socket-file.ts';
-import { unmount } from '../mount/unmount.ts';
+import { startMount } from '../mount/start-mount.ts';
 import { addMountOptions, insistOnUrls, readMountOptions } from './mount-options.ts';
 import { progressBar } from './progress-bar.ts';
 
@@ -82,35 +80,20 @@ function interruption(): AbortSignal {
 }
 
 async function mountInBackground(options: MountOptions): Promise<void> {
-  const startedAt = performance.now();
-  const signal = interruption();
-  const { fileName } = parseFileUrl(options.urls[0]);
-  const bar = progressBar(`pulling ${fileName}`);
+  const bar = progressBar(`pulling ${parseFileUrl(options.urls[0]).fileName}`);
+  const showLine = (line: string) => {
+    bar.clear();
+    process.stderr.write(`${line}\n`);
+  };
   try {
-    await startInBackground({
-      script: process.argv[1] ?? '',
-      arguments: ['daemon', options.mountpoint],
-      options,
-      held: true,
-      onLog(line) {
-        bar.clear();
-        process.stderr.write(`${line}\n`);
-      },
+    await startMount(options, {
+      signal: interruption(),
+      onLog: showLine,
       onProgress: (progress) => bar.update(progress),
+      onWaiting: (line) => showLine(`tetherfs: ${line}`),
     });
-  } catch (error) {
-    await removeDeadSocket(options.control);
-    throw error;
   } finally {
     bar.clear();
-  }
-  try {
-    const onWaiting = (line: string) => process.stderr.write(`tetherfs: ${line}\n`);
-    await readFirstBytes({ options, fileName, startedAt, signal, onWaiting });
-  } catch (error) {
-    // Who is told that it failed must find nothing mounted.
-    await unmount(options.mountpoint, 'lazy').catch(() => {});
-    throw error;
   }
 }
 

@@ -11,7 +11,7 @@ import { constants } from 'node:os';
 import { z } from 'zod';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { holderProgram } from '../base/installation.ts';
-import { nodeFlags, spawnClean } from './clean-child.ts';
+import { nodeWords, spawnClean } from './clean-child.ts';
 import type { MemoryProgress } from './image-memory.ts';
 import { type MountOptions, mountOptionsSchema } from './options.ts';
 
@@ -45,12 +45,10 @@ export interface BackgroundStart {
 export function startInBackground(start: BackgroundStart): Promise<number> {
   const { script, arguments: extra, options, held, onLog, onProgress } = start;
   const errors = openErrorOutput();
-  const command = [...nodeFlags, script, ...extra];
-  const [program, words, argv0] = held
-    ? [holderProgram, ['--argv0', daemonName, process.execPath, ...command], `${daemonName}-holder`]
-    : [process.execPath, command, daemonName];
-  const child = spawnClean(program, words, {
-    argv0,
+  const daemon = nodeWords([script, ...extra]);
+  const command: typeof daemon = held ? [holderProgram, '--argv0', daemonName, ...daemon] : daemon;
+  const child = spawnClean(command, {
+    argv0: held ? `${daemonName}-holder` : daemonName,
     detached: true,
     stdio: ['ignore', errors, errors, 'ipc'],
   });
@@ -58,7 +56,7 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
   return new Promise((resolve, reject) => {
     child.on('error', (cause) =>
       reject(
-        new TetherfsError('DAEMON_DIED', `cannot start the daemon (${program}): ${describeError(cause)}`, { cause }),
+        new TetherfsError('DAEMON_DIED', `cannot start the daemon (${command[0]}): ${describeError(cause)}`, { cause }),
       ),
     );
     child.on('exit', (status, signal) => reject(new TetherfsError('DAEMON_DIED', describeEnd(status, signal))));

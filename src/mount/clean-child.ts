@@ -3,13 +3,20 @@
  * mount. Nothing of the caller's goes along but what is named here: no directory, no descriptor, no variable, no flag of Node.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { nodeCommand } from '../base/installation.ts';
 import { loadBinding } from '../native/binding.ts';
 
 /**
  * Node's and V8's flags, the same as in bin/tetherfs, which says why. `--disable-sigusr1`: that signal would open Node's debugger on 127.0.0.1 to
  * every local user.
  */
-export const nodeFlags = ['--max-semi-space-size=2', '--expose-gc', '--disable-sigusr1'];
+export const nodeFlags = ['--max-semi-space-size=2', '--disable-sigusr1'];
+
+/** Program and arguments that run our Node.js with these arguments of its own. */
+export function nodeWords(words: readonly string[]): [string, ...string[]] {
+  const [program, ...loaderWords] = nodeCommand;
+  return [program, ...loaderWords, ...nodeFlags, ...words];
+}
 
 /**
  * What is passed on: where programs and libraries are (sanitizers and allocators come by LD_PRELOAD), the language of dates and messages, our own
@@ -19,8 +26,10 @@ const passedOn =
   /^(PATH|LD_PRELOAD|LD_LIBRARY_PATH|[A-Z]+SAN_OPTIONS|LANG|LC_[A-Z]+|TZ|NODE_COMPILE_CACHE|TETHERFS_.*)$/;
 
 /** `program` in `/`, with descriptors and variables of its own. Whatever it opens must be named by an absolute path. */
-export function spawnClean(program: string, words: readonly string[], options: SpawnOptions): ChildProcess {
-  loadBinding().closeOnExec();
+export function spawnClean([program, ...words]: [string, ...string[]], options: SpawnOptions): ChildProcess {
+  const native = loadBinding();
+  native.reachTopRoot();
+  native.closeOnExec();
   return spawn(program, words, { ...options, cwd: '/', env: cleanEnvironment(process.env) });
 }
 

@@ -10,6 +10,7 @@ import { getSystemErrorMessage } from 'node:util';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
+import { formatSize } from '../base/size.ts';
 import { systemTime } from '../base/time-source.ts';
 import { ChunkLoader } from '../cache/index.ts';
 import type { Collective } from '../members/contract.ts';
@@ -25,6 +26,7 @@ import {
 import { linkControl, unlinkControl } from './control-path.ts';
 import { type ControlRoutes, startControlServer } from './control-server.ts';
 import { DescriptorKeeper } from './descriptor-keeper.ts';
+
 import { Handover } from './handover.ts';
 import { releaseWhenIdle } from './idle-release.ts';
 import { ImageMemory, type MemoryProgress } from './image-memory.ts';
@@ -32,11 +34,11 @@ import { chooseImageMethod } from './image-method.ts';
 import { type Inheritance, makeState } from './inheritance.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type ListenerStart, Listeners } from './listeners.ts';
+import { watchForRoot } from './machine-root.ts';
 import { getMetadata } from './metadata-first.ts';
 import { placeOf, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
-import { formatSize } from './size.ts';
 import { snapshot } from './snapshot.ts';
 import type { Status } from './status.ts';
 import { detachDead, unmountEverywhere } from './unmount.ts';
@@ -114,7 +116,7 @@ async function wireParts(
     log,
     time,
   });
-  closers.push(() => keeper.close());
+  closers.push(() => keeper.close(), watchForRoot(log));
   await takeHold?.();
   const store = native.createStore({
     imageSize: geometry.imageSize,

@@ -6,6 +6,7 @@
 import type { Log } from '../base/log.ts';
 import type { ChunkLoader } from '../cache/index.ts';
 import type { MountedSession, Store } from '../native/binding.ts';
+import { collectGarbage } from './garbage.ts';
 
 export interface IdleReleaseParts {
   store: Pick<Store, 'stats' | 'trim'>;
@@ -40,7 +41,7 @@ export function releaseWhenIdle(parts: IdleReleaseParts): () => void {
     store.trim();
     // It fails when the mount is just going, and then it does not matter.
     if (dropPages) void session.dropPages().catch(() => {});
-    globalThis.gc?.();
+    collectGarbage();
     log.debug('the readers rest', { keptChunks: keep, dropPages });
   }, idleMs);
   timer.unref();

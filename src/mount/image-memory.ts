@@ -4,6 +4,7 @@
  */
 import { describeError, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { formatSize } from '../base/size.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { BackgroundPace, type ChunkLoader, Filler, fullPace, type Pace, type Pause } from '../cache/index.ts';
 import type { MountedSession, RamFile, Store } from '../native/binding.ts';
@@ -17,7 +18,6 @@ import {
 } from './loop-devices.ts';
 import { checkMemory } from './memory-check.ts';
 import type { OpenedImage } from './open-image.ts';
-import { formatSize } from './size.ts';
 
 export type MemoryState = 'tethered' | 'filling' | 'untethered';
 

@@ -3,11 +3,12 @@ import { openSync } from 'node:fs';
 import { describeError, errorCode } from '../base/errors.ts';
 import { loadBinding } from '../native/binding.ts';
 import { identityOfDescriptor } from './loop-devices.ts';
+import { inMachineRoot } from './machine-root.ts';
 
 /** @param meant `MAJOR:MINOR:INODE` of the file, which may be another by now. What fails is said on standard error, with exit status 1. */
 export async function moveLoopDevices(path: string, meant: string, devices: readonly string[]): Promise<void> {
   try {
-    const descriptor = openSync(path, 'r');
+    const descriptor = openSync(inMachineRoot(path), 'r');
     const { major, minor, inode } = identityOfDescriptor(descriptor);
     if (`${major}:${minor}:${inode}` !== meant) throw new Error(`${path} is another file by now`);
     for (const device of devices) await move(device, descriptor);

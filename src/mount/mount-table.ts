@@ -6,6 +6,7 @@ import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import { type ListedMount, listMounts } from '../base/mounts.ts';
+import { inMachineRoot } from './machine-root.ts';
 
 export type Mount = Pick<ListedMount, 'mountpoint' | 'device' | 'type'>;
 
@@ -26,7 +27,7 @@ export function mountsFrom(devices: readonly string[]): string[] {
 /** For unmounting: where no other mount covers it. Directories above it may have been renamed since it was mounted. */
 export function uncoveredPlaces(device: string): string[] {
   const places = tetherfsMounts(device).map(({ mountpoint }) => mountpoint);
-  return [...new Set(places)].filter((place) => rootAt(place)?.device === device);
+  return [...new Set(places)].filter((place) => rootAt(inMachineRoot(place))?.device === device);
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { logFormats, logLevels } from '../base/log.ts';
+import { parseSize } from '../base/size.ts';
 import type { ImageMethod } from '../profile/index.ts';
 
 export const outageModes = ['wait', 'eio'] as const;
@@ -69,3 +70,22 @@ export const defaults = {
   outageTimeout: 60,
   mountTimeout: 60,
 } as const;
+
+/** What must be said of a mount; all else is as the command line has it when nothing is said. */
+type Needed = Pick<MountOptions, 'urls' | 'mountpoint' | 'control'>;
+
+export function withDefaults(options: Needed & Partial<MountOptions>): MountOptions {
+  return {
+    allowUnverified: false,
+    pageCache: defaults.pageCache,
+    cacheSize: parseSize(defaults.cacheSize, '--cache-size'),
+    idleCacheSize: parseSize(defaults.idleCacheSize, '--idle-cache-size'),
+    idleTime: defaults.idleTime,
+    onOutage: 'wait',
+    outageTimeout: defaults.outageTimeout,
+    mountTimeout: defaults.mountTimeout,
+    logLevel: 'info',
+    logFormat: 'text',
+    ...options,
+  };
+}

@@ -3,14 +3,14 @@
  * killed while it has one open cannot end, because the kernel waits for its answer when it closes that file.
  */
 import { text } from 'node:stream/consumers';
-import { nodeFlags, spawnClean } from './clean-child.ts';
+import { nodeWords, spawnClean } from './clean-child.ts';
 
 /**
  * Runs our Node.js with these arguments, in `/`.
  * @param signal kills it. @returns why it failed, undefined when it did not: what it wrote to standard error.
  */
 export async function failureOfProcess(words: readonly string[], signal?: AbortSignal): Promise<string | undefined> {
-  const child = spawnClean(process.execPath, [...nodeFlags, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawnClean(nodeWords(words), { stdio: ['ignore', 'ignore', 'pipe'] });
   const kill = () => void child.kill('SIGKILL');
   signal?.addEventListener('abort', kill, { once: true });
   if (signal?.aborted) kill();

@@ -1,8 +1,8 @@
 /** Progress of a pull for where no terminal is: a line now and then. */
 import type { Log } from '../base/log.ts';
+import { formatSize } from '../base/size.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import type { MemoryProgress } from './image-memory.ts';
-import { formatSize } from './size.ts';
 
 /** Between two lines, in ms. */
 const pauseMs = 5_000;

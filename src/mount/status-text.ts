@@ -1,6 +1,6 @@
 /** The status for people: a few lines, then a table of the members. */
 import { isDigestName } from '../base/digest-name.ts';
-import { formatSize } from './size.ts';
+import { formatSize } from '../base/size.ts';
 import type { MemberLine, Status } from './status.ts';
 import { renderTable, wrapText } from './text-table.ts';
 

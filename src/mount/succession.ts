@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { TetherfsError } from '../base/errors.ts';
 import { type Binding, loadBinding } from '../native/binding.ts';
 import { daemonName } from './background.ts';
-import { nodeFlags } from './clean-child.ts';
+import { nodeWords } from './clean-child.ts';
 import { askForHandover, commitHandover, readDaemonPid } from './control-client.ts';
 import { controlDirectory, makeControlDirectory } from './control-path.ts';
 import { offerComplete } from './handover.ts';
@@ -105,7 +105,7 @@ function joinGroupOf(pid: number): void {
 
 /** From now on the holder restarts this version when we die (native/holder.c); systemd restarts what its unit says. */
 export function announceSuccession(mountpoint: string, native: Binding = loadBinding()): void {
-  const command = [process.execPath, ...nodeFlags, process.argv[1] ?? '', 'daemon', mountpoint];
+  const command = nodeWords([process.argv[1] ?? '', 'daemon', mountpoint]);
   const escaped = (word: string) => word.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
   const words = command.map((word) => `X_TETHERFS_ARG=${escaped(word)}`);
   native.notifyServiceManager(['X_TETHERFS_COMMAND=1', `X_TETHERFS_ARGV0=${daemonName}`, ...words].join('\n'));

@@ -9,6 +9,7 @@ import { readDaemonPid } from './control-client.ts';
 import { controlOfMount } from './control-path.ts';
 import { hasConnection } from './kernel-tuning.ts';
 import { loopDevicesBelow } from './loop-devices.ts';
+import { inMachineRoot } from './machine-root.ts';
 import { insistOnTetherfs, type Mount, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
 
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
@@ -53,12 +54,12 @@ export async function unmountEverywhere(device: string, log: Log): Promise<void>
   const { unmount } = loadBinding();
   for (const mountpoint of uncoveredPlaces(device)) {
     try {
-      await unmount(mountpoint, 'normal');
+      await unmount(inMachineRoot(mountpoint), 'normal');
     } catch (error) {
       // Somebody was quicker.
       if (errorCode(error) === 'EINVAL' || errorCode(error) === 'ENOENT') continue;
       log.warn('the mount is in use: it is detached now and ends with its last user', { mountpoint });
-      await unmount(mountpoint, 'lazy');
+      await unmount(inMachineRoot(mountpoint), 'lazy');
     }
   }
   const covered = tetherfsMounts(device).map(({ mountpoint }) => mountpoint);
@@ -70,7 +71,7 @@ export async function unmountEverywhere(device: string, log: Log): Promise<void>
 
 /** Takes a mount whose connection was aborted out of the way of the next one. Who has a file of it open keeps it, with errors. */
 export async function detachDead(device: string): Promise<void> {
-  for (const mountpoint of uncoveredPlaces(device)) await loadBinding().unmount(mountpoint, 'lazy');
+  for (const mountpoint of uncoveredPlaces(device)) await loadBinding().unmount(inMachineRoot(mountpoint), 'lazy');
 }
 
 /** What stands on the mount, and what to do about it. Touches neither. */

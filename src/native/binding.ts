@@ -294,19 +294,42 @@ export interface LoopStatus {
   directIo: boolean;
 }
 
+/** What mount(2) takes. */
+export interface Filesystem {
+  source: string;
+  target: string;
+  /** `squashfs`, `overlay`, … */
+  type: string;
+  /** Its own options, separated by commas. */
+  data?: string;
+  readOnly: boolean;
+}
+
 export interface Binding {
   createStore(options: StoreOptions): Store;
   /** AES-XTS over whole 512-byte sectors, in place. `key` 32 or 64 bytes; first sector number >= 0. */
   xts(data: Uint8Array, key: Uint8Array, firstSector: number, direction: 'encrypt' | 'decrypt'): void;
+  /** mount(2) off the JavaScript thread. */
+  mountFilesystem(filesystem: Filesystem): Promise<void>;
   /** umount2(2) off the JavaScript thread. */
   unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
   /** Has every descriptor of this process but 0 to 2 closed in what it starts. @throws Error with errno's code when /proc is not there. */
   closeOnExec(): void;
   /**
+   * After a switch_root that we were started before, shows us /dev, /proc, /sys and /run of the machine's root under their paths in ours.
+   * @returns whether they were not there yet (native/top_root.h).
+   */
+  reachTopRoot(): boolean;
+  /**
    * Lifts, as far as we may, limits that end this process or have it run out of memory or descriptors (setrlimit(2): CPU, FSIZE, AS, DATA, NOFILE);
    * no core files; umask 022.
    */
   shedLimits(): void;
+  /**
+   * A free loop device, attached read-only to the file at `path`, off the JavaScript thread. It leaves the file with its last user; `fd` is one, and
+   * the caller's.
+   */
+  loopAttach(path: string): Promise<{ device: string; fd: number }>;
   /**
    * LOOP_GET_STATUS64 of a loop device, off the JavaScript thread. @throws Error ENXIO when nothing is attached to it, ETIMEDOUT when the device
    * is locked for more than 250 ms, by whoever waits for its reads: these may be waiting for us.

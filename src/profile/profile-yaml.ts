@@ -30,6 +30,13 @@ export function imageMethodOf(profileYaml: string, where = 'profile.yaml'): Said
   return said;
 }
 
+/** What the profile adds to the kernel command line: empty when it adds nothing. @throws UsageError that names `where`. */
+export function kernelArgsOf(profileYaml: string, where = 'profile.yaml'): string {
+  const text = textAt(parseMap(profileYaml, where), 'kernelargs', where) ?? '';
+  if (/[\p{Cc}]/u.test(text.trim())) throw new UsageError(`${where}: kernelargs must be one line`);
+  return text.trim();
+}
+
 function parseMap(yaml: string, where: string): ReadonlyMap<unknown, unknown> {
   if (Buffer.byteLength(yaml) > largestProfileSize) {
     throw new UsageError(`${where}: has more than the ${largestProfileSize} bytes that a profile may have`);

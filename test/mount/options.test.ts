@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { formatSize, parseSize } from '../../src/base/size.ts';
 import { parseListenAddress } from '../../src/mount/metrics.ts';
-import { formatSize, parseSize } from '../../src/mount/size.ts';
 
 describe('sizes', () => {
   it.each([

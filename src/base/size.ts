@@ -1,7 +1,7 @@
 /**
  * Sizes as people write them: `64MiB`, `1GiB`, `500000`. Units are binary (KiB, MiB, GiB, or K, M, G).
  */
-import { UsageError } from '../base/errors.ts';
+import { UsageError } from './errors.ts';
 
 const units: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 };
 

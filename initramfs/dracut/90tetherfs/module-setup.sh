@@ -1,0 +1,30 @@
+#!/bin/bash
+# What a diskless node boots with (root=tetherfs:). Part of tetherfs; see docs/node.md there.
+
+# Only where it is asked for, by dracut.conf.d/tetherfs.conf.
+check() {
+  require_binaries mkfs.xfs dmsetup losetup modprobe ip || return 1
+  return 255
+}
+
+depends() {
+  echo base network kernel-modules
+}
+
+installkernel() {
+  hostonly='' instmods fuse loop squashfs overlay zram xfs dm_crypt xts aesni_intel
+  hostonly='' instmods af_packet ipv6 virtio_pci virtio_mmio virtio_net virtio_rng =drivers/net/ethernet =drivers/net/phy
+  hostonly='' instmods tpm_tis tpm_crb ib_ipoib ib_umad hfi1 mlx4_ib mlx5_ib ipmi_si ipmi_devintf
+}
+
+install() {
+  local file
+  inst_multiple mkfs.xfs dmsetup losetup mount modprobe ip
+  inst_multiple -o unsquashfs
+  for file in /usr/lib/tetherfs/runtime.sfs /usr/lib/tetherfs/boot; do
+    inst_simple "$file" || dfatal "$file is missing: run tetherfs image prepare"
+  done
+  inst_multiple -o /etc/tetherfs/boot.yaml /etc/tetherfs/ca.pem
+  inst_hook cmdline 90 "$moddir/parse-tetherfs.sh"
+  inst_hook mount 90 "$moddir/mount-tetherfs.sh"
+}

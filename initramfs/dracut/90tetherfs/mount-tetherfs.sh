@@ -1,0 +1,8 @@
+#!/bin/sh
+# Mounts the root file system on $NEWROOT.
+
+case $root in
+  tetherfs:*)
+    /usr/lib/tetherfs/boot "$NEWROOT" || die "tetherfs: this machine has no root file system (above: why)"
+    ;;
+esac

@@ -1,0 +1,144 @@
+/**
+ * Makes a tree one whose initramfs boots a diskless node: the runtime, and a hook for whichever of the distributions' tools the tree has. From then on those
+ * make such an initramfs by themselves, also when a kernel is installed.
+ */
+import { chmod, copyFile, mkdir, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { initramfsFiles, runtimeImage } from '../base/installation.ts';
+import { entryInside, placeOf } from './tree-entry.ts';
+
+export interface Prepared {
+  /** Paths in the tree that were written. */
+  readonly files: readonly string[];
+  /** `initramfs-tools`, `dracut`: those that the tree has. */
+  readonly tools: readonly string[];
+  /** Programs that a node's initramfs needs and the tree has not, each with the package that brings it. */
+  readonly missing: readonly { program: string; package: string }[];
+}
+
+interface Piece {
+  /** Seen from the checkout's initramfs/. */
+  from: string;
+  /** In the tree. */
+  to: string;
+  mode: number;
+}
+
+const always: readonly Piece[] = [
+  { from: runtimeImage, to: '/usr/lib/tetherfs/runtime.sfs', mode: 0o644 },
+  { from: 'boot', to: '/usr/lib/tetherfs/boot', mode: 0o755 },
+];
+
+const share = '/usr/share/initramfs-tools';
+const modules = '/usr/lib/dracut/modules.d';
+
+/** By the directory that says that the tree has the tool. */
+const tools: Readonly<Record<string, { has: string; pieces: readonly Piece[] }>> = {
+  'initramfs-tools': {
+    has: share,
+    pieces: [
+      { from: 'initramfs-tools/hooks/tetherfs', to: `${share}/hooks/tetherfs`, mode: 0o755 },
+      { from: 'initramfs-tools/scripts/tetherfs', to: `${share}/scripts/tetherfs`, mode: 0o644 },
+      { from: 'initramfs-tools/conf.d/tetherfs', to: `${share}/conf.d/tetherfs`, mode: 0o644 },
+    ],
+  },
+  dracut: {
+    has: modules,
+    pieces: [
+      ...['module-setup.sh', 'parse-tetherfs.sh', 'mount-tetherfs.sh'].map((name) => ({
+        from: `dracut/90tetherfs/${name}`,
+        to: `${modules}/90tetherfs/${name}`,
+        mode: 0o755,
+      })),
+      { from: 'dracut/tetherfs.conf', to: '/usr/lib/dracut/dracut.conf.d/tetherfs.conf', mode: 0o644 },
+    ],
+  },
+};
+
+const command = '/usr/bin/tetherfs';
+/** Where the runtime is on a node that has booted: src/node/places.ts. */
+const runningCommand = '/run/initramfs/tetherfs/runtime/tetherfs';
+
+const programs: readonly { program: string; package: string; in: readonly string[] }[] = [
+  { program: 'mkfs.xfs', package: 'xfsprogs', in: ['/usr/sbin', '/sbin'] },
+  { program: 'dmsetup', package: 'dmsetup (Red Hat: device-mapper)', in: ['/usr/sbin', '/sbin'] },
+  { program: 'modprobe', package: 'kmod', in: ['/usr/sbin', '/sbin'] },
+  { program: 'losetup', package: 'mount (Red Hat: util-linux)', in: ['/usr/sbin', '/sbin'] },
+  { program: 'ip', package: 'iproute2 (Red Hat: iproute)', in: ['/usr/bin', '/bin', '/usr/sbin', '/sbin'] },
+];
+
+/** @throws UsageError when `directory` is no tree, or has none of the tools; TetherfsError when there is no runtime to put into it. */
+export async function prepareTree(directory: string): Promise<Prepared> {
+  const tree = Buffer.from(await realpath(directory)).toString('latin1');
+  if ((await entryInside(tree, '/usr'))?.status.isDirectory() !== true) {
+    throw new UsageError(`${directory} is no root filesystem: it has no /usr`);
+  }
+  const found: string[] = [];
+  for (const [name, { has }] of Object.entries(tools)) {
+    if ((await entryInside(tree, has))?.status.isDirectory() === true) found.push(name);
+  }
+  if (found.length === 0) {
+    throw new UsageError(
+      `${directory} has nothing that makes an initramfs: install initramfs-tools or dracut in it, then prepare it again`,
+    );
+  }
+  const pieces = [...always, ...found.flatMap((name) => tools[name]?.pieces ?? [])];
+  for (const piece of pieces) await place(tree, piece);
+  const linked = await linkCommand(tree);
+  return {
+    files: [...pieces.map(({ to }) => to), ...(linked ? [command] : [])],
+    tools: found,
+    missing: await missingPrograms(tree),
+  };
+}
+
+/** Never half: under another name first. */
+async function place(tree: string, { from, to, mode }: Piece): Promise<void> {
+  const target = await directoryInside(tree, dirname(to));
+  const made = Buffer.from(`${target}/.${basename(to)}.new-${process.pid}`, 'latin1');
+  try {
+    await copyFile(resolve(initramfsFiles, from), made);
+    await chmod(made, mode);
+    await rename(made, Buffer.from(`${target}/${basename(to)}`, 'latin1'));
+  } catch (cause) {
+    await rm(made, { force: true });
+    if (errorCode(cause) === 'ENOENT' && from === runtimeImage) {
+      throw new TetherfsError('NO_RUNTIME', `${runtimeImage} is missing: make it by npm run build:runtime`, { cause });
+    }
+    throw cause;
+  }
+}
+
+/** Makes what is missing of it. @returns its real path on this machine, one character a byte. */
+async function directoryInside(tree: string, path: string): Promise<string> {
+  let real = '';
+  for (const name of path.split('/').filter(Boolean)) {
+    const found = await entryInside(tree, `${real}/${name}`);
+    if (found?.status.isDirectory() === false) throw new UsageError(`${tree}${found.path} is no directory`);
+    if (found === undefined) await mkdir(placeOf(tree, `${real}/${name}`), { mode: 0o755 });
+    real = found?.path ?? `${real}/${name}`;
+  }
+  return tree + real;
+}
+
+/** So that the command is found on a node. One that the tree has is left alone. */
+async function linkCommand(tree: string): Promise<boolean> {
+  const directory = await directoryInside(tree, dirname(command));
+  try {
+    await symlink(runningCommand, Buffer.from(`${directory}/${basename(command)}`, 'latin1'));
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+async function missingPrograms(tree: string): Promise<Prepared['missing']> {
+  const missing: { program: string; package: string }[] = [];
+  for (const { program, package: bringer, in: directories } of programs) {
+    const places = await Promise.all(directories.map((directory) => entryInside(tree, `${directory}/${program}`)));
+    if (places.every((place) => place === undefined)) missing.push({ program, package: bringer });
+  }
+  return missing;
+}

@@ -1,0 +1,27 @@
+/**
+ * Where a node's mounts lie. /run moves along to the new root, and below /run/initramfs systemd unmounts nothing at shutdown, which would fail: the root
+ * stands on it.
+ */
+import { mkdirSync } from 'node:fs';
+import { listMounts } from '../base/mounts.ts';
+
+const base = '/run/initramfs/tetherfs';
+
+/** Where the image's file is. */
+export const imagePlace = `${base}/image`;
+/** The squashfs in it. */
+export const lowerPlace = `${base}/lower`;
+/** The file system on compressed RAM. */
+export const writablePlace = `${base}/writable`;
+/** How the boot went, for whoever asks later. */
+export const recordFile = '/run/tetherfs/boot.json';
+
+/** Whether a step that was interrupted had come so far. */
+export function isMounted(place: string): boolean {
+  return listMounts().some(({ mountpoint }) => mountpoint === place);
+}
+
+export function makePlace(place: string): string {
+  mkdirSync(place, { recursive: true, mode: 0o700 });
+  return place;
+}

@@ -1,0 +1,53 @@
+/**
+ * A step of the boot: named on the console when it fails, and tried again, for ever, after pauses that no two nodes share. A machine without a root has
+ * nothing better to do. Only what no second try can mend ends the boot: a setting that makes no sense, too little memory.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError, errorCode, UsageError } from '../base/errors.ts';
+import { jittered, systemTime } from '../base/time-source.ts';
+
+export interface StepRecord {
+  name: string;
+  /** Seconds since the kernel started. */
+  began: number;
+  ended: number;
+}
+
+export interface BootConsole {
+  /** A line for whoever watches the machine. */
+  say(line: string): void;
+}
+
+const shortestPauseMs = 1_000;
+const longestPauseMs = 30_000;
+/** No second try mends these. */
+const lasting = new Set(['IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'IMAGE_KIND']);
+
+export class Steps {
+  readonly records: StepRecord[] = [];
+  readonly #console: BootConsole;
+  readonly #uptime: () => number;
+
+  /** @param uptime seconds since the kernel started. */
+  constructor(console: BootConsole, uptime: () => number) {
+    this.#console = console;
+    this.#uptime = uptime;
+  }
+
+  /** @throws what ends the boot. */
+  async run<T>(name: string, step: () => Promise<T>): Promise<T> {
+    const began = this.#uptime();
+    for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+      try {
+        const result = await step();
+        this.records.push({ name, began, ended: this.#uptime() });
+        return result;
+      } catch (error) {
+        if (error instanceof UsageError || lasting.has(errorCode(error) ?? '')) throw error;
+        const inMs = jittered(systemTime, pauseMs);
+        this.#console.say(`${name}: ${describeError(error)}; trying again in ${(inMs / 1000).toFixed(1)} s`);
+        await sleep(inMs);
+      }
+    }
+  }
+}

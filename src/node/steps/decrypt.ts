@@ -1,0 +1,100 @@
+/** From the image's file to a block device that shows a squashfs. */
+import { closeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { TetherfsError } from '../../base/errors.ts';
+import { encryptedPayloadSize, headerSize, imageLayout, sectorSize } from '../../image/header.ts';
+import { cipher, parseKeyFile } from '../../image/key-file.ts';
+import { readGivenFile } from '../../mount/given-file.ts';
+import { loadBinding } from '../../native/binding.ts';
+import type { BootSettings } from '../../profile/index.ts';
+import { loadModule, run } from '../programs.ts';
+
+/** Who decrypts: the kernel above the mount, or the daemon below it. */
+export type Decryption = 'dm-crypt' | 'tetherfs';
+
+/** Its name in the device mapper. */
+const mapping = 'tetherfs-root';
+const dmsetup = { package: 'dmsetup' };
+
+/** dm-crypt, where kernel and initramfs have it. @throws TetherfsError when it is asked for and not there. */
+export async function chooseDecryption(wanted: BootSettings['decryption']): Promise<Decryption> {
+  if (wanted === 'tetherfs') return wanted;
+  await loadModule('dm-crypt');
+  try {
+    const targets = await run('dmsetup', ['targets'], dmsetup);
+    if (/^crypt\s/m.test(targets)) return 'dm-crypt';
+    if (wanted === 'dm-crypt') throw new TetherfsError('PROGRAM', 'this kernel has no dm-crypt');
+  } catch (error) {
+    if (wanted === 'dm-crypt') throw error;
+  }
+  return 'tetherfs';
+}
+
+/** @throws UsageError, KeyFileError when it is not there or none. */
+export function readImageKey(keyFile: string): Uint8Array {
+  return parseKeyFile(readGivenFile(keyFile, 'the key file'), keyFile);
+}
+
+export interface BlockDevice {
+  readonly path: string;
+  /** Lets go of it: it lasts as long as somebody else uses it. */
+  release(): void;
+}
+
+/**
+ * @param file as it is mounted. @param keyFile of dm-crypt; undefined when the file is in clear.
+ * @throws TetherfsError IMAGE_KIND when it cannot be a root file system as it is.
+ */
+export async function attachImage(file: string, keyFile: string | undefined): Promise<BlockDevice> {
+  const { head, size } = await readHead(file);
+  const { format } = imageLayout(head);
+  if (format === 'encrypted' && keyFile === undefined) {
+    throw new TetherfsError('IMAGE_KIND', 'the image is encrypted, and nobody has given its key');
+  }
+  if (format !== 'encrypted' && keyFile !== undefined) {
+    throw new TetherfsError('IMAGE_KIND', 'a key is given, and the image is not encrypted: it is another one');
+  }
+  if (format === 'partitions') {
+    throw new TetherfsError(
+      'IMAGE_KIND',
+      'the image is a capture of several partitions, which cannot be booted from yet',
+    );
+  }
+  await loadModule('loop');
+  const { device, fd } = await loadBinding().loopAttach(file);
+  const loop = { path: device, release: () => closeSync(fd) };
+  if (keyFile === undefined) return loop;
+  try {
+    return await decrypted(device, size, keyFile);
+  } finally {
+    loop.release();
+  }
+}
+
+async function decrypted(device: string, size: number, keyFile: string): Promise<BlockDevice> {
+  const key = Buffer.from(readImageKey(keyFile)).toString('hex');
+  const sectors = encryptedPayloadSize(size) / sectorSize;
+  const table = `0 ${sectors} crypt ${cipher} ${key} 0 ${device} ${headerSize / sectorSize}\n`;
+  await removeMapping();
+  // Whether udev runs in an initramfs, and with which rules, is its tool's business: /dev/dm-N is the kernel's.
+  const alone = ['--noudevrules', '--noudevsync'];
+  await run('dmsetup', ['create', mapping, '--readonly', ...alone], { ...dmsetup, input: table });
+  const minor = await run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'minor', mapping], dmsetup);
+  return { path: `/dev/dm-${minor.trim()}`, release() {} };
+}
+
+/** Where nothing is mounted from it: what an earlier try has left. */
+export async function removeMapping(): Promise<void> {
+  await run('dmsetup', ['remove', '--noudevrules', '--noudevsync', mapping], dmsetup).catch(() => {});
+}
+
+async function readHead(file: string): Promise<{ head: Uint8Array; size: number }> {
+  const handle = await open(file);
+  try {
+    const { size } = await handle.stat();
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(headerSize), 0, headerSize, 0);
+    return { head: buffer.subarray(0, bytesRead), size };
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,42 @@
+/** What is checked before the initramfs' own program makes the new root the machine's. */
+import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { TetherfsError } from '../../base/errors.ts';
+import { recordFile } from '../places.ts';
+import type { StepRecord } from '../step.ts';
+
+/** Where an init is looked for, as the kernel does. */
+const inits = ['sbin/init', 'usr/sbin/init', 'usr/lib/systemd/systemd', 'lib/systemd/systemd', 'etc/init', 'bin/init'];
+
+/** @throws TetherfsError IMAGE_KIND when nothing in the root can become process 1. */
+export function insistOnInit(root: string): void {
+  if (inits.some((path) => isThere(join(root, path)))) return;
+  throw new TetherfsError(
+    'IMAGE_KIND',
+    'the image has no /sbin/init: it is no root file system, or one without an init system',
+  );
+}
+
+function isThere(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export interface BootRecord {
+  /** As the profile says it. */
+  method: string;
+  members: readonly string[];
+  digest: string | undefined;
+  /** `none`: the image is in clear. */
+  decryption: 'dm-crypt' | 'tetherfs' | 'none';
+  steps: readonly StepRecord[];
+}
+
+export function writeRecord(record: BootRecord): void {
+  mkdirSync(dirname(recordFile), { recursive: true, mode: 0o700 });
+  writeFileSync(recordFile, `${JSON.stringify(record, null, 2)}\n`);
+}

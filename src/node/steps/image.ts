@@ -1,0 +1,68 @@
+/** The image as a file: `tetherfs mount`, as anybody calls it. */
+import { join } from 'node:path';
+import { parseFileUrl } from '../../base/file-url.ts';
+import { formatSize } from '../../base/size.ts';
+import { controlPathOf } from '../../mount/control-path.ts';
+import { availableMemory } from '../../mount/memory-check.ts';
+import { type MountOptions, withDefaults } from '../../mount/options.ts';
+import { describeProgress } from '../../mount/progress-log.ts';
+import { startMount } from '../../mount/start-mount.ts';
+import type { BootSettings } from '../../profile/index.ts';
+import { imagePlace, isMounted, makePlace } from '../places.ts';
+import { loadModule } from '../programs.ts';
+import type { BootConsole } from '../step.ts';
+
+export interface ImageParts {
+  settings: BootSettings;
+  /** Shows the decrypted squashfs; without, the file as it is served. */
+  keyFile: string | undefined;
+  console: BootConsole;
+}
+
+/** @returns the path of the image's file. @throws TetherfsError as the daemon does. */
+export async function mountImage({ settings, keyFile, console }: ImageParts): Promise<string> {
+  const { members, digest, caFile, imageMethod } = settings;
+  const file = join(imagePlace, parseFileUrl(members[0]).fileName);
+  if (isMounted(imagePlace)) return file;
+  await loadModule('fuse');
+  const options = withDefaults({
+    urls: [...members],
+    mountpoint: makePlace(imagePlace),
+    control: controlPathOf(imagePlace),
+    digest,
+    caFile,
+    keyFile,
+    imageMethod: imageMethod.method,
+    mountTimeout: 0,
+    ...smallerCache(),
+  });
+  let saidAt = 0;
+  await startMount(options, {
+    signal: new AbortController().signal,
+    onLog: (line) => console.say(line.replace(/^tetherfs: /, '')),
+    onProgress(progress) {
+      const now = performance.now();
+      if (now - saidAt < progressEveryMs) return;
+      saidAt = now;
+      console.say(describeProgress(progress));
+    },
+    onWaiting: (line) => console.say(line),
+  });
+  return file;
+}
+
+const progressEveryMs = 5_000;
+
+/** A machine with little memory needs it for more than the cache. */
+function smallerCache(): Partial<MountOptions> {
+  const { cacheSize } = withDefaults({ urls: [''], mountpoint: '', control: '' });
+  const quarter = Math.floor(availableMemory() / 4);
+  return { cacheSize: Math.min(cacheSize, Math.max(quarter, smallestCache)) };
+}
+
+const smallestCache = 16 * 1024 ** 2;
+
+export function describeImage({ members, digest, imageMethod }: BootSettings): string {
+  const many = members.length === 1 ? 'one member' : `${members.length} members`;
+  return `${imageMethod.word}, from ${many}, ${digest === undefined ? 'not verified: no digest is given' : `every chunk verified against ${digest}`}; ${formatSize(availableMemory())} of memory are available`;
+}

@@ -1,0 +1,29 @@
+/** The squashfs, read-only. */
+import { TetherfsError } from '../../base/errors.ts';
+import { loadBinding } from '../../native/binding.ts';
+import { isMounted, lowerPlace, makePlace } from '../places.ts';
+import { loadModule } from '../programs.ts';
+import { attachImage } from './decrypt.ts';
+
+/** @param keyFile see attachImage. */
+export async function mountLower(file: string, keyFile: string | undefined): Promise<void> {
+  if (isMounted(lowerPlace)) return;
+  await loadModule('squashfs');
+  const device = await attachImage(file, keyFile);
+  try {
+    await loadBinding().mountFilesystem({
+      source: device.path,
+      target: makePlace(lowerPlace),
+      type: 'squashfs',
+      readOnly: true,
+    });
+  } catch (cause) {
+    throw new TetherfsError(
+      'MOUNT',
+      `the image cannot be mounted as a squashfs (${cause instanceof Error ? cause.message : cause}): the kernel's log says why`,
+      { cause },
+    );
+  } finally {
+    device.release();
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Waits until the network that the initramfs' tools set up can be used: an address that is no longer looked at for duplicates, a route to a member, and
+ * a carrier where it leads out. The members themselves are the daemon's business.
+ */
+import { createSocket } from 'node:dgram';
+import { readdirSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError } from '../../base/errors.ts';
+import type { BootConsole } from '../step.ts';
+
+const lookEveryMs = 100;
+/** When it is said what is waited for: after so long, and then again after as long. */
+const sayEveryMs = 5_000;
+
+/** @param members URLs; one that can be reached is enough. */
+export async function waitForNetwork(members: readonly string[], console: BootConsole): Promise<void> {
+  const hosts = members
+    .map((url) => new URL(url))
+    .map(({ hostname, port, protocol }) => ({
+      host: hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: Number(port) || (protocol === 'https:' ? 443 : 80),
+    }));
+  for (let waited = 0; ; waited += lookEveryMs) {
+    const obstacles = await Promise.all(hosts.map(({ host, port }) => obstacleTo(host, port)));
+    if (obstacles.includes(undefined)) return;
+    if (waited % sayEveryMs === 0 && waited > 0) {
+      console.say(`waiting for the network: ${[...new Set(obstacles), ...linkLines()].join('; ')}`);
+    }
+    await sleep(lookEveryMs);
+  }
+}
+
+/** Undefined: what is sent there leaves the machine. */
+async function obstacleTo(host: string, port: number): Promise<string | undefined> {
+  const version = isIP(host.replace(/%.*/, ''));
+  // A name: whoever has an address may ask for it.
+  if (version === 0) return globalAddresses().length > 0 ? undefined : `no address yet to ask for ${host} from`;
+  try {
+    const source = await sourceAddress(host, port, version);
+    const device = deviceOf(source);
+    return device === undefined || hasCarrier(device) ? undefined : `${device}, the way to ${host}, has no carrier`;
+  } catch (error) {
+    return `no way to ${host} (${describeError(error)})`;
+  }
+}
+
+/** The one that the kernel would send from; nothing is sent. It takes none that may be another's, too. */
+function sourceAddress(host: string, port: number, version: number): Promise<string> {
+  const socket = createSocket(version === 6 ? 'udp6' : 'udp4');
+  return new Promise<string>((resolve, reject) => {
+    socket.on('error', reject);
+    socket.connect(port, host, () => resolve(socket.address().address));
+  }).finally(() => socket.close());
+}
+
+function globalAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((found = []) =>
+    found.filter(({ internal, scopeid = 0 }) => !internal && scopeid === 0).map(({ address }) => address),
+  );
+}
+
+function deviceOf(address: string): string | undefined {
+  const bare = address.replace(/%.*/, '');
+  return Object.entries(networkInterfaces()).find(([, found = []]) =>
+    found.some((entry) => entry.address === bare && !entry.internal),
+  )?.[0];
+}
+
+function hasCarrier(device: string): boolean {
+  return readLink(device, 'carrier') !== '0';
+}
+
+function readLink(device: string, what: string): string {
+  try {
+    return readFileSync(`/sys/class/net/${device}/${what}`, 'utf8').trim();
+  } catch {
+    return ''; // A link that is down does not say.
+  }
+}
+
+const tentative = 0x40;
+const duplicate = 0x08;
+
+/** One line a network device: what it lacks. */
+function linkLines(): string[] {
+  const devices = readdirSync('/sys/class/net').filter((device) => device !== 'lo');
+  if (devices.length === 0) return ['there is no network device: is its driver in the initramfs?'];
+  const addresses = networkInterfaces();
+  return devices.map((device) => {
+    if (readLink(device, 'carrier') === '') return `${device} is down`;
+    if (!hasCarrier(device)) return `${device} has no carrier`;
+    const inSixth = sixthFlags(device);
+    if (inSixth.some((flags) => (flags & duplicate) !== 0)) return `${device}: another machine has its IPv6 address`;
+    if (inSixth.some((flags) => (flags & tentative) !== 0)) return `${device}: its IPv6 address is not confirmed yet`;
+    const found = addresses[device]?.map(({ address }) => address) ?? [];
+    return `${device} has ${found.length === 0 ? 'no address' : found.join(', ')}`;
+  });
+}
+
+/** IFA_F_* of its IPv6 addresses. if_addr.h. */
+function sixthFlags(device: string): number[] {
+  try {
+    return readFileSync('/proc/net/if_inet6', 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(/ +/))
+      .filter((fields) => fields[5] === device)
+      .map((fields) => Number.parseInt(fields[4] ?? '0', 16));
+  } catch {
+    return []; // A kernel without IPv6.
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * What a node writes lies on an xfs on compressed RAM (zram) above the squashfs, and what it deletes is given back at once (discard).
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { describeError, TetherfsError } from '../../base/errors.ts';
+import { totalMemory } from '../../mount/memory-check.ts';
+import { loadBinding } from '../../native/binding.ts';
+import type { ZramSettings } from '../../profile/index.ts';
+import { isMounted, lowerPlace, makePlace, writablePlace } from '../places.ts';
+import { loadModule, run } from '../programs.ts';
+
+/** mkfs.xfs makes none smaller than 300 MB. What is not written takes no memory. */
+const smallestDisk = 320 * 1024 ** 2;
+
+/** @param root where the node's root file system is to be. */
+export async function mountOverlay(root: string, zram: ZramSettings): Promise<void> {
+  if (isMounted(root)) return;
+  if (!isMounted(writablePlace)) await mountWritable(zram);
+  const upper = `${writablePlace}/upper`;
+  const work = `${writablePlace}/work`;
+  for (const directory of [upper, work]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+  await loadModule('overlay');
+  await loadBinding().mountFilesystem({
+    source: 'tetherfs',
+    target: root,
+    type: 'overlay',
+    data: `lowerdir=${lowerPlace},upperdir=${upper},workdir=${work}`,
+    readOnly: false,
+  });
+}
+
+async function mountWritable(zram: ZramSettings): Promise<void> {
+  await loadModule('zram');
+  await loadModule('xfs');
+  const device = await makeDisk(zram);
+  await run('mkfs.xfs', ['-q', '-f', device], { package: 'xfsprogs' });
+  await loadBinding().mountFilesystem({
+    source: device,
+    target: makePlace(writablePlace),
+    type: 'xfs',
+    data: 'discard',
+    readOnly: false,
+  });
+}
+
+async function makeDisk({ size, algorithm, limit }: ZramSettings): Promise<string> {
+  const number = newDisk();
+  const settings = `/sys/block/zram${number}`;
+  const bytes = Math.max(smallestDisk, 'bytes' in size ? size.bytes : Math.floor(totalMemory() * size.share));
+  try {
+    if (algorithm !== undefined) set(`${settings}/comp_algorithm`, algorithm);
+    set(`${settings}/disksize`, String(bytes));
+    if (limit !== undefined) set(`${settings}/mem_limit`, String(limit));
+  } catch (error) {
+    if (existsSync(removal)) writeFileSync(removal, String(number));
+    throw error;
+  }
+  return `/dev/zram${number}`;
+}
+
+/** The zram driver's directory of commands. */
+const commands = '/sys/class/zram-control';
+const removal = `${commands}/hot_remove`;
+
+function newDisk(): number {
+  try {
+    return Number(readFileSync(`${commands}/hot_add`, 'utf8'));
+  } catch (cause) {
+    throw new TetherfsError('ZRAM', `this kernel has no compressed RAM disks (zram): ${describeError(cause)}`, {
+      cause,
+    });
+  }
+}
+
+function set(file: string, value: string): void {
+  try {
+    writeFileSync(file, value);
+  } catch (cause) {
+    const may = file.endsWith('comp_algorithm')
+      ? `; there are ${readFileSync(file, 'utf8').replace(/[[\]\n]/g, '')}`
+      : '';
+    throw new TetherfsError('ZRAM', `${file} does not take ${value}: ${describeError(cause)}${may}`, { cause });
+  }
+}

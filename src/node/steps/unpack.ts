@@ -1,0 +1,44 @@
+/** `uncompressed`: the tree unpacked into RAM. Nothing of the image is kept, and no daemon: the dearest in memory, and the fastest to read. */
+import { TetherfsError } from '../../base/errors.ts';
+import { formatSize } from '../../base/size.ts';
+import { availableMemory } from '../../mount/memory-check.ts';
+import { unmount } from '../../mount/unmount.ts';
+import { loadBinding } from '../../native/binding.ts';
+import { imagePlace, isMounted } from '../places.ts';
+import { run } from '../programs.ts';
+import { attachImage, removeMapping } from './decrypt.ts';
+
+/** What must be left for the machine, in bytes. */
+const margin = 256 * 1024 ** 2;
+
+/** @throws TetherfsError MEMORY_SHORT when the tree does not fit. @param keyFile see attachImage. */
+export async function unpack(file: string, keyFile: string | undefined, root: string): Promise<void> {
+  if (isMounted(root)) await loadBinding().unmount(root, 'normal');
+  const room = availableMemory() - margin;
+  if (room <= 0) throw tooLittle(room + margin);
+  await loadBinding().mountFilesystem({
+    source: 'tetherfs',
+    target: root,
+    type: 'tmpfs',
+    data: `mode=755,size=${room}`,
+    readOnly: false,
+  });
+  const device = await attachImage(file, keyFile);
+  try {
+    await run('unsquashfs', ['-no-progress', '-force', '-dest', root, device.path], { package: 'squashfs-tools' });
+  } catch (error) {
+    if (availableMemory() < margin * 1.1) throw tooLittle(room);
+    throw error;
+  } finally {
+    device.release();
+  }
+  if (keyFile !== undefined) await removeMapping();
+  await unmount(imagePlace, 'normal');
+}
+
+function tooLittle(room: number): TetherfsError {
+  return new TetherfsError(
+    'MEMORY_SHORT',
+    `the unpacked image does not fit into memory: ${formatSize(Math.max(0, room))} are left for it; use another image method, or a machine with more memory`,
+  );
+}

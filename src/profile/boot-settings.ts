@@ -1,0 +1,161 @@
+/**
+ * What a node boots from, and how: kernel arguments `tetherfs.NAME=VALUE`, and /etc/tetherfs/boot.yaml in the initramfs with the same names as keys.
+ * An argument takes the place of the file's. A name that is not known is an error: what was misspelt would be missing.
+ */
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { describeError, UsageError } from '../base/errors.ts';
+import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
+import { parseSize } from '../base/size.ts';
+import { imageMethodOfCommandLine, kernelArguments } from './command-line.ts';
+import type { SaidMethod } from './image-method.ts';
+
+export const bootFile = '/etc/tetherfs/boot.yaml';
+export const decryptions = ['auto', 'dm-crypt', 'tetherfs'] as const;
+
+/** Each value as it is written on the kernel command line. */
+const words = z.strictObject({
+  members: z.string().optional(),
+  digest: z.string().optional(),
+  'ca-file': z.string().optional(),
+  zram: z.string().optional(),
+  decryption: z.enum(decryptions, { error: `say one of ${decryptions.join(', ')}` }).default('auto'),
+  'insecure-key-file': z.string().optional(),
+  api: z.string().optional(),
+});
+type Words = z.input<typeof words>;
+
+export interface ZramSettings {
+  /** Bytes of the device, before compression, or a share of RAM. */
+  readonly size: { readonly bytes: number } | { readonly share: number };
+  /** A name of the kernel's; its own choice when absent. */
+  readonly algorithm: string | undefined;
+  /** Bytes that it takes at most, compressed. */
+  readonly limit: number | undefined;
+}
+
+export interface BootSettings {
+  /** URL of the image on each member. */
+  readonly members: readonly [string, ...string[]];
+  /** `sha256:HEX`. */
+  readonly digest: string | undefined;
+  readonly caFile: string | undefined;
+  readonly zram: ZramSettings;
+  readonly decryption: (typeof decryptions)[number];
+  readonly insecureKeyFile: string | undefined;
+  readonly imageMethod: SaidMethod;
+}
+
+/**
+ * @param commandLine text of /proc/cmdline. @param yaml text of boot.yaml; undefined when there is none.
+ * @throws UsageError that names the argument or key, and what to write.
+ */
+export function readBootSettings(commandLine: string, yaml: string | undefined): BootSettings {
+  const said = { ...wordsOfFile(yaml), ...wordsOfCommandLine(commandLine) };
+  const parsed = words.safeParse(said);
+  if (!parsed.success) throw new UsageError(describeIssue(parsed.error.issues[0]));
+  const {
+    members,
+    digest,
+    zram,
+    decryption,
+    api,
+    'ca-file': caFile,
+    'insecure-key-file': insecureKeyFile,
+  } = parsed.data;
+  if (insecureKeyFile !== undefined && api !== undefined) {
+    throw new UsageError(
+      'tetherfs.insecure-key-file= is refused where tetherfs.api= names who gives the key: remove one of them',
+    );
+  }
+  if (api !== undefined) throw new UsageError('tetherfs.api=: this version gets no keys from an API yet');
+  return {
+    members: parseMembers(members),
+    digest,
+    caFile,
+    zram: parseZram(zram ?? defaultZram),
+    decryption,
+    insecureKeyFile,
+    imageMethod: imageMethodOfCommandLine(commandLine) ?? { method: 'tethered', word: 'tethered' },
+  };
+}
+
+const prefix = 'tetherfs.';
+const defaultZram = '50%';
+
+function wordsOfCommandLine(text: string): Words {
+  const ours = kernelArguments(text).filter(({ name }) => name.startsWith(prefix));
+  return Object.fromEntries(ours.map(({ name, value = '' }) => [name.slice(prefix.length), value]));
+}
+
+function wordsOfFile(yaml: string | undefined): Words {
+  if (yaml === undefined) return {};
+  const document = parseDocument(yaml);
+  const [error] = document.errors;
+  if (error !== undefined) throw new UsageError(`${bootFile}: ${describeError(error).split('\n')[0]}`);
+  const found: unknown = document.toJS() ?? {};
+  if (typeof found !== 'object' || found === null || Array.isArray(found)) {
+    throw new UsageError(`${bootFile}: it must be a map of names, such as "members: [http://10.0.0.1/…/rootimg.sfs]"`);
+  }
+  return Object.fromEntries(Object.entries(found).map(([key, value]) => [key, textOf(value)]));
+}
+
+/** A list is written with commas on the command line. */
+function textOf(value: unknown): string {
+  return Array.isArray(value) ? value.map(String).join(',') : String(value);
+}
+
+function describeIssue(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code === 'unrecognized_keys') {
+    return `${issue.keys.map((key) => `${prefix}${key}`).join(', ')}: no such setting; there are ${Object.keys(
+      words.shape,
+    )
+      .map((key) => prefix + key)
+      .join(', ')}`;
+  }
+  return `${prefix}${issue?.path.join('.')}=: ${issue?.message}`;
+}
+
+function parseMembers(text: string | undefined): BootSettings['members'] {
+  const [first, ...others] = (text ?? '').split(',').filter((word) => word !== '');
+  if (first === undefined) {
+    throw new UsageError(
+      `where is the image? Give its URL on each member: ${prefix}members=http://10.0.0.1/…/rootimg.sfs,http://10.0.0.2/…`,
+    );
+  }
+  for (const url of [first, ...others]) {
+    if (!isFileUrl(url)) throw new UsageError(`${prefix}members=: ${url} is no http:// or https:// URL`);
+    parseFileUrl(url);
+  }
+  return [first, ...others];
+}
+
+/** `50%`, `2GiB`, `2GiB,algorithm=zstd,limit=1GiB`. */
+function parseZram(text: string): ZramSettings {
+  const [sizeText = '', ...options] = text.split(',');
+  const known = new Map<string, string>();
+  for (const option of options) {
+    const [name = '', value = ''] = option.split(/=(.*)/s);
+    if ((name !== 'algorithm' && name !== 'limit') || value === '') {
+      throw new UsageError(`${prefix}zram=: "${option}" is neither algorithm=NAME nor limit=SIZE`);
+    }
+    known.set(name, value);
+  }
+  const limit = known.get('limit');
+  const algorithm = known.get('algorithm');
+  if (algorithm !== undefined && !/^[a-z0-9-]+$/.test(algorithm)) {
+    throw new UsageError(`${prefix}zram=: algorithm=${algorithm} is no name of the kernel's, such as zstd`);
+  }
+  return {
+    size: parseShare(sizeText),
+    algorithm,
+    limit: limit === undefined ? undefined : parseSize(limit, `${prefix}zram= limit`),
+  };
+}
+
+function parseShare(text: string): ZramSettings['size'] {
+  const [, percent] = /^(\d+)%$/.exec(text) ?? [];
+  if (percent === undefined) return { bytes: parseSize(text, `${prefix}zram=`) };
+  if (Number(percent) < 1 || Number(percent) > 400) throw new UsageError(`${prefix}zram=${text}: give 1% to 400%`);
+  return { share: Number(percent) / 100 };
+}
