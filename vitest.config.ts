@@ -5,6 +5,8 @@ import { sandboxPool } from './test/support/sandbox-pool.ts';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // They take minutes: npm run test:boot.
+    exclude: ['test/boot/**'],
     setupFiles: ['test/support/leftovers.ts'],
     pool: sandboxPool,
     maxWorkers: 2,

@@ -13,6 +13,7 @@ const root = join(dirname(file), '../..');
 export const mainScript = join(root, `src/cli/main${extname(file)}`);
 export const packageFile = join(root, 'package.json');
 export const addonFile = join(root, 'native/build/tetherfs.node');
+export const shutdownProgram = join(root, 'native/build/tetherfs-shutdown');
 export const holderProgram = join(root, 'native/build/tetherfs-holder');
 
 /** A runtime brings the loader and libraries that Node.js needs, and is run by them: whatever root filesystem it lies in. As in bin/tetherfs. */

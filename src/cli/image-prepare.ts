@@ -5,6 +5,7 @@ export function imagePrepareCommand(): Command {
   return new Command('prepare')
     .description('have the initramfs of a root filesystem boot a diskless node')
     .argument('<dir>', 'tree of the root filesystem')
+    .option('--runtime <file>', 'squashfs of the runtime (default: build/runtime.sfs of the checkout)')
     .addHelpText(
       'after',
       `
@@ -13,9 +14,9 @@ Puts the runtime and a hook of initramfs-tools or dracut into the tree. Then hav
   chroot DIR dracut --force --regenerate-all                 (dracut)
 and pack it: tetherfs image pack DIR PROFILE_DIR.`,
     )
-    .action(async (directory: string) => {
+    .action(async (directory: string, { runtime }: { runtime?: string }) => {
       const { prepareTree } = await import('../imgutil/prepare.ts');
-      const { files, tools, missing } = await prepareTree(directory);
+      const { files, tools, missing } = await prepareTree(directory, runtime);
       process.stdout.write(`prepared for ${tools.join(' and ')}:\n${files.map((file) => `  ${file}\n`).join('')}`);
       for (const { program, package: bringer } of missing) {
         process.stderr.write(

@@ -2,7 +2,7 @@
  * Makes a tree one whose initramfs boots a diskless node: the runtime, and a hook for whichever of the distributions' tools the tree has. From then on those
  * make such an initramfs by themselves, also when a kernel is installed.
  */
-import { chmod, copyFile, mkdir, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { initramfsFiles, runtimeImage } from '../base/installation.ts';
@@ -25,10 +25,8 @@ interface Piece {
   mode: number;
 }
 
-const always: readonly Piece[] = [
-  { from: runtimeImage, to: '/usr/lib/tetherfs/runtime.sfs', mode: 0o644 },
-  { from: 'boot', to: '/usr/lib/tetherfs/boot', mode: 0o755 },
-];
+const runtimePlace = '/usr/lib/tetherfs/runtime.sfs';
+const bootScript: Piece = { from: 'boot', to: '/usr/lib/tetherfs/boot', mode: 0o755 };
 
 const share = '/usr/share/initramfs-tools';
 const modules = '/usr/lib/dracut/modules.d';
@@ -68,8 +66,12 @@ const programs: readonly { program: string; package: string; in: readonly string
   { program: 'ip', package: 'iproute2 (Red Hat: iproute)', in: ['/usr/bin', '/bin', '/usr/sbin', '/sbin'] },
 ];
 
-/** @throws UsageError when `directory` is no tree, or has none of the tools; TetherfsError when there is no runtime to put into it. */
-export async function prepareTree(directory: string): Promise<Prepared> {
+/**
+ * @param runtime the squashfs of scripts/build-runtime.
+ * @throws UsageError when `directory` is no tree, or has none of the tools; TetherfsError NO_RUNTIME.
+ */
+export async function prepareTree(directory: string, runtime = runtimeImage): Promise<Prepared> {
+  await insistOnRuntime(runtime);
   const tree = Buffer.from(await realpath(directory)).toString('latin1');
   if ((await entryInside(tree, '/usr'))?.status.isDirectory() !== true) {
     throw new UsageError(`${directory} is no root filesystem: it has no /usr`);
@@ -83,7 +85,11 @@ export async function prepareTree(directory: string): Promise<Prepared> {
       `${directory} has nothing that makes an initramfs: install initramfs-tools or dracut in it, then prepare it again`,
     );
   }
-  const pieces = [...always, ...found.flatMap((name) => tools[name]?.pieces ?? [])];
+  const pieces = [
+    { from: resolve(runtime), to: runtimePlace, mode: 0o644 },
+    bootScript,
+    ...found.flatMap((name) => tools[name]?.pieces ?? []),
+  ];
   for (const piece of pieces) await place(tree, piece);
   const linked = await linkCommand(tree);
   return {
@@ -91,6 +97,19 @@ export async function prepareTree(directory: string): Promise<Prepared> {
     tools: found,
     missing: await missingPrograms(tree),
   };
+}
+
+async function insistOnRuntime(runtime: string): Promise<void> {
+  const head = await readStart(runtime).catch(() => undefined);
+  if (head === 'hsqs') return;
+  const what = head === undefined ? 'is missing' : 'is no squashfs';
+  throw new TetherfsError('NO_RUNTIME', `${runtime} ${what}: make it by npm run build:runtime`);
+}
+
+async function readStart(path: string): Promise<string> {
+  await using file = await open(path);
+  const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0);
+  return buffer.toString('latin1');
 }
 
 /** Never half: under another name first. */
@@ -103,9 +122,6 @@ async function place(tree: string, { from, to, mode }: Piece): Promise<void> {
     await rename(made, Buffer.from(`${target}/${basename(to)}`, 'latin1'));
   } catch (cause) {
     await rm(made, { force: true });
-    if (errorCode(cause) === 'ENOENT' && from === runtimeImage) {
-      throw new TetherfsError('NO_RUNTIME', `${runtimeImage} is missing: make it by npm run build:runtime`, { cause });
-    }
     throw cause;
   }
 }

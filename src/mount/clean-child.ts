@@ -5,6 +5,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { nodeCommand } from '../base/installation.ts';
 import { loadBinding } from '../native/binding.ts';
+import { reachMachineRoot } from './machine-root.ts';
 
 /**
  * Node's and V8's flags, the same as in bin/tetherfs, which says why. `--disable-sigusr1`: that signal would open Node's debugger on 127.0.0.1 to
@@ -27,9 +28,8 @@ const passedOn =
 
 /** `program` in `/`, with descriptors and variables of its own. Whatever it opens must be named by an absolute path. */
 export function spawnClean([program, ...words]: [string, ...string[]], options: SpawnOptions): ChildProcess {
-  const native = loadBinding();
-  native.reachTopRoot();
-  native.closeOnExec();
+  reachMachineRoot();
+  loadBinding().closeOnExec();
   return spawn(program, words, { ...options, cwd: '/', env: cleanEnvironment(process.env) });
 }
 

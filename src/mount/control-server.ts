@@ -10,6 +10,7 @@ import { describeError, TetherfsError } from '../base/errors.ts';
 import { createServer } from '../base/node-http.ts';
 import { controlDirectory, makeControlDirectory } from './control-path.ts';
 import type { Listener } from './listeners.ts';
+import { reachMachineRoot } from './machine-root.ts';
 import { claimSocketFile, removeSocketFile } from './socket-file.ts';
 
 /**
@@ -54,6 +55,7 @@ export async function startControlServer(path: string, routes: ControlRoutes): P
 async function answer(request: IncomingMessage, routes: ControlRoutes): Promise<{ status: number; body: unknown }> {
   const route = routes[`${request.method} ${request.url}`];
   if (route === undefined) return { status: 404, body: { code: 'NO_SUCH_REQUEST', message: 'no such request' } };
+  reachMachineRoot();
   try {
     if (Number(request.headers['content-length'] ?? 0) > largestBodyBytes) throw new Error('the request is too long');
     const sent = await text(request);

@@ -116,7 +116,7 @@ async function wireParts(
     log,
     time,
   });
-  closers.push(() => keeper.close(), watchForRoot(log));
+  closers.push(() => keeper.close(), watchForRoot());
   await takeHold?.();
   const store = native.createStore({
     imageSize: geometry.imageSize,

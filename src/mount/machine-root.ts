@@ -2,16 +2,18 @@
  * A daemon that was started in an initramfs, after the machine got its root: it keeps the emptied initramfs for its own, because whatever it opened in the new
  * one it might have to serve to itself. /dev, /proc, /sys and /run are shown to it there (native/top_root.h).
  */
-import type { Log } from '../base/log.ts';
 import { loadBinding } from '../native/binding.ts';
 
 const everyMs = 2_000;
 
-/** Looks for it until the returned function is called. */
-export function watchForRoot(log: Log): () => void {
-  const timer = setInterval(() => {
-    if (loadBinding().reachTopRoot()) log.info('the machine has another root directory now');
-  }, everyMs);
+/** To be called before something is done that needs them, which costs next to nothing. */
+export function reachMachineRoot(): void {
+  loadBinding().reachTopRoot();
+}
+
+/** Looks for it, until the returned function is called, for all that cannot know when it is needed. */
+export function watchForRoot(): () => void {
+  const timer = setInterval(reachMachineRoot, everyMs);
   timer.unref();
   return () => clearInterval(timer);
 }

@@ -9,7 +9,7 @@ import { availableMemory } from '../mount/memory-check.ts';
 import { type BootSettings, bootFile, readBootSettings } from '../profile/index.ts';
 import { type BootConsole, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
-import { insistOnInit, writeRecord } from './steps/hand-over.ts';
+import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
 import { describeImage, mountImage } from './steps/image.ts';
 import { mountLower } from './steps/lower.ts';
 import { waitForNetwork } from './steps/network.ts';
@@ -48,6 +48,7 @@ export async function boot({ settings, root, console, uptime = kernelUptime }: B
   } else {
     await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
     await steps.run('overlay', () => mountOverlay(root, zram));
+    leaveShutdown();
   }
   insistOnInit(root);
   writeRecord({ method: imageMethod.word, members, digest: settings.digest, decryption, steps: steps.records });

@@ -5,7 +5,9 @@
 import { mkdirSync } from 'node:fs';
 import { listMounts } from '../base/mounts.ts';
 
-const base = '/run/initramfs/tetherfs';
+/** Where systemd goes at the end of a shutdown, and does not unmount anything before. */
+export const exitPlace = '/run/initramfs';
+const base = `${exitPlace}/tetherfs`;
 
 /** Where the image's file is. */
 export const imagePlace = `${base}/image`;

@@ -45,6 +45,7 @@ it('has no packages, no TypeScript, but its libraries and their loader, and the 
     'bin/urlmount',
     'lib/loader',
     'native/build/tetherfs-holder',
+    'native/build/tetherfs-shutdown',
     'native/build/tetherfs.node',
     'package.json',
     'src/cli/main.cjs',

@@ -8,7 +8,7 @@ check() {
 }
 
 depends() {
-  echo base network kernel-modules
+  echo base network
 }
 
 installkernel() {
@@ -25,6 +25,8 @@ install() {
     inst_simple "$file" || dfatal "$file is missing: run tetherfs image prepare"
   done
   inst_multiple -o /etc/tetherfs/boot.yaml /etc/tetherfs/ca.pem
+  # shellcheck disable=SC2154 # dracut's
   inst_hook cmdline 90 "$moddir/parse-tetherfs.sh"
+  # shellcheck disable=SC2154
   inst_hook mount 90 "$moddir/mount-tetherfs.sh"
 }

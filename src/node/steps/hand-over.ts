@@ -1,8 +1,9 @@
-/** What is checked before the initramfs' own program makes the new root the machine's. */
-import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+/** The last things before the initramfs' own program makes the new root the machine's. */
+import { copyFileSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TetherfsError } from '../../base/errors.ts';
-import { recordFile } from '../places.ts';
+import { shutdownProgram } from '../../base/installation.ts';
+import { exitPlace, recordFile } from '../places.ts';
 import type { StepRecord } from '../step.ts';
 
 /** Where an init is looked for, as the kernel does. */
@@ -24,6 +25,11 @@ function isThere(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Leaves a program that ends the machine when everything is unmounted but the root and what it stands on (native/shutdown.c). */
+export function leaveShutdown(): void {
+  copyFileSync(shutdownProgram, join(exitPlace, 'shutdown'));
 }
 
 export interface BootRecord {

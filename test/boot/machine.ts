@@ -1,0 +1,163 @@
+/**
+ * A machine without a disk: QEMU, without hardware acceleration, with a profile's kernel and initramfs, a network card and a serial console. What it does is
+ * told by what its console says, never by the clock: it is some fifteen times slower than the machine that it runs on.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { tetherfsCommand } from '../support/daemon.ts';
+import { closed, opened } from '../support/teardown.ts';
+import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
+import { cpioArchive, padded } from './cpio.ts';
+
+export interface MachineOptions {
+  /** The profile's directory. */
+  profile: string;
+  /** URLs of the profile on each member. */
+  members: readonly string[];
+  /** Given to the machine in its initramfs. */
+  keyFile?: string;
+  /** Further kernel arguments. */
+  words?: readonly string[];
+  /** Name of a tap device. */
+  tap: string;
+  memoryMiB?: number;
+}
+
+/** Where a machine's key lies in its initramfs. */
+export const keyInside = '/etc/tetherfs/rootimg.key';
+
+/** However slow the emulation is, whoever says nothing for so long has come to a halt. ms. */
+const patienceMs = 180_000;
+const lookEveryMs = 20;
+
+export class Machine implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #directory: TempDir;
+  readonly #exit: Promise<number>;
+  #console = '';
+  /** What was waited for lies before it. */
+  #seen = 0;
+  #commands = 0;
+  #ended: number | undefined;
+
+  private constructor(directory: TempDir, words: readonly string[]) {
+    this.#directory = directory;
+    this.#child = spawn('qemu-system-x86_64', words, { stdio: ['pipe', 'pipe', 'pipe'] });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.#console += text.replaceAll('\r', '');
+      });
+    }
+    this.#exit = new Promise((resolve, reject) => {
+      this.#child.on('error', reject);
+      this.#child.on('close', (status) => {
+        this.#ended = status ?? 128;
+        resolve(this.#ended);
+      });
+    });
+    opened(this);
+  }
+
+  /** Switched on. */
+  static async start({
+    profile,
+    members,
+    keyFile,
+    words = [],
+    tap,
+    memoryMiB = 2048,
+  }: MachineOptions): Promise<Machine> {
+    const directory = makeTempDir('machine');
+    const initramfs = join(directory.path, 'initramfs');
+    const own = readFileSync(join(profile, 'boot/initramfs/distribution'));
+    const key = keyFile === undefined ? {} : { [keyInside.slice(1)]: readFileSync(keyFile) };
+    writeFileSync(initramfs, Buffer.concat([padded(own), cpioArchive(key)]));
+    const { stdout } = await promisify(execFile)(tetherfsCommand, [
+      ...['profile', 'cmdline', ...members.flatMap((url) => ['--member', url]), profile],
+    ]);
+    const commandLine = [
+      stdout.trim(),
+      ...['console=ttyS0', 'panic=-1', 'net.ifnames=0'],
+      ...(keyFile === undefined ? [] : [`tetherfs.insecure-key-file=${keyInside}`]),
+      ...words,
+    ].join(' ');
+    return new Machine(directory, [
+      ...['-M', 'q35', '-cpu', 'max', '-smp', '2', '-m', String(memoryMiB), '-nographic', '-no-reboot'],
+      ...['-kernel', join(profile, 'boot/kernel'), '-initrd', initramfs, '-append', commandLine],
+      ...['-netdev', `tap,id=net,ifname=${tap},script=no,downscript=no`, '-device', 'virtio-net-pci,netdev=net'],
+      ...['-device', 'virtio-rng-pci'],
+    ]);
+  }
+
+  /** All that its console has said so far. */
+  get console(): string {
+    return this.#console;
+  }
+
+  /** Resolves when its console says that, after what was last waited for. @throws Error with the end of the console. */
+  async says(words: RegExp): Promise<RegExpExecArray> {
+    let length = -1;
+    let since = 0;
+    for (;;) {
+      const found = words.exec(this.#console.slice(this.#seen));
+      if (found !== null) {
+        this.#seen += found.index + found[0].length;
+        return found;
+      }
+      if (this.#console.length !== length) {
+        length = this.#console.length;
+        since = performance.now();
+      }
+      const silent = performance.now() - since > patienceMs;
+      if (silent || this.#ended !== undefined) {
+        const what = silent ? 'says nothing more' : 'has ended';
+        throw new Error(`the machine ${what}, and has not said ${words}:\n${this.#console.slice(-3_000)}`);
+      }
+      await delay(lookEveryMs);
+    }
+  }
+
+  /** Waits for root's shell on the console. */
+  async login(): Promise<void> {
+    await this.says(/root@\S+:~# /);
+    // What is typed, or the kernel says, is not to be found among what commands say.
+    this.type('stty -echo; PS1=; PS2=; cd /; dmesg -n 1');
+    await this.run('true');
+  }
+
+  /** Switched off by root; resolves with what its console said meanwhile, the kernel's words included. */
+  async powerOff(): Promise<string> {
+    await this.run('dmesg -n 7');
+    const from = this.#console.length;
+    this.type('poweroff');
+    await this.says(/reboot: Power down/);
+    await this.#exit;
+    return this.#console.slice(from);
+  }
+
+  type(line: string): void {
+    this.#child.stdin?.write(`${line}\n`);
+  }
+
+  /** Runs a command in root's shell. @returns what it printed. @throws Error when its exit status is not 0. */
+  async run(command: string): Promise<string> {
+    const number = ++this.#commands;
+    this.#seen = this.#console.length;
+    const from = this.#seen;
+    this.type(`{ ${command}\n} 2>&1; echo "<$?:${number}>"`);
+    const [mark, status] = await this.says(new RegExp(`<(\\d+):${number}>\\n`));
+    const said = this.#console.slice(from, this.#seen - mark.length);
+    if (status !== '0') throw new Error(`${command}: exit status ${status}:\n${said}`);
+    return said;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#exit;
+    closed(this);
+    this.#directory.remove();
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * A Debian machine without a disk, its initramfs by initramfs-tools, tethered, decrypted by the kernel, comes up while members fail, and runs on through a
+ * crash and an upgrade of what its root stands on.
+ */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { z } from 'zod';
+import { statusSchema } from '../../src/mount/status.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { Machine } from './machine.ts';
+import { initramfsSize, profileOf } from './profiles.ts';
+import { address, BootSite } from './site.ts';
+
+const MiB = 1024 * 1024;
+const profile = profileOf('TETHERFS_BOOT_INITRAMFS_TOOLS');
+let site: BootSite;
+let machine: Machine;
+
+beforeAll(async () => {
+  site = await BootSite.make(profile.publicDir);
+  machine = await Machine.start({
+    profile: profile.directory,
+    members: site.urls(profile.path),
+    keyFile: profile.keyFile,
+    words: [address],
+    tap: site.tap,
+  });
+});
+afterAll(async () => {
+  await machine?.[Symbol.asyncDispose]();
+  await site?.[Symbol.asyncDispose]();
+});
+
+/** Of whoever is not content. */
+const complaint = /fail|could not|cannot|error/i;
+
+const status = async () => statusSchema.parse(JSON.parse(await machine.run(`tetherfs status --json ${image}`)));
+const image = '/run/initramfs/tetherfs/image';
+
+it('its initramfs has at most 80 MB', () => {
+  expect(initramfsSize(profile)).toBeLessThan(80e6);
+});
+
+it('boots, while one member is killed and another stopped', async () => {
+  await machine.says(/tetherfs: tethered, from 3 members, every chunk verified against sha256:/);
+  await machine.says(/tetherfs: WARNING: the key of the image comes from /);
+  await machine.says(/tetherfs: the root file system is there, /);
+  await site.members[0]?.kill();
+  await site.members[1]?.stop();
+  await machine.login();
+  const { members, reads } = await status();
+  expect(members.map(({ state }) => state === 'up')).toEqual([false, false, true]);
+  expect(reads.failed).toBe(0);
+  await site.members[0]?.restart();
+  site.members[1]?.cont();
+  await waitUntil('both are up again', async () => (await status()).members.every(({ state }) => state === 'up'), {
+    timeoutMs: 120_000,
+  });
+});
+
+it('its root is an overlay of compressed RAM over the decrypted image', async () => {
+  const mounts = await machine.run("cat /proc/mounts | cut -d ' ' -f 1-3");
+  expect(mounts).toContain('tetherfs / overlay');
+  expect(mounts).toMatch(/^\/dev\/dm-\d+ \/run\/initramfs\/tetherfs\/lower squashfs$/m);
+  expect(mounts).toMatch(/^\/dev\/zram\d+ \/run\/initramfs\/tetherfs\/writable xfs$/m);
+  expect(mounts).toMatch(/ \/run\/initramfs\/tetherfs\/image fuse\.tetherfs$/m);
+  const record: unknown = JSON.parse(await machine.run('cat /run/tetherfs/boot.json'));
+  expect(record).toMatchObject({ method: 'tethered', decryption: 'dm-crypt' });
+  expect(
+    z
+      .object({ steps: z.array(z.object({ name: z.string() })) })
+      .parse(record)
+      .steps.map(({ name }) => name),
+  ).toEqual([...['network', 'decryption', 'image', 'squashfs', 'overlay']]);
+  expect(await machine.run('ps -o args= -p $(pgrep -d , -f ^@tetherfs)')).toMatch(/^@tetherfs-holder .*\n@tetherfs /);
+});
+
+/** Bytes of RAM that what is written takes. */
+const ramUsed = async () => Number((await machine.run('sync; cat /sys/block/zram1/mm_stat')).trim().split(/ +/)[2]);
+
+it('what is written takes RAM, and what is deleted gives it back by itself', async () => {
+  const before = await ramUsed();
+  await machine.run('dd if=/dev/urandom of=/large bs=1M count=200 status=none');
+  const full = await ramUsed();
+  expect(full - before).toBeGreaterThan(190 * MiB);
+  await machine.run('rm /large');
+  await waitUntil('it is given back', async () => (await ramUsed()) - before < 20 * MiB, { timeoutMs: 120_000 });
+});
+
+/** Reads the image's programs again and again, also those that it has read before. */
+const startReader = `(while :; do
+    echo 1 >/proc/sys/vm/drop_caches
+    for file in /usr/bin/*; do cat "$file" >/dev/null 2>>/reader; done
+  done) & echo $! >/reader.pid`;
+
+async function successorOf(pid: number): Promise<number> {
+  return waitUntil(
+    'a successor answers',
+    async () => {
+      const found = await status();
+      return found.pid !== pid && found.pid;
+    },
+    { timeoutMs: 120_000 },
+  );
+}
+
+it('the daemon is killed under readers, replaced, and killed again: a pause, no error', async () => {
+  await machine.run(startReader);
+  let { pid } = await status();
+  await machine.run(`kill -9 ${pid}`);
+  pid = await successorOf(pid);
+  await machine.run(`tetherfs takeover ${image}`);
+  pid = await successorOf(pid);
+  await machine.run(`kill -9 ${pid}`);
+  await successorOf(pid);
+  expect(await machine.run('kill $(cat /reader.pid); cat /reader')).toBe('');
+  expect((await status()).reads.failed).toBe(0);
+});
+
+it('the runtime that all this ran from takes at most 50 MB of RAM', async () => {
+  const device = await machine.run(
+    "findmnt -no SOURCE /run/initramfs/tetherfs/runtime || sed -n 's/^\\(.*\\) .*runtime .*/\\1/p' /proc/mounts",
+  );
+  expect(device).toContain('/dev/loop');
+  const sectors = await machine.run(`cat /sys/block/${device.trim().split('/').at(-1)}/size`);
+  expect(Number(sectors) * 512).toBeLessThan(50e6);
+});
+
+it('nothing has failed in it, and it switches off without a complaint', async () => {
+  expect(await machine.run('systemctl --failed --no-legend --plain')).toBe('');
+  expect(await machine.powerOff()).not.toMatch(complaint);
+});

@@ -1,0 +1,52 @@
+/** A Debian machine whose initramfs is dracut's, and whose profile.yaml says `untethered`: once it is up, it needs neither members nor network. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { Machine } from './machine.ts';
+import { initramfsSize, profileOf, withKernelArgs } from './profiles.ts';
+import { address, BootSite } from './site.ts';
+
+const temp = makeTempDir('boot');
+const profile = withKernelArgs(profileOf('TETHERFS_BOOT_DRACUT'), 'quiet confluent_imagemethod=untethered', temp.path);
+let site: BootSite;
+
+beforeAll(async () => {
+  site = await BootSite.make(profile.publicDir);
+});
+afterAll(async () => {
+  await site?.[Symbol.asyncDispose]();
+  temp.remove();
+});
+
+const start = (memoryMiB: number) =>
+  Machine.start({
+    profile: profile.directory,
+    members: site.urls(profile.path),
+    keyFile: profile.keyFile,
+    words: [address, 'tetherfs.decryption=tetherfs'],
+    tap: site.tap,
+    memoryMiB,
+  });
+
+it('its initramfs has at most 80 MB', () => {
+  expect(initramfsSize(profile)).toBeLessThan(80e6);
+});
+
+it('too little memory is said before it hurts', async () => {
+  await using machine = await start(640);
+  await machine.says(
+    /tetherfs: the image does not fit into RAM: it needs .* and .* are available; use the image method tethered/,
+  );
+});
+
+it('boots, and runs on without members', async () => {
+  await using machine = await start(2048);
+  await machine.says(/tetherfs: untethered, from 3 members/);
+  await machine.says(/tetherfs: the root file system is there, /);
+  for (const member of site.members) await member.kill();
+  await machine.login();
+  expect(await machine.run('cat /run/tetherfs/boot.json')).toMatch(/"decryption": "tetherfs"/);
+  expect(await machine.run('tetherfs status')).toContain('untethered');
+  expect(await machine.run('find /usr -xdev -type f | xargs cat | wc -c')).toMatch(/^\d{8,}\n$/);
+  expect(await machine.run('systemctl --failed --no-legend --plain')).toBe('');
+  expect(await machine.powerOff()).not.toMatch(/fail|could not|cannot|error/i);
+});

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { readBootSettings } from '../../src/profile/index.ts';
+
+const url = 'http://10.0.0.1/confluent-public/os/demo/rootimg.sfs';
+const members = `tetherfs.members=${url}`;
+
+describe('kernel arguments', () => {
+  it('say all that there is to say', () => {
+    const text = `BOOT_IMAGE=/x quiet tetherfs.members=${url},https://m2/r.sfs tetherfs.digest=sha256:00 tetherfs.ca-file=/etc/ca.pem confluent_imagemethod=untethered tetherfs.zram=2GiB,algorithm=zstd,limit=512MiB tetherfs.decryption=tetherfs tetherfs.insecure-key-file=/key\n`;
+    expect(readBootSettings(text, undefined)).toEqual({
+      members: [url, 'https://m2/r.sfs'],
+      digest: 'sha256:00',
+      caFile: '/etc/ca.pem',
+      zram: { size: { bytes: 2 * 1024 ** 3 }, algorithm: 'zstd', limit: 512 * 1024 ** 2 },
+      decryption: 'tetherfs',
+      insecureKeyFile: '/key',
+      imageMethod: { method: 'untethered', word: 'untethered' },
+    });
+  });
+
+  it('need say no more than where the image is', () => {
+    expect(readBootSettings(members, undefined)).toEqual({
+      members: [url],
+      digest: undefined,
+      caFile: undefined,
+      zram: { size: { share: 0.5 }, algorithm: undefined, limit: undefined },
+      decryption: 'auto',
+      insecureKeyFile: undefined,
+      imageMethod: { method: 'tethered', word: 'tethered' },
+    });
+  });
+
+  it('take the place of the file; the last of a name counts', () => {
+    const yaml = `members: [${url}, http://m2/r.sfs]\ndigest: sha256:11\nzram: 25%\n`;
+    const settings = readBootSettings('tetherfs.zram=30% tetherfs.zram=40%', yaml);
+    expect(settings).toMatchObject({
+      members: [url, 'http://m2/r.sfs'],
+      digest: 'sha256:11',
+      zram: { size: { share: 0.4 } },
+    });
+  });
+});
+
+describe('what makes no sense is said in one line', () => {
+  const cases: readonly (readonly [string, string | undefined, string])[] = [
+    ['quiet', undefined, 'where is the image? Give its URL on each member: tetherfs.members='],
+    ['tetherfs.members=', undefined, 'where is the image?'],
+    ['tetherfs.members=10.0.0.1', undefined, 'tetherfs.members=: 10.0.0.1 is no http:// or https:// URL'],
+    [
+      `${members} tetherfs.digets=sha256:00`,
+      undefined,
+      'tetherfs.digets: no such setting; there are tetherfs.members, ',
+    ],
+    [`${members} tetherfs.zram`, undefined, 'tetherfs.zram=: "" is not a size'],
+    [`${members} tetherfs.zram=0%`, undefined, 'tetherfs.zram=0%: give 1% to 400%'],
+    [`${members} tetherfs.zram=50%,zstd`, undefined, 'tetherfs.zram=: "zstd" is neither algorithm=NAME nor limit=SIZE'],
+    [`${members} tetherfs.zram=50%,algorithm=../x`, undefined, 'algorithm=../x is no name of the kernel'],
+    [`${members} tetherfs.decryption=no`, undefined, 'tetherfs.decryption=: say one of auto, dm-crypt, tetherfs'],
+    [`${members} confluent_imagemethod=tetherd`, undefined, 'confluent_imagemethod="tetherd": say one of'],
+    [
+      `${members} tetherfs.api=https://m tetherfs.insecure-key-file=/key`,
+      undefined,
+      'tetherfs.insecure-key-file= is refused where tetherfs.api=',
+    ],
+    [members, '- a list', '/etc/tetherfs/boot.yaml: it must be a map'],
+    [members, 'a: [', '/etc/tetherfs/boot.yaml: '],
+    [members, 'zrm: 1', 'tetherfs.zrm: no such setting'],
+  ];
+  for (const [commandLine, yaml, words] of cases) {
+    it(`${commandLine} ${yaml ?? ''}`, () => {
+      expect(() => readBootSettings(commandLine, yaml)).toThrow(words);
+      expect(() => readBootSettings(commandLine, yaml)).toThrow(/^.+$/);
+    });
+  }
+});
