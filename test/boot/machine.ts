@@ -24,6 +24,8 @@ export interface MachineOptions {
   /** Name of a tap device. */
   tap: string;
   memoryMiB?: number;
+  /** Told what its console says, as it comes. */
+  onConsole?: (text: string) => void;
 }
 
 /** Where a machine's key lies in its initramfs. */
@@ -43,12 +45,14 @@ export class Machine implements AsyncDisposable {
   #commands = 0;
   #ended: number | undefined;
 
-  private constructor(directory: TempDir, words: readonly string[]) {
+  private constructor(directory: TempDir, words: readonly string[], onConsole: (text: string) => void) {
     this.#directory = directory;
     this.#child = spawn('qemu-system-x86_64', words, { stdio: ['pipe', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.#console += text.replaceAll('\r', '');
+        const said = text.replaceAll('\r', '');
+        this.#console += said;
+        onConsole(said);
       });
     }
     this.#exit = new Promise((resolve, reject) => {
@@ -69,6 +73,7 @@ export class Machine implements AsyncDisposable {
     words = [],
     tap,
     memoryMiB = 2048,
+    onConsole = () => {},
   }: MachineOptions): Promise<Machine> {
     const directory = makeTempDir('machine');
     const initramfs = join(directory.path, 'initramfs');
@@ -84,12 +89,13 @@ export class Machine implements AsyncDisposable {
       ...(keyFile === undefined ? [] : [`tetherfs.insecure-key-file=${keyInside}`]),
       ...words,
     ].join(' ');
-    return new Machine(directory, [
+    const qemu = [
       ...['-M', 'q35', '-cpu', 'max', '-smp', '2', '-m', String(memoryMiB), '-nographic', '-no-reboot'],
       ...['-kernel', join(profile, 'boot/kernel'), '-initrd', initramfs, '-append', commandLine],
       ...['-netdev', `tap,id=net,ifname=${tap},script=no,downscript=no`, '-device', 'virtio-net-pci,netdev=net'],
       ...['-device', 'virtio-rng-pci'],
-    ]);
+    ];
+    return new Machine(directory, qemu, onConsole);
   }
 
   /** All that its console has said so far. */
@@ -128,9 +134,9 @@ export class Machine implements AsyncDisposable {
     await this.run('true');
   }
 
-  /** Switched off by root; resolves with what its console said meanwhile, the kernel's words included. */
+  /** Switched off by root; resolves with what its console said meanwhile, the kernel's louder words included. */
   async powerOff(): Promise<string> {
-    await this.run('dmesg -n 7');
+    await this.run('dmesg -n 4');
     const from = this.#console.length;
     this.type('poweroff');
     await this.says(/reboot: Power down/);

@@ -17,6 +17,11 @@ const path = 'os/demo';
 export function profileOf(variable: string): Profile {
   const made = process.env[variable];
   if (made === undefined) throw new Error(`$${variable} is not set: run npm run test:boot`);
+  return profileAt(made);
+}
+
+/** @param made what scripts/boot-profile printed. */
+export function profileAt(made: string): Profile {
   const publicDir = join(made, 'public');
   return { publicDir, path, directory: join(publicDir, path), keyFile: join(made, 'private/pending/rootimg.key') };
 }

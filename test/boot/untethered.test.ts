@@ -46,7 +46,7 @@ it('boots, and runs on without members', async () => {
   await machine.login();
   expect(await machine.run('cat /run/tetherfs/boot.json')).toMatch(/"decryption": "tetherfs"/);
   expect(await machine.run('tetherfs status')).toContain('untethered');
-  expect(await machine.run('find /usr -xdev -type f | xargs cat | wc -c')).toMatch(/^\d{8,}\n$/);
+  expect(await machine.run('cat /usr/bin/* /usr/lib/x86_64-linux-gnu/*.so* | wc -c')).toMatch(/^\d{8,}\n$/);
   expect(await machine.run('systemctl --failed --no-legend --plain')).toBe('');
   expect(await machine.powerOff()).not.toMatch(/fail|could not|cannot|error/i);
 });

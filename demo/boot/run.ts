@@ -1,0 +1,157 @@
+/**
+ * The demo of a boot: a machine without a disk comes up from three members, one of which is killed on the way and another stopped, and shows what its root
+ * stands on, what writing costs, and what a killed and a replaced daemon cost its readers. Throws when something does not hold that it claims.
+ */
+import { z } from 'zod';
+import { statusSchema } from '../../src/mount/status.ts';
+import { renderTable } from '../../src/mount/text-table.ts';
+import { Machine } from '../../test/boot/machine.ts';
+import type { Profile } from '../../test/boot/profiles.ts';
+import { address, BootSite } from '../../test/boot/site.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
+
+const MiB = 1024 * 1024;
+const image = '/run/initramfs/tetherfs/image';
+const patience = { timeoutMs: 180_000, intervalMs: 200 };
+
+const recordSchema = z.object({
+  decryption: z.string(),
+  steps: z.array(z.object({ name: z.string(), began: z.number(), ended: z.number() })),
+});
+
+/** @param say takes a line at a time of what happens. @returns the closing timeline and table. */
+export async function bootDemo(profile: Profile, say: (line: string) => void): Promise<string> {
+  await using site = await BootSite.make(profile.publicDir);
+  say(`three members: ${site.urls(profile.path).join(' ')}`);
+  say('a machine without a disk is switched on; it is emulated, some fifteen times slower than this one. Its console:');
+  await using machine = await Machine.start({
+    profile: profile.directory,
+    members: site.urls(profile.path),
+    keyFile: profile.keyFile,
+    words: [address],
+    tap: site.tap,
+    onConsole: consoleLines(),
+  });
+  await machine.says(/tetherfs: the root file system is there, /);
+  await site.members[0]?.kill();
+  await site.members[1]?.stop();
+  say(`killed ${site.members[0]?.address}, stopped ${site.members[1]?.address}`);
+  await machine.login();
+  const up = await uptime(machine);
+  const failed = (await machine.run('systemctl --failed --no-legend --plain')).trim();
+  if (failed !== '') throw new Error(`units have failed: ${failed}`);
+  await site.members[0]?.restart();
+  site.members[1]?.cont();
+
+  const record = recordSchema.parse(JSON.parse(await machine.run('cat /run/tetherfs/boot.json')));
+  const rows: string[][] = [];
+  const stack = (
+    await machine.run("grep -E ' (/|/run/initramfs/tetherfs/[a-z]+) ' /proc/mounts | cut -d ' ' -f 1-3")
+  ).trim();
+  rows.push([
+    'root stands on',
+    stack
+      .split('\n')
+      .reverse()
+      .map((line) => line.split(' '))
+      .map(([source, , type]) => `${type} (${source?.replace(/^tetherfs:.*/, 'tetherfs')})`)
+      .join(' over '),
+  ]);
+
+  const ram = async () => Number((await machine.run('sync; cat /sys/block/zram1/mm_stat')).trim().split(/ +/)[2]);
+  const before = await ram();
+  await machine.run('dd if=/dev/urandom of=/large bs=1M count=200 status=none');
+  const full = await ram();
+  await machine.run('rm /large');
+  const after = await waitUntil(
+    'what was deleted is given back',
+    async () => {
+      const now = await ram();
+      return now - before < 20 * MiB && now;
+    },
+    patience,
+  );
+  rows.push(
+    ['200 MiB written', `${mib(full - before)} more RAM, compressed`],
+    ['deleted', `${mib(full - after)} given back, without fstrim`],
+  );
+  say('200 MiB were written and deleted');
+
+  const status = async () => statusSchema.parse(JSON.parse(await machine.run(`tetherfs status --json ${image}`)));
+  const successorOf = (pid: number) =>
+    waitUntil(
+      'a successor answers',
+      async () => {
+        const { pid: found } = await status();
+        return found !== pid && found;
+      },
+      patience,
+    );
+  const pid = (await status()).pid;
+  const killed = await longestGap(machine, async () => {
+    await machine.run(`kill -9 ${pid}`);
+    await successorOf(pid);
+  });
+  say('the daemon was killed under readers, and another goes on');
+  rows.push(['daemon killed', `${killed} without an answer, no error`]);
+  const second = (await status()).pid;
+  const replaced = await longestGap(machine, async () => {
+    await machine.run(`tetherfs takeover ${image}`);
+    await successorOf(second);
+  });
+  say('the daemon was replaced under readers by tetherfs takeover');
+  rows.push(['daemon replaced', `${replaced} without an answer, no error`]);
+  const { reads, members } = await status();
+  if (reads.failed > 0) throw new Error(`${reads.failed} reads have failed`);
+  rows.push([
+    'bytes of each member',
+    members.map(({ url, bytes }) => `${new URL(url).hostname} ${mib(bytes)}`).join(', '),
+  ]);
+  const complaints = (await machine.powerOff()).split('\n').filter((line) => /fail|could not|cannot|error/i.test(line));
+  if (complaints.length > 0) throw new Error(`the shutdown complains: ${complaints[0]}`);
+  rows.push(['switched off', 'nothing failed, nothing hung']);
+
+  const timeline = record.steps.map(({ name, began, ended }) => [name, began.toFixed(1), ended.toFixed(1)]);
+  timeline.push(['login', '', up.toFixed(1)]);
+  return [
+    'timeline, seconds since the kernel started:',
+    renderTable(['step', 'began', 'ended'], timeline),
+    '',
+    renderTable(['what', 'seen'], rows),
+  ].join('\n');
+}
+
+/** Whole lines of the console, marked. */
+function consoleLines(): (text: string) => void {
+  let rest = '';
+  return (text) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      // Commands that are run on it are not for people.
+      if (!/^<\d+:\d+>$/.test(line)) console.log(`node| ${line.replace(/\p{Cc}(\[[0-9;?]*[A-Za-z])?/gu, '')}`);
+    }
+  };
+}
+
+async function uptime(machine: Machine): Promise<number> {
+  return Number((await machine.run('cut -d " " -f 1 /proc/uptime')).trim());
+}
+
+/** What the readers of a machine waited for longest, while that was done; they read the image's programs again and again. @throws Error when one failed. */
+async function longestGap(machine: Machine, action: () => Promise<void>): Promise<string> {
+  await machine.run(`rm -f /times /reader; (while :; do
+    echo 1 >/proc/sys/vm/drop_caches
+    for file in /usr/bin/*; do cat "$file" >/dev/null 2>>/reader; cut -d ' ' -f 1 /proc/uptime >>/times; done
+  done) & echo $! >/reader.pid; disown`);
+  await action();
+  const gap = await machine.run(
+    "kill $(cat /reader.pid); awk 'NR > 1 && $1 - last > most { most = $1 - last } { last = $1 } END { print most }' /times; cat /reader",
+  );
+  if (!/^[\d.]+\n$/.test(gap)) throw new Error(`a reader failed: ${gap}`);
+  return `${Number(gap).toFixed(1)} s`;
+}
+
+function mib(bytes: number): string {
+  return `${Math.round(bytes / MiB)} MiB`;
+}
