@@ -608,6 +608,7 @@ NAPI_MODULE_INIT() {
       {"closeOnExec", NULL, js_close_on_exec, NULL, NULL, NULL, napi_enumerable, NULL},
       {"mountFilesystem", NULL, js_mount_filesystem, NULL, NULL, NULL, napi_enumerable, NULL},
       {"loopAttach", NULL, js_loop_attach, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"joinRoot", NULL, js_join_root, NULL, NULL, NULL, napi_enumerable, NULL},
       {"reachTopRoot", NULL, js_reach_top_root, NULL, NULL, NULL, napi_enumerable, NULL},
       {"shedLimits", NULL, js_shed_limits, NULL, NULL, NULL, napi_enumerable, NULL},
       {"loopStatus", NULL, js_loop_status, NULL, NULL, NULL, napi_enumerable, NULL},

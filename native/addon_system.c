@@ -134,6 +134,19 @@ napi_value js_reach_top_root(napi_env env, napi_callback_info info) {
   return boolean(env, top_root_reach());
 }
 
+napi_value js_join_root(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  size_t count = 2;
+  uint64_t pid;
+  char keep[MAX_PATH_BYTES];
+  const char *syscall = "";
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  if (!get_integer(env, arguments[0], INT32_MAX, "pid", &pid) || !get_text(env, arguments[1], "keep", keep, sizeof keep)) return NULL;
+  int error = top_root_join((pid_t)pid, keep, &syscall);
+  if (error != 0) throw_errno(env, error, syscall);
+  return NULL;
+}
+
 napi_value js_shed_limits(napi_env env, napi_callback_info info) {
   (void)env, (void)info;
   inherited_shed_limits();

@@ -10,6 +10,7 @@ napi_value js_close_on_exec(napi_env env, napi_callback_info info);
 napi_value js_mount_filesystem(napi_env env, napi_callback_info info);
 napi_value js_loop_attach(napi_env env, napi_callback_info info);
 napi_value js_reach_top_root(napi_env env, napi_callback_info info);
+napi_value js_join_root(napi_env env, napi_callback_info info);
 napi_value js_shed_limits(napi_env env, napi_callback_info info);
 napi_value js_loop_status(napi_env env, napi_callback_info info);
 napi_value js_loop_change_file(napi_env env, napi_callback_info info);

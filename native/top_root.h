@@ -3,6 +3,7 @@
 #define TETHERFS_TOP_ROOT_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * switch_root mounts the new root over the old one and changes the root of process 1 alone. Who was started before then sees an emptied initramfs. The
@@ -16,5 +17,11 @@
  * Gives whether something was not there yet. Harmless when our root is the machine's.
  */
 bool top_root_reach(void);
+
+/*
+ * Makes the root of process `pid` ours, as a successor has to: what it is started from, the directory `keep`, is shown there under the same path. Nothing
+ * happens when it is ours already. 0 or an errno; names the system call that failed in *syscall.
+ */
+int top_root_join(pid_t pid, const char *keep, const char **syscall);
 
 #endif

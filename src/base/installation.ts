@@ -9,6 +9,9 @@ import { dirname, extname, join } from 'node:path';
 const file = import.meta.filename;
 const root = join(dirname(file), '../..');
 
+/** All of it. */
+export const installationPlace = root;
+
 /** What Node runs. */
 export const mainScript = join(root, `src/cli/main${extname(file)}`);
 export const packageFile = join(root, 'package.json');

@@ -3,7 +3,8 @@
  */
 import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { TetherfsError } from '../base/errors.ts';
+import { describeError, TetherfsError } from '../base/errors.ts';
+import { installationPlace } from '../base/installation.ts';
 import { type Binding, loadBinding } from '../native/binding.ts';
 import { daemonName } from './background.ts';
 import { nodeWords } from './clean-child.ts';
@@ -60,6 +61,7 @@ export async function inheritFromDaemon(controlPath: string, native: Binding = l
   }
   const inheritance = readInheritance(received, native);
   keepWith(inheritance.state);
+  joinRootOf(pid, native);
   const takeHold = async () => {
     joinGroupOf(pid);
     await commitHandover(controlPath, process.pid);
@@ -75,6 +77,19 @@ function keepWith({ notifySocket, descriptorStore }: Inheritance['state']): void
   ] as const) {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
+  }
+}
+
+/**
+ * A daemon below a root file system lives in another root directory (machine-root.ts), and so must we before we serve: whatever we looked up in the one that
+ * stands on the mount we might wait for ourselves. @throws TetherfsError HANDOVER
+ */
+function joinRootOf(pid: number, native: Binding): void {
+  try {
+    native.joinRoot(pid, installationPlace);
+  } catch (cause) {
+    const what = `the root directory of the daemon (pid ${pid}) cannot become ours: ${describeError(cause)}`;
+    throw new TetherfsError('HANDOVER', what, { cause });
   }
 }
 

@@ -321,6 +321,11 @@ export interface Binding {
    */
   reachTopRoot(): boolean;
   /**
+   * Makes the root directory of process `pid` ours, that of all threads; the directory `keep`, which we are started from, is shown there under its path.
+   * @throws Error with errno's code.
+   */
+  joinRoot(pid: number, keep: string): void;
+  /**
    * Lifts, as far as we may, limits that end this process or have it run out of memory or descriptors (setrlimit(2): CPU, FSIZE, AS, DATA, NOFILE);
    * no core files; umask 022.
    */

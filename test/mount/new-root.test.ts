@@ -190,6 +190,13 @@ it('a takeover, and a crash after it', async () => {
   const { pid } = await status();
   await shell.run(`${tetherfs} takeover ${image}`);
   const taken = await successorOf(pid);
+  // Its root directory is not the one that it serves: what it looks up there it would wait for.
+  expect(await shell.run(`[ -e /proc/${taken}/root/hello ] || echo elsewhere`)).toBe('elsewhere\n');
+  for (let round = 0; round < 4; round++) {
+    await forget();
+    expect((await status()).pid).toBe(taken);
+    expect(await shell.run(`sha256sum /part-${round}`)).toContain(`/part-${round}`);
+  }
   await forget();
   await shell.run(`kill -9 ${taken}`);
   await successorOf(taken);
