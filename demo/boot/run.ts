@@ -87,7 +87,11 @@ export async function bootDemo(profile: Profile, say: (line: string) => void): P
       },
       patience,
     );
-  const pid = (await status()).pid;
+  const { pid, members } = await status();
+  rows.push([
+    'bytes of each member',
+    members.map(({ url, bytes }) => `${new URL(url).hostname} ${mib(bytes)}`).join(', '),
+  ]);
   const killed = await longestGap(machine, async () => {
     await machine.run(`kill -9 ${pid}`);
     await successorOf(pid);
@@ -101,12 +105,8 @@ export async function bootDemo(profile: Profile, say: (line: string) => void): P
   });
   say('the daemon was replaced under readers by tetherfs takeover');
   rows.push(['daemon replaced', `${replaced} without an answer, no error`]);
-  const { reads, members } = await status();
+  const { reads } = await status();
   if (reads.failed > 0) throw new Error(`${reads.failed} reads have failed`);
-  rows.push([
-    'bytes of each member',
-    members.map(({ url, bytes }) => `${new URL(url).hostname} ${mib(bytes)}`).join(', '),
-  ]);
   const complaints = (await machine.powerOff()).split('\n').filter((line) => /fail|could not|cannot|error/i.test(line));
   if (complaints.length > 0) throw new Error(`the shutdown complains: ${complaints[0]}`);
   rows.push(['switched off', 'nothing failed, nothing hung']);
@@ -141,8 +141,11 @@ async function uptime(machine: Machine): Promise<number> {
 /** What the readers of a machine waited for longest, while that was done; they read the image's programs again and again. @throws Error when one failed. */
 async function longestGap(machine: Machine, action: () => Promise<void>): Promise<string> {
   await machine.run(`rm -f /times /reader; (while :; do
-    echo 1 >/proc/sys/vm/drop_caches
-    for file in /usr/bin/*; do cat "$file" >/dev/null 2>>/reader; cut -d ' ' -f 1 /proc/uptime >>/times; done
+    for file in /usr/bin/*; do
+      echo 1 >/proc/sys/vm/drop_caches
+      cat "$file" >/dev/null 2>>/reader
+      cut -d ' ' -f 1 /proc/uptime >>/times
+    done
   done) & echo $! >/reader.pid; disown`);
   await action();
   const gap = await machine.run(

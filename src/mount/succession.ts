@@ -61,11 +61,10 @@ export async function inheritFromDaemon(controlPath: string, native: Binding = l
   }
   const inheritance = readInheritance(received, native);
   keepWith(inheritance.state);
+  // Before the other root: control groups are not seen from there.
+  joinGroupOf(pid);
   joinRootOf(pid, native);
-  const takeHold = async () => {
-    joinGroupOf(pid);
-    await commitHandover(controlPath, process.pid);
-  };
+  const takeHold = () => commitHandover(controlPath, process.pid);
   return { inheritance, takeHold };
 }
 

@@ -33,6 +33,8 @@ export const keyInside = '/etc/tetherfs/rootimg.key';
 
 /** However slow the emulation is, whoever says nothing for so long has come to a halt. ms. */
 const patienceMs = 180_000;
+/** … or not what was waited for. */
+const longestMs = 480_000;
 const lookEveryMs = 20;
 
 export class Machine implements AsyncDisposable {
@@ -105,6 +107,7 @@ export class Machine implements AsyncDisposable {
 
   /** Resolves when its console says that, after what was last waited for. @throws Error with the end of the console. */
   async says(words: RegExp): Promise<RegExpExecArray> {
+    const began = performance.now();
     let length = -1;
     let since = 0;
     for (;;) {
@@ -117,7 +120,7 @@ export class Machine implements AsyncDisposable {
         length = this.#console.length;
         since = performance.now();
       }
-      const silent = performance.now() - since > patienceMs;
+      const silent = performance.now() - since > patienceMs || performance.now() - began > longestMs;
       if (silent || this.#ended !== undefined) {
         const what = silent ? 'says nothing more' : 'has ended';
         throw new Error(`the machine ${what}, and has not said ${words}:\n${this.#console.slice(-3_000)}`);
