@@ -1,9 +1,9 @@
 /** The demo's command: node main.ts ROOT MANIFEST IMAGE-DIRECTORY, as demo/prepare prints them. Run it by scripts/demo. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeError } from '../src/base/errors.ts';
 import { renderMembers } from '../src/mount/status-text.ts';
 import { packedImage } from '../test/support/packed-image.ts';
+import { describeFailure } from './failure.ts';
 import { type DemoResult, runDemo } from './run.ts';
 
 const program = `
@@ -35,11 +35,6 @@ try {
   });
   console.log(`\n${closingTable(result)}`);
 } catch (error) {
-  console.error(`demo: FAILED: ${describeError(rootCause(error))}`);
+  console.error(`demo: FAILED: ${describeFailure(error)}`);
   process.exitCode = 1;
-}
-
-/** The failure itself, not what went wrong besides while taking down after it. */
-function rootCause(error: unknown): unknown {
-  return error instanceof SuppressedError ? rootCause(error.suppressed) : error;
 }

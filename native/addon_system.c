@@ -130,8 +130,9 @@ napi_value js_close_on_exec(napi_env env, napi_callback_info info) {
 }
 
 napi_value js_reach_top_root(napi_env env, napi_callback_info info) {
-  (void)info;
-  return boolean(env, top_root_reach());
+  (void)env, (void)info;
+  top_root_reach();
+  return NULL;
 }
 
 napi_value js_join_root(napi_env env, napi_callback_info info) {
@@ -154,6 +155,17 @@ napi_value js_shed_limits(napi_env env, napi_callback_info info) {
 }
 
 /* ---- Loop devices ---- */
+
+/* For calls with one argument, a path: it goes `at` bytes into the struct, which has MAX_PATH_BYTES for it there. NULL: an exception is pending. */
+static void *work_with_text(napi_env env, napi_callback_info info, size_t bytes, const char *name, size_t at) {
+  napi_value argument;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  char *work = work_new(env, bytes);
+  if (work == NULL || get_text(env, argument, name, work + at, MAX_PATH_BYTES)) return work;
+  free(work);
+  return NULL;
+}
 
 struct loop_question {
   struct work work;
@@ -179,15 +191,8 @@ static napi_value loop_status_result(napi_env env, struct work *work) {
 }
 
 napi_value js_loop_status(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  struct loop_question *question = work_new(env, sizeof *question);
+  struct loop_question *question = work_with_text(env, info, sizeof *question, "device", offsetof(struct loop_question, device));
   if (question == NULL) return NULL;
-  if (!get_text(env, argument, "device", question->device, sizeof question->device)) {
-    free(question);
-    return NULL;
-  }
   question->work.name = "tetherfs:loopStatus";
   question->work.run = loop_status_run;
   question->work.result = loop_status_result;
@@ -257,15 +262,8 @@ static napi_value loop_attach_result(napi_env env, struct work *work) {
 }
 
 napi_value js_loop_attach(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  struct loop_attachment *attachment = work_new(env, sizeof *attachment);
+  struct loop_attachment *attachment = work_with_text(env, info, sizeof *attachment, "path", offsetof(struct loop_attachment, path));
   if (attachment == NULL) return NULL;
-  if (!get_text(env, argument, "path", attachment->path, sizeof attachment->path)) {
-    free(attachment);
-    return NULL;
-  }
   attachment->work.name = "tetherfs:loopAttach";
   attachment->work.run = loop_attach_run;
   attachment->work.result = loop_attach_result;

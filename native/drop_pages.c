@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char *const ROOTS[] = {"", "/..", "/proc/1/root"};
+static const char *const ROOTS[] = {"", "/proc/1/root"};
 #define ROOT_COUNT (sizeof ROOTS / sizeof ROOTS[0])
 
 struct search {

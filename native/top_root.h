@@ -2,7 +2,6 @@
 #ifndef TETHERFS_TOP_ROOT_H
 #define TETHERFS_TOP_ROOT_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -14,9 +13,9 @@
  * Path lookup does not see what is mounted on a process's root, but it does see what is mounted on the root that `..` leads to: "/../run" is the
  * machine's /run, whatever our root is.
  *
- * Gives whether something was not there yet. Harmless when our root is the machine's.
+ * Does nothing when our root is the machine's.
  */
-bool top_root_reach(void);
+void top_root_reach(void);
 
 /*
  * Makes the root of process `pid` ours, as a successor has to: what it is started from, the directory `keep`, is shown there under the same path. Nothing

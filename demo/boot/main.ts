@@ -1,6 +1,6 @@
 /** The demo of a boot: node main.ts DIRECTORY, as scripts/boot-profile prints it. Run it by scripts/demo-boot. */
-import { describeError } from '../../src/base/errors.ts';
 import { profileAt } from '../../test/boot/profiles.ts';
+import { describeFailure } from '../failure.ts';
 import { bootDemo } from './run.ts';
 
 const [directory = ''] = process.argv.slice(2);
@@ -10,6 +10,6 @@ try {
     throw new Error('run it by scripts/demo-boot, which makes a sandbox');
   console.log(`\n${await bootDemo(profileAt(directory), say)}`);
 } catch (error) {
-  console.error(`demo: FAILED: ${describeError(error)}`);
+  console.error(`demo: FAILED: ${describeFailure(error)}`);
   process.exitCode = 1;
 }

@@ -3,16 +3,13 @@
  * stands on, what writing costs, and what a killed and a replaced daemon cost its readers. Throws when something does not hold that it claims.
  */
 import { z } from 'zod';
-import { statusSchema } from '../../src/mount/status.ts';
 import { renderTable } from '../../src/mount/text-table.ts';
 import { Machine } from '../../test/boot/machine.ts';
+import { complaint, failedUnits, image, statusOf, successorOf, writeAndDelete } from '../../test/boot/node.ts';
 import type { Profile } from '../../test/boot/profiles.ts';
 import { address, BootSite } from '../../test/boot/site.ts';
-import { waitUntil } from '../../test/support/wait-until.ts';
 
 const MiB = 1024 * 1024;
-const image = '/run/initramfs/tetherfs/image';
-const patience = { timeoutMs: 180_000, intervalMs: 200 };
 
 const recordSchema = z.object({
   decryption: z.string(),
@@ -38,7 +35,7 @@ export async function bootDemo(profile: Profile, say: (line: string) => void): P
   say(`killed ${site.members[0]?.address}, stopped ${site.members[1]?.address}`);
   await machine.login();
   const up = await uptime(machine);
-  const failed = (await machine.run('systemctl --failed --no-legend --plain')).trim();
+  const failed = await failedUnits(machine);
   if (failed !== '') throw new Error(`units have failed: ${failed}`);
   await site.members[0]?.restart();
   site.members[1]?.cont();
@@ -58,56 +55,34 @@ export async function bootDemo(profile: Profile, say: (line: string) => void): P
       .join(' over '),
   ]);
 
-  const ram = async () => Number((await machine.run('sync; cat /sys/block/zram1/mm_stat')).trim().split(/ +/)[2]);
-  const before = await ram();
-  await machine.run('dd if=/dev/urandom of=/large bs=1M count=200 status=none');
-  const full = await ram();
-  await machine.run('rm /large');
-  const after = await waitUntil(
-    'what was deleted is given back',
-    async () => {
-      const now = await ram();
-      return now - before < 20 * MiB && now;
-    },
-    patience,
-  );
+  const { taken, givenBack } = await writeAndDelete(machine);
   rows.push(
-    ['200 MiB written', `${mib(full - before)} more RAM, compressed`],
-    ['deleted', `${mib(full - after)} given back, without fstrim`],
+    ['200 MiB written', `${mib(taken)} more RAM, compressed`],
+    ['deleted', `${mib(givenBack)} given back, without fstrim`],
   );
   say('200 MiB were written and deleted');
 
-  const status = async () => statusSchema.parse(JSON.parse(await machine.run(`tetherfs status --json ${image}`)));
-  const successorOf = (pid: number) =>
-    waitUntil(
-      'a successor answers',
-      async () => {
-        const { pid: found } = await status();
-        return found !== pid && found;
-      },
-      patience,
-    );
-  const { pid, members } = await status();
+  const { pid, members } = await statusOf(machine);
   rows.push([
     'bytes of each member',
     members.map(({ url, bytes }) => `${new URL(url).hostname} ${mib(bytes)}`).join(', '),
   ]);
   const killed = await longestGap(machine, async () => {
     await machine.run(`kill -9 ${pid}`);
-    await successorOf(pid);
+    await successorOf(machine, pid);
   });
   say('the daemon was killed under readers, and another goes on');
   rows.push(['daemon killed', `${killed} without an answer, no error`]);
-  const second = (await status()).pid;
+  const second = (await statusOf(machine)).pid;
   const replaced = await longestGap(machine, async () => {
     await machine.run(`tetherfs takeover ${image}`);
-    await successorOf(second);
+    await successorOf(machine, second);
   });
   say('the daemon was replaced under readers by tetherfs takeover');
   rows.push(['daemon replaced', `${replaced} without an answer, no error`]);
-  const { reads } = await status();
+  const { reads } = await statusOf(machine);
   if (reads.failed > 0) throw new Error(`${reads.failed} reads have failed`);
-  const complaints = (await machine.powerOff()).split('\n').filter((line) => /fail|could not|cannot|error/i.test(line));
+  const complaints = (await machine.powerOff()).split('\n').filter((line) => complaint.test(line));
   if (complaints.length > 0) throw new Error(`the shutdown complains: ${complaints[0]}`);
   rows.push(['switched off', 'nothing failed, nothing hung']);
 

@@ -30,6 +30,9 @@ export const nodeCommand: readonly [string, ...string[]] = isWithLoader
   ? [loader, '--library-path', libraries, join(root, 'bin/node')]
   : [process.execPath];
 
+/** Where a diskless node has its runtime: also in initramfs/boot and native/top_root.c. */
+export const nodeRuntime = '/run/initramfs/tetherfs/runtime';
+
 /** What `tetherfs image prepare` puts into a tree: by `npm run build:runtime`, and as they are. In a checkout only. */
 export const runtimeImage = join(root, 'build/runtime.sfs');
 export const initramfsFiles = join(root, 'initramfs');

@@ -56,14 +56,14 @@ export function addMountOptions(command: Command): Command {
         'reads while no member is usable: wait, or fail with EIO (not below a root: squashfs remembers it)',
       )
         .choices(outageModes)
-        .default('wait'),
+        .default(defaults.onOutage),
     )
     .option('--outage-timeout <seconds>', 'with --on-outage eio: fail reads after', seconds, defaults.outageTimeout)
     .option('--mount-timeout <seconds>', 'give up when no member is usable; 0 = never', seconds, defaults.mountTimeout)
     .option('--control <socket>', 'control socket (default: /run/tetherfs/<mountpoint>.sock)')
     .option('--metrics <address>', 'serve Prometheus metrics on ADDRESS:PORT or unix:/PATH')
-    .addOption(new Option('--log-level <level>').choices(logLevels).default('info'))
-    .addOption(new Option('--log-format <format>').choices(logFormats).default('text'));
+    .addOption(new Option('--log-level <level>').choices(logLevels).default(defaults.logLevel))
+    .addOption(new Option('--log-format <format>').choices(logFormats).default(defaults.logFormat));
 }
 
 /**

@@ -5,7 +5,8 @@
 import { chmod, copyFile, mkdir, open, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
-import { initramfsFiles, runtimeImage } from '../base/installation.ts';
+import { initramfsFiles, nodeRuntime, runtimeImage } from '../base/installation.ts';
+import { headerSize, imageLayout } from '../image/header.ts';
 import { entryInside, placeOf } from './tree-entry.ts';
 
 export interface Prepared {
@@ -55,8 +56,8 @@ const tools: Readonly<Record<string, { has: string; pieces: readonly Piece[] }>>
 };
 
 const command = '/usr/bin/tetherfs';
-/** Where the runtime is on a node that has booted: src/node/places.ts. */
-const runningCommand = '/run/initramfs/tetherfs/runtime/tetherfs';
+/** On a node that has booted. */
+const runningCommand = `${nodeRuntime}/tetherfs`;
 
 const programs: readonly { program: string; package: string; in: readonly string[] }[] = [
   { program: 'mkfs.xfs', package: 'xfsprogs', in: ['/usr/sbin', '/sbin'] },
@@ -100,16 +101,16 @@ export async function prepareTree(directory: string, runtime = runtimeImage): Pr
 }
 
 async function insistOnRuntime(runtime: string): Promise<void> {
-  const head = await readStart(runtime).catch(() => undefined);
-  if (head === 'hsqs') return;
+  const head = await readHead(runtime).catch(() => undefined);
+  if (head !== undefined && imageLayout(head).format === 'squashfs') return;
   const what = head === undefined ? 'is missing' : 'is no squashfs';
   throw new TetherfsError('NO_RUNTIME', `${runtime} ${what}: make it by npm run build:runtime`);
 }
 
-async function readStart(path: string): Promise<string> {
+async function readHead(path: string): Promise<Uint8Array> {
   await using file = await open(path);
-  const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0);
-  return buffer.toString('latin1');
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(headerSize), 0, headerSize, 0);
+  return buffer.subarray(0, bytesRead);
 }
 
 /** Never half: under another name first. */

@@ -26,7 +26,6 @@ import {
 import { linkControl, unlinkControl } from './control-path.ts';
 import { type ControlRoutes, startControlServer } from './control-server.ts';
 import { DescriptorKeeper } from './descriptor-keeper.ts';
-
 import { Handover } from './handover.ts';
 import { releaseWhenIdle } from './idle-release.ts';
 import { ImageMemory, type MemoryProgress } from './image-memory.ts';

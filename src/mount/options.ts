@@ -67,8 +67,11 @@ export const defaults = {
   idleCacheSize: '16MiB',
   idleTime: 10,
   pageCache: 'drop',
+  onOutage: 'wait',
   outageTimeout: 60,
   mountTimeout: 60,
+  logLevel: 'info',
+  logFormat: 'text',
 } as const;
 
 /** What must be said of a mount; all else is as the command line has it when nothing is said. */
@@ -76,16 +79,10 @@ type Needed = Pick<MountOptions, 'urls' | 'mountpoint' | 'control'>;
 
 export function withDefaults(options: Needed & Partial<MountOptions>): MountOptions {
   return {
+    ...defaults,
     allowUnverified: false,
-    pageCache: defaults.pageCache,
     cacheSize: parseSize(defaults.cacheSize, '--cache-size'),
     idleCacheSize: parseSize(defaults.idleCacheSize, '--idle-cache-size'),
-    idleTime: defaults.idleTime,
-    onOutage: 'wait',
-    outageTimeout: defaults.outageTimeout,
-    mountTimeout: defaults.mountTimeout,
-    logLevel: 'info',
-    logFormat: 'text',
     ...options,
   };
 }

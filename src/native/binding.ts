@@ -316,10 +316,10 @@ export interface Binding {
   /** Has every descriptor of this process but 0 to 2 closed in what it starts. @throws Error with errno's code when /proc is not there. */
   closeOnExec(): void;
   /**
-   * After a switch_root that we were started before, shows us /dev, /proc, /sys and /run of the machine's root under their paths in ours.
-   * @returns whether they were not there yet (native/top_root.h).
+   * After a switch_root that we were started before, shows us /dev, /proc, /sys and /run of the machine's root under their paths in ours
+   * (native/top_root.h).
    */
-  reachTopRoot(): boolean;
+  reachTopRoot(): void;
   /**
    * Makes the root directory of process `pid` ours, that of all threads; the directory `keep`, which we are started from, is shown there under its path.
    * @throws Error with errno's code.

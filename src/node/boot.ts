@@ -3,11 +3,11 @@
  * above it what is written.
  */
 import { readFileSync } from 'node:fs';
-import { TetherfsError } from '../base/errors.ts';
+import { errorCode, TetherfsError } from '../base/errors.ts';
 import { formatSize } from '../base/size.ts';
 import { availableMemory } from '../mount/memory-check.ts';
 import { type BootSettings, bootFile, readBootSettings } from '../profile/index.ts';
-import { type BootConsole, Steps } from './step.ts';
+import { type BootConsole, kernelUptime, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
 import { describeImage, mountImage } from './steps/image.ts';
@@ -24,14 +24,12 @@ export interface BootOptions {
   /** Where the root file system is to be mounted. */
   root: string;
   console: BootConsole;
-  /** Seconds since the kernel started. */
-  uptime?: () => number;
 }
 
 /** Returns when the root file system is there. @throws TetherfsError when it cannot be. */
-export async function boot({ settings, root, console, uptime = kernelUptime }: BootOptions): Promise<void> {
+export async function boot({ settings, root, console }: BootOptions): Promise<void> {
   const { members, insecureKeyFile, imageMethod, zram } = settings;
-  const steps = new Steps(console, uptime);
+  const steps = new Steps(console);
   console.say(describeImage(settings));
   insistOnMemory();
   if (insecureKeyFile !== undefined) {
@@ -53,24 +51,23 @@ export async function boot({ settings, root, console, uptime = kernelUptime }: B
   insistOnInit(root);
   writeRecord({ method: imageMethod.word, members, digest: settings.digest, decryption, steps: steps.records });
   const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
-  console.say(`the root file system is there, ${uptime().toFixed(1)} s after the kernel started: ${times.join(', ')}`);
+  console.say(
+    `the root file system is there, ${kernelUptime().toFixed(1)} s after the kernel started: ${times.join(', ')}`,
+  );
 }
 
 /** Settings of this machine. @throws UsageError */
-export function settingsOfMachine(commandLine = readFileSync('/proc/cmdline', 'utf8')): BootSettings {
-  return readBootSettings(commandLine, readIfThere(bootFile));
+export function settingsOfMachine(): BootSettings {
+  return readBootSettings(readFileSync('/proc/cmdline', 'utf8'), readIfThere(bootFile));
 }
 
 function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
-}
-
-function kernelUptime(): number {
-  return Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
 }
 
 function insistOnMemory(): void {

@@ -2,9 +2,15 @@
  * A step of the boot: named on the console when it fails, and tried again, for ever, after pauses that no two nodes share. A machine without a root has
  * nothing better to do. Only what no second try can mend ends the boot: a setting that makes no sense, too little memory.
  */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
 import { jittered, systemTime } from '../base/time-source.ts';
+
+/** Seconds since the kernel started. */
+export function kernelUptime(): number {
+  return Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+}
 
 export interface StepRecord {
   name: string;
@@ -26,21 +32,18 @@ const lasting = new Set(['IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'IMAGE_K
 export class Steps {
   readonly records: StepRecord[] = [];
   readonly #console: BootConsole;
-  readonly #uptime: () => number;
 
-  /** @param uptime seconds since the kernel started. */
-  constructor(console: BootConsole, uptime: () => number) {
+  constructor(console: BootConsole) {
     this.#console = console;
-    this.#uptime = uptime;
   }
 
   /** @throws what ends the boot. */
   async run<T>(name: string, step: () => Promise<T>): Promise<T> {
-    const began = this.#uptime();
+    const began = kernelUptime();
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
       try {
         const result = await step();
-        this.records.push({ name, began, ended: this.#uptime() });
+        this.records.push({ name, began, ended: kernelUptime() });
         return result;
       } catch (error) {
         if (error instanceof UsageError || lasting.has(errorCode(error) ?? '')) throw error;

@@ -2,16 +2,16 @@
  * What a node boots from, and how: kernel arguments `tetherfs.NAME=VALUE`, and /etc/tetherfs/boot.yaml in the initramfs with the same names as keys.
  * An argument takes the place of the file's. A name that is not known is an error: what was misspelt would be missing.
  */
-import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { describeError, UsageError } from '../base/errors.ts';
+import { UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import { parseSize } from '../base/size.ts';
 import { imageMethodOfCommandLine, kernelArguments } from './command-line.ts';
 import type { SaidMethod } from './image-method.ts';
+import { parseYaml } from './yaml.ts';
 
 export const bootFile = '/etc/tetherfs/boot.yaml';
-export const decryptions = ['auto', 'dm-crypt', 'tetherfs'] as const;
+const decryptions = ['auto', 'dm-crypt', 'tetherfs'] as const;
 
 /** Each value as it is written on the kernel command line. */
 const words = z.strictObject({
@@ -90,14 +90,11 @@ function wordsOfCommandLine(text: string): Words {
 
 function wordsOfFile(yaml: string | undefined): Words {
   if (yaml === undefined) return {};
-  const document = parseDocument(yaml);
-  const [error] = document.errors;
-  if (error !== undefined) throw new UsageError(`${bootFile}: ${describeError(error).split('\n')[0]}`);
-  const found: unknown = document.toJS() ?? {};
-  if (typeof found !== 'object' || found === null || Array.isArray(found)) {
+  const found = parseYaml(yaml, bootFile) ?? new Map();
+  if (!(found instanceof Map)) {
     throw new UsageError(`${bootFile}: it must be a map of names, such as "members: [http://10.0.0.1/…/rootimg.sfs]"`);
   }
-  return Object.fromEntries(Object.entries(found).map(([key, value]) => [key, textOf(value)]));
+  return Object.fromEntries([...found].map(([key, value]) => [String(key), textOf(value)]));
 }
 
 /** A list is written with commas on the command line. */

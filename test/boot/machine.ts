@@ -29,7 +29,7 @@ export interface MachineOptions {
 }
 
 /** Where a machine's key lies in its initramfs. */
-export const keyInside = '/etc/tetherfs/rootimg.key';
+const keyInside = '/etc/tetherfs/rootimg.key';
 
 /** However slow the emulation is, whoever says nothing for so long has come to a halt. ms. */
 const patienceMs = 180_000;
@@ -100,11 +100,6 @@ export class Machine implements AsyncDisposable {
     return new Machine(directory, qemu, onConsole);
   }
 
-  /** All that its console has said so far. */
-  get console(): string {
-    return this.#console;
-  }
-
   /** Resolves when its console says that, after what was last waited for. @throws Error with the end of the console. */
   async says(words: RegExp): Promise<RegExpExecArray> {
     const began = performance.now();
@@ -133,7 +128,7 @@ export class Machine implements AsyncDisposable {
   async login(): Promise<void> {
     await this.says(/root@\S+:~# /);
     // What is typed, or the kernel says, is not to be found among what commands say.
-    this.type('stty -echo; PS1=; PS2=; cd /; dmesg -n 1');
+    this.#type('stty -echo; PS1=; PS2=; cd /; dmesg -n 1');
     await this.run('true');
   }
 
@@ -141,13 +136,13 @@ export class Machine implements AsyncDisposable {
   async powerOff(): Promise<string> {
     await this.run('dmesg -n 4');
     const from = this.#console.length;
-    this.type('poweroff');
+    this.#type('poweroff');
     await this.says(/reboot: Power down/);
     await this.#exit;
     return this.#console.slice(from);
   }
 
-  type(line: string): void {
+  #type(line: string): void {
     this.#child.stdin?.write(`${line}\n`);
   }
 
@@ -156,7 +151,7 @@ export class Machine implements AsyncDisposable {
     const number = ++this.#commands;
     this.#seen = this.#console.length;
     const from = this.#seen;
-    this.type(`{ ${command}\n} 2>&1; echo "<$?:${number}>"`);
+    this.#type(`{ ${command}\n} 2>&1; echo "<$?:${number}>"`);
     const [mark, status] = await this.says(new RegExp(`<(\\d+):${number}>\\n`));
     const said = this.#console.slice(from, this.#seen - mark.length);
     if (status !== '0') throw new Error(`${command}: exit status ${status}:\n${said}`);

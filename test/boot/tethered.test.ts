@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
-import { statusSchema } from '../../src/mount/status.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { Machine } from './machine.ts';
+import { complaint, failedUnits, image, statusOf, successorOf, writeAndDelete } from './node.ts';
 import { initramfsSize, profileOf } from './profiles.ts';
 import { address, BootSite } from './site.ts';
 
@@ -30,11 +30,7 @@ afterAll(async () => {
   await site?.[Symbol.asyncDispose]();
 });
 
-/** Of whoever is not content. */
-const complaint = /fail|could not|cannot|error/i;
-
-const status = async () => statusSchema.parse(JSON.parse(await machine.run(`tetherfs status --json ${image}`)));
-const image = '/run/initramfs/tetherfs/image';
+const status = () => statusOf(machine);
 
 it('its initramfs has at most 80 MB', () => {
   expect(initramfsSize(profile)).toBeLessThan(80e6);
@@ -74,16 +70,10 @@ it('its root is an overlay of compressed RAM over the decrypted image', async ()
   expect(await machine.run('ps -o args= -p $(pgrep -d , -f ^@tetherfs)')).toMatch(/^@tetherfs-holder .*\n@tetherfs /);
 });
 
-/** Bytes of RAM that what is written takes. */
-const ramUsed = async () => Number((await machine.run('sync; cat /sys/block/zram1/mm_stat')).trim().split(/ +/)[2]);
-
 it('what is written takes RAM, and what is deleted gives it back by itself', async () => {
-  const before = await ramUsed();
-  await machine.run('dd if=/dev/urandom of=/large bs=1M count=200 status=none');
-  const full = await ramUsed();
-  expect(full - before).toBeGreaterThan(190 * MiB);
-  await machine.run('rm /large');
-  await waitUntil('it is given back', async () => (await ramUsed()) - before < 20 * MiB, { timeoutMs: 120_000 });
+  const { taken, givenBack } = await writeAndDelete(machine);
+  expect(taken).toBeGreaterThan(190 * MiB);
+  expect(givenBack).toBeGreaterThan(taken - 20 * MiB);
 });
 
 /** Reads the image's programs again and again, also those that it has read before. */
@@ -92,26 +82,15 @@ const startReader = `(while :; do
     for file in /usr/bin/*; do cat "$file" >/dev/null 2>>/reader; done
   done) & echo $! >/reader.pid; disown`;
 
-async function successorOf(pid: number): Promise<number> {
-  return waitUntil(
-    'a successor answers',
-    async () => {
-      const found = await status();
-      return found.pid !== pid && found.pid;
-    },
-    { timeoutMs: 120_000 },
-  );
-}
-
 it('the daemon is killed under readers, replaced, and killed again: a pause, no error', async () => {
   await machine.run(startReader);
   let { pid } = await status();
   await machine.run(`kill -9 ${pid}`);
-  pid = await successorOf(pid);
+  pid = await successorOf(machine, pid);
   await machine.run(`tetherfs takeover ${image}`);
-  pid = await successorOf(pid);
+  pid = await successorOf(machine, pid);
   await machine.run(`kill -9 ${pid}`);
-  await successorOf(pid);
+  await successorOf(machine, pid);
   expect(await machine.run('kill $(cat /reader.pid); cat /reader')).toBe('');
   expect((await status()).reads.failed).toBe(0);
 });
@@ -126,6 +105,6 @@ it('the runtime that all this ran from takes at most 50 MB of RAM', async () => 
 });
 
 it('nothing has failed in it, and it switches off without a complaint', async () => {
-  expect(await machine.run('systemctl --failed --no-legend --plain')).toBe('');
+  expect(await failedUnits(machine)).toBe('');
   expect(await machine.powerOff()).not.toMatch(complaint);
 });

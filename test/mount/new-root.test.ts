@@ -3,7 +3,7 @@
  * deletes the initramfs. Nothing that starts later may have to read what the daemon serves before it serves it.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -37,7 +37,7 @@ function populate(tree: string): void {
   putPrograms(tree, programs);
   for (const directory of ['dev', 'proc', 'sys', 'run', 'etc/ssl', 'tmp'])
     mkdirSync(join(tree, directory), { recursive: true });
-  for (const path of readByEverybody) copyFileSync(path, join(tree, path));
+  for (const path of readByEverybody.filter((path) => existsSync(path))) copyFileSync(path, join(tree, path));
   // Two in one squashfs block would be read together.
   for (let number = 0; number < 8; number++)
     writeFileSync(join(tree, `part-${number}`), pseudoRandomBytes(1 << 20, number));
@@ -146,7 +146,7 @@ const status = async () => statusSchema.parse(JSON.parse(await shell.run(`${teth
 beforeEach(async () => {
   const initramfs = join(temp.path, 'initramfs');
   putPrograms(initramfs, [...programs, '/sbin/switch_root']);
-  for (const directory of ['proc', 'sys', 'dev', 'run', 'old', 'lower', 'root', 'etc', 'tmp'])
+  for (const directory of ['proc', 'sys', 'dev', 'run', 'old', 'root', 'etc', 'tmp'])
     mkdirSync(join(initramfs, directory), { recursive: true });
   cpSync(site.keyFile, join(initramfs, 'etc/key'));
   shell = new MachineShell(initramfs);

@@ -15,18 +15,19 @@ export type Decryption = 'dm-crypt' | 'tetherfs';
 /** Its name in the device mapper. */
 const mapping = 'tetherfs-root';
 const dmsetup = { package: 'dmsetup' };
+/** Whether udev runs in an initramfs, and with which rules, is its tool's business: /dev/dm-N is the kernel's. */
+const withoutUdev = ['--noudevrules', '--noudevsync'];
 
 /** dm-crypt, where kernel and initramfs have it. @throws TetherfsError when it is asked for and not there. */
 export async function chooseDecryption(wanted: BootSettings['decryption']): Promise<Decryption> {
   if (wanted === 'tetherfs') return wanted;
   await loadModule('dm-crypt');
-  try {
-    const targets = await run('dmsetup', ['targets'], dmsetup);
-    if (/^crypt\s/m.test(targets)) return 'dm-crypt';
-    if (wanted === 'dm-crypt') throw new TetherfsError('PROGRAM', 'this kernel has no dm-crypt');
-  } catch (error) {
+  const targets = await run('dmsetup', ['targets'], dmsetup).catch((error: unknown) => {
     if (wanted === 'dm-crypt') throw error;
-  }
+    return '';
+  });
+  if (/^crypt\s/m.test(targets)) return 'dm-crypt';
+  if (wanted === 'dm-crypt') throw new TetherfsError('PROGRAM', 'this kernel has no dm-crypt');
   return 'tetherfs';
 }
 
@@ -76,25 +77,19 @@ async function decrypted(device: string, size: number, keyFile: string): Promise
   const sectors = encryptedPayloadSize(size) / sectorSize;
   const table = `0 ${sectors} crypt ${cipher} ${key} 0 ${device} ${headerSize / sectorSize}\n`;
   await removeMapping();
-  // Whether udev runs in an initramfs, and with which rules, is its tool's business: /dev/dm-N is the kernel's.
-  const alone = ['--noudevrules', '--noudevsync'];
-  await run('dmsetup', ['create', mapping, '--readonly', ...alone], { ...dmsetup, input: table });
+  await run('dmsetup', ['create', mapping, '--readonly', ...withoutUdev], { ...dmsetup, input: table });
   const minor = await run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'minor', mapping], dmsetup);
   return { path: `/dev/dm-${minor.trim()}`, release() {} };
 }
 
 /** Where nothing is mounted from it: what an earlier try has left. */
 export async function removeMapping(): Promise<void> {
-  await run('dmsetup', ['remove', '--noudevrules', '--noudevsync', mapping], dmsetup).catch(() => {});
+  await run('dmsetup', ['remove', ...withoutUdev, mapping], dmsetup).catch(() => {});
 }
 
 async function readHead(file: string): Promise<{ head: Uint8Array; size: number }> {
-  const handle = await open(file);
-  try {
-    const { size } = await handle.stat();
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(headerSize), 0, headerSize, 0);
-    return { head: buffer.subarray(0, bytesRead), size };
-  } finally {
-    await handle.close();
-  }
+  await using handle = await open(file);
+  const { size } = await handle.stat();
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(headerSize), 0, headerSize, 0);
+  return { head: buffer.subarray(0, bytesRead), size };
 }

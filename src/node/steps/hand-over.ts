@@ -5,26 +5,18 @@ import { TetherfsError } from '../../base/errors.ts';
 import { shutdownProgram } from '../../base/installation.ts';
 import { exitPlace, recordFile } from '../places.ts';
 import type { StepRecord } from '../step.ts';
+import type { Decryption } from './decrypt.ts';
 
 /** Where an init is looked for, as the kernel does. */
 const inits = ['sbin/init', 'usr/sbin/init', 'usr/lib/systemd/systemd', 'lib/systemd/systemd', 'etc/init', 'bin/init'];
 
 /** @throws TetherfsError IMAGE_KIND when nothing in the root can become process 1. */
 export function insistOnInit(root: string): void {
-  if (inits.some((path) => isThere(join(root, path)))) return;
+  if (inits.some((path) => lstatSync(join(root, path), { throwIfNoEntry: false }) !== undefined)) return;
   throw new TetherfsError(
     'IMAGE_KIND',
     'the image has no /sbin/init: it is no root file system, or one without an init system',
   );
-}
-
-function isThere(path: string): boolean {
-  try {
-    lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Leaves a program that ends the machine when everything is unmounted but the root and what it stands on (native/shutdown.c). */
@@ -38,7 +30,7 @@ export interface BootRecord {
   members: readonly string[];
   digest: string | undefined;
   /** `none`: the image is in clear. */
-  decryption: 'dm-crypt' | 'tetherfs' | 'none';
+  decryption: Decryption | 'none';
   steps: readonly StepRecord[];
 }
 

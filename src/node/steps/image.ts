@@ -1,10 +1,10 @@
 /** The image as a file: `tetherfs mount`, as anybody calls it. */
 import { join } from 'node:path';
 import { parseFileUrl } from '../../base/file-url.ts';
-import { formatSize } from '../../base/size.ts';
+import { formatSize, parseSize } from '../../base/size.ts';
 import { controlPathOf } from '../../mount/control-path.ts';
 import { availableMemory } from '../../mount/memory-check.ts';
-import { type MountOptions, withDefaults } from '../../mount/options.ts';
+import { defaults, withDefaults } from '../../mount/options.ts';
 import { describeProgress } from '../../mount/progress-log.ts';
 import { startMount } from '../../mount/start-mount.ts';
 import type { BootSettings } from '../../profile/index.ts';
@@ -34,7 +34,7 @@ export async function mountImage({ settings, keyFile, console }: ImageParts): Pr
     keyFile,
     imageMethod: imageMethod.method,
     mountTimeout: 0,
-    ...smallerCache(),
+    cacheSize: cacheSizeHere(),
   });
   let saidAt = 0;
   await startMount(options, {
@@ -54,10 +54,9 @@ export async function mountImage({ settings, keyFile, console }: ImageParts): Pr
 const progressEveryMs = 5_000;
 
 /** A machine with little memory needs it for more than the cache. */
-function smallerCache(): Partial<MountOptions> {
-  const { cacheSize } = withDefaults({ urls: [''], mountpoint: '', control: '' });
+function cacheSizeHere(): number {
   const quarter = Math.floor(availableMemory() / 4);
-  return { cacheSize: Math.min(cacheSize, Math.max(quarter, smallestCache)) };
+  return Math.min(parseSize(defaults.cacheSize, 'the cache'), Math.max(quarter, smallestCache));
 }
 
 const smallestCache = 16 * 1024 ** 2;

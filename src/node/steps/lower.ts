@@ -1,5 +1,5 @@
 /** The squashfs, read-only. */
-import { TetherfsError } from '../../base/errors.ts';
+import { describeError, TetherfsError } from '../../base/errors.ts';
 import { loadBinding } from '../../native/binding.ts';
 import { isMounted, lowerPlace, makePlace } from '../places.ts';
 import { loadModule } from '../programs.ts';
@@ -20,7 +20,7 @@ export async function mountLower(file: string, keyFile: string | undefined): Pro
   } catch (cause) {
     throw new TetherfsError(
       'MOUNT',
-      `the image cannot be mounted as a squashfs (${cause instanceof Error ? cause.message : cause}): the kernel's log says why`,
+      `the image cannot be mounted as a squashfs (${describeError(cause)}): the kernel's log says why`,
       { cause },
     );
   } finally {

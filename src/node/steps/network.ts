@@ -4,10 +4,12 @@
  */
 import { createSocket } from 'node:dgram';
 import { readdirSync, readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
+import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../../base/errors.ts';
+import { parseFileUrl } from '../../base/file-url.ts';
+import { type MemberUrl, memberUrl } from '../../members/index.ts';
 import type { BootConsole } from '../step.ts';
 
 const lookEveryMs = 100;
@@ -16,14 +18,9 @@ const sayEveryMs = 5_000;
 
 /** @param members URLs; one that can be reached is enough. */
 export async function waitForNetwork(members: readonly string[], console: BootConsole): Promise<void> {
-  const hosts = members
-    .map((url) => new URL(url))
-    .map(({ hostname, port, protocol }) => ({
-      host: hostname.replace(/^\[(.*)\]$/, '$1'),
-      port: Number(port) || (protocol === 'https:' ? 443 : 80),
-    }));
+  const urls = members.map((url) => memberUrl(parseFileUrl(url)));
   for (let waited = 0; ; waited += lookEveryMs) {
-    const obstacles = await Promise.all(hosts.map(({ host, port }) => obstacleTo(host, port)));
+    const obstacles = await Promise.all(urls.map(obstacleTo));
     if (obstacles.includes(undefined)) return;
     if (waited % sayEveryMs === 0 && waited > 0) {
       console.say(`waiting for the network: ${[...new Set(obstacles), ...linkLines()].join('; ')}`);
@@ -33,39 +30,39 @@ export async function waitForNetwork(members: readonly string[], console: BootCo
 }
 
 /** Undefined: what is sent there leaves the machine. */
-async function obstacleTo(host: string, port: number): Promise<string | undefined> {
-  const version = isIP(host.replace(/%.*/, ''));
+async function obstacleTo({ hostname, address, port }: MemberUrl): Promise<string | undefined> {
   // A name: whoever has an address may ask for it.
-  if (version === 0) return globalAddresses().length > 0 ? undefined : `no address yet to ask for ${host} from`;
+  if (address === undefined) {
+    return globalAddresses().length > 0 ? undefined : `no address yet to ask for ${hostname} from`;
+  }
   try {
-    const source = await sourceAddress(host, port, version);
-    const device = deviceOf(source);
-    return device === undefined || hasCarrier(device) ? undefined : `${device}, the way to ${host}, has no carrier`;
+    const source = await sourceAddress(address, port);
+    if (isUsable(source)) return undefined;
+    return `on the way to ${address} there is no carrier, or no address that is confirmed`;
   } catch (error) {
-    return `no way to ${host} (${describeError(error)})`;
+    return `no way to ${address} (${describeError(error)})`;
   }
 }
 
-/** The one that the kernel would send from; nothing is sent. It takes none that may be another's, too. */
-function sourceAddress(host: string, port: number, version: number): Promise<string> {
-  const socket = createSocket(version === 6 ? 'udp6' : 'udp4');
+/** The one that the kernel would send from, `::` when none is confirmed yet; nothing is sent. */
+function sourceAddress(host: string, port: number): Promise<string> {
+  const socket = createSocket(isIPv4(host) ? 'udp4' : 'udp6');
   return new Promise<string>((resolve, reject) => {
     socket.on('error', reject);
     socket.connect(port, host, () => resolve(socket.address().address));
   }).finally(() => socket.close());
 }
 
+/** Devices without a carrier are not among these. */
+function isUsable(source: string): boolean {
+  const bare = source.replace(/%.*/, '');
+  return Object.values(networkInterfaces()).some((found = []) => found.some(({ address }) => address === bare));
+}
+
 function globalAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((found = []) =>
     found.filter(({ internal, scopeid = 0 }) => !internal && scopeid === 0).map(({ address }) => address),
   );
-}
-
-function deviceOf(address: string): string | undefined {
-  const bare = address.replace(/%.*/, '');
-  return Object.entries(networkInterfaces()).find(([, found = []]) =>
-    found.some((entry) => entry.address === bare && !entry.internal),
-  )?.[0];
 }
 
 function hasCarrier(device: string): boolean {
