@@ -123,6 +123,8 @@ async function longestGap(machine: Machine, action: () => Promise<void>): Promis
     done
   done) & echo $! >/reader.pid; disown`);
   await action();
+  // Also what a reader waits for at this moment.
+  await machine.run('seen=$(wc -l </times); until [ "$(wc -l </times)" -gt $((seen + 1)) ]; do sleep 0.1; done');
   const gap = await machine.run(
     "kill $(cat /reader.pid); awk 'NR > 1 && $1 - last > most { most = $1 - last } { last = $1 } END { print most }' /times; cat /reader",
   );

@@ -10,6 +10,7 @@ import { stderrSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
 import { startMount } from '../mount/start-mount.ts';
+import { interruption } from './interruption.ts';
 import { addMountOptions, insistOnUrls, readMountOptions } from './mount-options.ts';
 import { progressBar } from './progress-bar.ts';
 
@@ -70,13 +71,6 @@ export function urlmountCommand(): Command {
         }),
       );
     });
-}
-
-/** Aborted when whoever called wants no mount any more. */
-function interruption(): AbortSignal {
-  const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
-  return controller.signal;
 }
 
 async function mountInBackground(options: MountOptions): Promise<void> {

@@ -1,5 +1,6 @@
 /** `tetherfs node`: what a diskless node does by itself. */
 import { Command } from 'commander';
+import { interruption } from './interruption.ts';
 
 export function nodeCommand(): Command {
   return new Command('node').description('boot this machine from its image').addCommand(
@@ -15,7 +16,7 @@ initramfs. Tries again, for ever, what a second try may mend; ends with 1 when i
       .action(async (root: string) => {
         const { boot, settingsOfMachine } = await import('../node/boot.ts');
         const say = (line: string) => void process.stderr.write(`tetherfs: ${line}\n`);
-        await boot({ settings: settingsOfMachine(), root, console: { say } });
+        await boot({ settings: settingsOfMachine(), root, console: { say }, signal: interruption() });
       }),
   );
 }

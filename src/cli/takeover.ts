@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { startInBackground } from '../mount/background.ts';
 import { controlOf } from '../mount/control-path.ts';
 import { canonicalPath } from '../mount/mount-table.ts';
+import { interruption } from './interruption.ts';
 
 export function takeoverCommand(): Command {
   return new Command('takeover')
@@ -31,6 +32,7 @@ Exit status: 0 taken over, 1 not: the old daemon serves on.`,
         options: undefined,
         // The predecessor's holder looks after it.
         held: false,
+        signal: interruption(),
         onLog: (line) => process.stderr.write(`${line}\n`),
         onProgress: () => {},
       });

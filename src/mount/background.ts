@@ -35,15 +35,17 @@ export interface BackgroundStart {
   options: MountOptions | undefined;
   /** Whether a holder is to start it, and to start it again after a crash (native/holder.c). */
   held: boolean;
+  /** Ends it: whoever wanted it wants it no more. */
+  signal: AbortSignal;
   /** Takes log lines of the starting daemon. */
   onLog: (line: string) => void;
   /** Told twice a second while the image is pulled. */
   onProgress: (progress: MemoryProgress) => void;
 }
 
-/** Resolves with the daemon's pid once it is ready. @throws TetherfsError as the daemon reported it, or DAEMON_DIED. */
+/** Resolves with the daemon's pid once it is ready. @throws TetherfsError as the daemon reported it, INTERRUPTED, or DAEMON_DIED. */
 export function startInBackground(start: BackgroundStart): Promise<number> {
-  const { script, arguments: extra, options, held, onLog, onProgress } = start;
+  const { script, arguments: extra, options, held, signal: interruption, onLog, onProgress } = start;
   const errors = openErrorOutput();
   const daemon = nodeWords([script, ...extra]);
   const command: typeof daemon = held ? [holderProgram, '--argv0', daemonName, ...daemon] : daemon;
@@ -53,13 +55,16 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
     stdio: ['ignore', errors, errors, 'ipc'],
   });
   if (typeof errors === 'number') closeSync(errors);
-  return new Promise((resolve, reject) => {
+  const stop = () => child.kill('SIGTERM');
+  if (interruption.aborted) stop();
+  interruption.addEventListener('abort', stop);
+  return new Promise<number>((resolve, reject) => {
     child.on('error', (cause) =>
       reject(
         new TetherfsError('DAEMON_DIED', `cannot start the daemon (${command[0]}): ${describeError(cause)}`, { cause }),
       ),
     );
-    child.on('exit', (status, signal) => reject(new TetherfsError('DAEMON_DIED', describeEnd(status, signal))));
+    child.on('exit', (status, signal) => reject(endOf(status, signal)));
     child.on('message', (raw) => {
       const message = daemonMessage.parse(raw);
       switch (message.kind) {
@@ -84,19 +89,24 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
           break;
       }
     });
-    const stop = (signal: NodeJS.Signals) => child.kill(signal);
-    process.once('SIGINT', stop);
-    process.once('SIGTERM', stop);
-  });
+  }).finally(() => interruption.removeEventListener('abort', stop));
 }
 
 /** The holder ends with 128 and the number of the signal that ended the daemon. */
-function describeEnd(status: number | null, signal: NodeJS.Signals | null): string {
+function endOf(status: number | null, signal: NodeJS.Signals | null): TetherfsError {
   const byNumber = Object.entries(constants.signals).find(([, number]) => number + 128 === status)?.[0];
   const name = signal ?? byNumber;
-  if (name === 'SIGINT' || name === 'SIGTERM') return 'interrupted while the mount was being made: nothing is mounted';
+  if (name === 'SIGINT' || name === 'SIGTERM') return interrupted();
   const how = name === undefined ? `ended with status ${status}` : `was ended by ${name}`;
-  return `the daemon ${how} while the mount was being made: see the kernel log, or mount with --foreground to see why`;
+  return new TetherfsError(
+    'DAEMON_DIED',
+    `the daemon ${how} while the mount was being made: see the kernel log, or mount with --foreground to see why`,
+  );
+}
+
+/** Of whoever wants the mount no more. */
+export function interrupted(): TetherfsError {
+  return new TetherfsError('INTERRUPTED', 'interrupted while the mount was being made: nothing is mounted');
 }
 
 /** What V8 itself has to say before it dies belongs into the kernel log; nothing else writes there unasked. */

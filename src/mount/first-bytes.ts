@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { describeError, TetherfsError } from '../base/errors.ts';
 import { systemTime } from '../base/time-source.ts';
+import { interrupted } from './background.ts';
 import { readStatus } from './control-client.ts';
 import type { MountOptions } from './options.ts';
 import { failureOfProcess } from './own-process.ts';
@@ -44,8 +45,7 @@ export async function readFirstBytes({ options, fileName, startedAt, signal, onW
   );
   try {
     const why = await failureOfProcess(['-e', reader, path], AbortSignal.any([signal, limit.signal]));
-    if (signal.aborted)
-      throw new TetherfsError('INTERRUPTED', 'interrupted while the mount was being made: nothing is mounted');
+    if (signal.aborted) throw interrupted();
     if (limit.signal.aborted)
       throw new TetherfsError(
         'FIRST_READ',

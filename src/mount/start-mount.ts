@@ -30,6 +30,7 @@ export async function startMount(options: MountOptions, watcher: MountWatcher): 
       arguments: ['daemon', mountpoint],
       options,
       held: true,
+      signal,
       onLog,
       onProgress,
     });

@@ -24,23 +24,25 @@ export interface BootOptions {
   /** Where the root file system is to be mounted. */
   root: string;
   console: BootConsole;
+  /** Ends the boot. */
+  signal: AbortSignal;
 }
 
 /** Returns when the root file system is there. @throws TetherfsError when it cannot be. */
-export async function boot({ settings, root, console }: BootOptions): Promise<void> {
+export async function boot({ settings, root, console, signal }: BootOptions): Promise<void> {
   const { members, insecureKeyFile, imageMethod, zram } = settings;
-  const steps = new Steps(console);
+  const steps = new Steps(console, signal);
   console.say(describeImage(settings));
   insistOnMemory();
   if (insecureKeyFile !== undefined) {
     console.say(`WARNING: the key of the image comes from ${insecureKeyFile}: whoever can read the initramfs has it`);
     readImageKey(insecureKeyFile).fill(0);
   }
-  await steps.run('network', () => waitForNetwork(members, console));
+  await steps.run('network', () => waitForNetwork({ members, console, signal }));
   const decryption =
     insecureKeyFile === undefined ? 'none' : await steps.run('decryption', () => chooseDecryption(settings.decryption));
   const keyFor = (who: typeof decryption) => (decryption === who ? insecureKeyFile : undefined);
-  const file = await steps.run('image', () => mountImage({ settings, keyFile: keyFor('tetherfs'), console }));
+  const file = await steps.run('image', () => mountImage({ settings, keyFile: keyFor('tetherfs'), console, signal }));
   if (imageMethod.word === 'uncompressed') {
     await steps.run('unpack', () => unpack(file, keyFor('dm-crypt'), root));
   } else {

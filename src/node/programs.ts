@@ -10,7 +10,7 @@ export interface RunOptions {
   package: string;
 }
 
-/** @returns what it printed. @throws TetherfsError PROGRAM with its first words when it fails, or when it is not there. */
+/** @returns what it printed. @throws TetherfsError PROGRAM with its first words when it fails, INITRAMFS when it is not there. */
 export async function run(program: string, words: readonly string[], options: RunOptions): Promise<string> {
   const child = spawn(program, words, {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -27,7 +27,7 @@ export async function run(program: string, words: readonly string[], options: Ru
   } catch (cause) {
     if (errorCode(cause) !== 'ENOENT') throw cause;
     throw new TetherfsError(
-      'PROGRAM',
+      'INITRAMFS',
       `${program} is not in the initramfs: install ${options.package} in the image, and make its initramfs again`,
       { cause },
     );

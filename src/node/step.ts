@@ -1,10 +1,10 @@
 /**
  * A step of the boot: named on the console when it fails, and tried again, for ever, after pauses that no two nodes share. A machine without a root has
- * nothing better to do. Only what no second try can mend ends the boot: a setting that makes no sense, too little memory.
+ * nothing better to do. Only what no second try can mend ends the boot: a setting that makes no sense, too little memory, a program that is not there.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, errorCode, UsageError } from '../base/errors.ts';
+import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { jittered, systemTime } from '../base/time-source.ts';
 
 /** Seconds since the kernel started. */
@@ -27,14 +27,17 @@ export interface BootConsole {
 const shortestPauseMs = 1_000;
 const longestPauseMs = 30_000;
 /** No second try mends these. */
-const lasting = new Set(['IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'IMAGE_KIND']);
+const lasting = new Set(['IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'IMAGE_KIND', 'INITRAMFS', 'ZRAM']);
 
 export class Steps {
   readonly records: StepRecord[] = [];
   readonly #console: BootConsole;
+  readonly #signal: AbortSignal;
 
-  constructor(console: BootConsole) {
+  /** @param signal ends the boot, at the next step at the latest. */
+  constructor(console: BootConsole, signal: AbortSignal) {
     this.#console = console;
+    this.#signal = signal;
   }
 
   /** @throws what ends the boot. */
@@ -43,14 +46,21 @@ export class Steps {
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
       try {
         const result = await step();
+        this.#insistOnTime();
         this.records.push({ name, began, ended: kernelUptime() });
         return result;
       } catch (error) {
         if (error instanceof UsageError || lasting.has(errorCode(error) ?? '')) throw error;
+        this.#insistOnTime();
         const inMs = jittered(systemTime, pauseMs);
         this.#console.say(`${name}: ${describeError(error)}; trying again in ${(inMs / 1000).toFixed(1)} s`);
-        await sleep(inMs);
+        await sleep(inMs, undefined, { signal: this.#signal }).catch(() => this.#insistOnTime());
       }
     }
+  }
+
+  #insistOnTime(): void {
+    if (this.#signal.aborted)
+      throw new TetherfsError('INTERRUPTED', 'interrupted: this machine has no root file system');
   }
 }

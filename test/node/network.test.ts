@@ -5,6 +5,8 @@ import { waitForNetwork } from '../../src/node/steps/network.ts';
 
 const ip = (...words: string[]) => execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'inherit'] });
 
+const wait = { console: { say() {} }, signal: new AbortController().signal };
+
 beforeEach(() => {
   // The sandbox has another network than the /sys that it was made under.
   execFileSync('mount', ['-t', 'sysfs', 'sysfs', '/sys']);
@@ -18,7 +20,7 @@ afterEach(() => {
 it('a member at a link-local address: until ours is no longer looked at for duplicates', async () => {
   ip('link', 'set', 'switch0', 'up');
   ip('link', 'set', 'node0', 'up');
-  await waitForNetwork(['http://[fe80::1%25node0]/rootimg.sfs'], { say() {} });
+  await waitForNetwork({ ...wait, members: ['http://[fe80::1%25node0]/rootimg.sfs'] });
   expect(execFileSync('ip', ['-6', 'address', 'show', 'dev', 'node0'], { encoding: 'utf8' })).toMatch(
     /inet6 fe80:(?!.*tentative)/,
   );
@@ -28,11 +30,10 @@ it('says which device lacks what, and goes on when it has it', async () => {
   ip('address', 'add', '10.77.0.2/24', 'dev', 'node0');
   ip('link', 'set', 'node0', 'up');
   const said: string[] = [];
-  await waitForNetwork(['http://10.77.0.1/rootimg.sfs'], {
-    say(line) {
-      said.push(line);
-      ip('link', 'set', 'switch0', 'up');
-    },
-  });
+  const say = (line: string) => {
+    said.push(line);
+    ip('link', 'set', 'switch0', 'up');
+  };
+  await waitForNetwork({ ...wait, members: ['http://10.77.0.1/rootimg.sfs'], console: { say } });
   expect(said[0]).toMatch(/^waiting for the network: .*node0 has no carrier/);
 });

@@ -5,6 +5,8 @@ import type { ServerCertificate } from './certificates.ts';
 export interface NginxOptions {
   /** The address to listen on, e.g. 127.0.0.11: each member has its own. */
   address: string;
+  /** Further ones, as nginx writes them, e.g. `[::]:80`. */
+  alsoListen?: readonly string[];
   /** The directory served at /confluent-public/. */
   publicDir: string;
   /** 0 for none; 80 unless said otherwise. */
@@ -43,7 +45,7 @@ export const statusPath = '/tetherfs-status';
 const logFormat = '$request_method\t$uri\t$status\t$http_range\t$body_bytes_sent\t$request_completion\t$args';
 
 export function nginxConfig(prefix: string, options: NginxOptions, generation: number): string {
-  const { address, publicDir, httpPort = 80, httpsPort = 443, certificate, workers = 1 } = options;
+  const { address, alsoListen = [], publicDir, httpPort = 80, httpsPort = 443, certificate, workers = 1 } = options;
   const tls =
     certificate === undefined
       ? ''
@@ -71,6 +73,7 @@ http {
   keepalive_requests 100000;
   server {
     ${httpPort === 0 ? '' : `listen ${address}:${httpPort};`}
+    ${alsoListen.map((place) => `listen ${place};`).join(' ')}
     ${tls}
     ${options.server ?? ''}
     location /confluent-public/ {

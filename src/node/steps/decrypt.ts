@@ -1,7 +1,7 @@
 /** From the image's file to a block device that shows a squashfs. */
 import { closeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { TetherfsError } from '../../base/errors.ts';
+import { describeError, TetherfsError } from '../../base/errors.ts';
 import { encryptedPayloadSize, headerSize, imageLayout, sectorSize } from '../../image/header.ts';
 import { cipher, parseKeyFile } from '../../image/key-file.ts';
 import { readGivenFile } from '../../mount/given-file.ts';
@@ -22,13 +22,18 @@ const withoutUdev = ['--noudevrules', '--noudevsync'];
 export async function chooseDecryption(wanted: BootSettings['decryption']): Promise<Decryption> {
   if (wanted === 'tetherfs') return wanted;
   await loadModule('dm-crypt');
-  const targets = await run('dmsetup', ['targets'], dmsetup).catch((error: unknown) => {
-    if (wanted === 'dm-crypt') throw error;
-    return '';
-  });
-  if (/^crypt\s/m.test(targets)) return 'dm-crypt';
-  if (wanted === 'dm-crypt') throw new TetherfsError('PROGRAM', 'this kernel has no dm-crypt');
-  return 'tetherfs';
+  try {
+    const targets = await run('dmsetup', ['targets'], dmsetup);
+    if (/^crypt\s/m.test(targets)) return 'dm-crypt';
+    throw new TetherfsError('INITRAMFS', 'its targets have no crypt');
+  } catch (cause) {
+    if (wanted === 'auto') return 'tetherfs';
+    throw new TetherfsError(
+      'INITRAMFS',
+      `this kernel has no dm-crypt (${describeError(cause)}): say tetherfs.decryption=tetherfs, or add its driver`,
+      { cause },
+    );
+  }
 }
 
 /** @throws UsageError, KeyFileError when it is not there or none. */

@@ -17,10 +17,11 @@ export interface ImageParts {
   /** Shows the decrypted squashfs; without, the file as it is served. */
   keyFile: string | undefined;
   console: BootConsole;
+  signal: AbortSignal;
 }
 
 /** @returns the path of the image's file. @throws TetherfsError as the daemon does. */
-export async function mountImage({ settings, keyFile, console }: ImageParts): Promise<string> {
+export async function mountImage({ settings, keyFile, console, signal }: ImageParts): Promise<string> {
   const { members, digest, caFile, imageMethod } = settings;
   const file = join(imagePlace, parseFileUrl(members[0]).fileName);
   if (isMounted(imagePlace)) return file;
@@ -38,7 +39,7 @@ export async function mountImage({ settings, keyFile, console }: ImageParts): Pr
   });
   let saidAt = 0;
   await startMount(options, {
-    signal: new AbortController().signal,
+    signal,
     onLog: (line) => console.say(line.replace(/^tetherfs: /, '')),
     onProgress(progress) {
       const now = performance.now();

@@ -16,8 +16,15 @@ const lookEveryMs = 100;
 /** When it is said what is waited for: after so long, and then again after as long. */
 const sayEveryMs = 5_000;
 
-/** @param members URLs; one that can be reached is enough. */
-export async function waitForNetwork(members: readonly string[], console: BootConsole): Promise<void> {
+export interface NetworkWait {
+  /** URLs; one that can be reached is enough. */
+  members: readonly string[];
+  console: BootConsole;
+  signal: AbortSignal;
+}
+
+/** @throws AbortError */
+export async function waitForNetwork({ members, console, signal }: NetworkWait): Promise<void> {
   const urls = members.map((url) => memberUrl(parseFileUrl(url)));
   for (let waited = 0; ; waited += lookEveryMs) {
     const obstacles = await Promise.all(urls.map(obstacleTo));
@@ -25,7 +32,7 @@ export async function waitForNetwork(members: readonly string[], console: BootCo
     if (waited % sayEveryMs === 0 && waited > 0) {
       console.say(`waiting for the network: ${[...new Set(obstacles), ...linkLines()].join('; ')}`);
     }
-    await sleep(lookEveryMs);
+    await sleep(lookEveryMs, undefined, { signal });
   }
 }
 

@@ -11,6 +11,8 @@ import { loadModule, run } from '../programs.ts';
 
 /** mkfs.xfs makes none smaller than 300 MB. What is not written takes no memory. */
 const smallestDisk = 320 * 1024 ** 2;
+/** Of the file system, for whoever looks at the devices. */
+const label = 'tetherfs';
 
 /** @param root where the node's root file system is to be. */
 export async function mountOverlay(root: string, zram: ZramSettings): Promise<void> {
@@ -32,30 +34,31 @@ export async function mountOverlay(root: string, zram: ZramSettings): Promise<vo
 async function mountWritable(zram: ZramSettings): Promise<void> {
   await loadModule('zram');
   await loadModule('xfs');
-  const device = await makeDisk(zram);
-  await run('mkfs.xfs', ['-q', '-f', device], { package: 'xfsprogs' });
-  await loadBinding().mountFilesystem({
-    source: device,
-    target: makePlace(writablePlace),
-    type: 'xfs',
-    data: 'discard',
-    readOnly: false,
-  });
-}
-
-async function makeDisk({ size, algorithm, limit }: ZramSettings): Promise<string> {
   const number = newDisk();
-  const settings = `/sys/block/zram${number}`;
-  const bytes = Math.max(smallestDisk, 'bytes' in size ? size.bytes : Math.floor(totalMemory() * size.share));
+  const device = `/dev/zram${number}`;
   try {
-    if (algorithm !== undefined) set(`${settings}/comp_algorithm`, algorithm);
-    set(`${settings}/disksize`, String(bytes));
-    if (limit !== undefined) set(`${settings}/mem_limit`, String(limit));
+    setUp(number, zram);
+    await run('mkfs.xfs', ['-q', '-f', '-L', label, device], { package: 'xfsprogs' });
+    await loadBinding().mountFilesystem({
+      source: device,
+      target: makePlace(writablePlace),
+      type: 'xfs',
+      data: 'discard',
+      readOnly: false,
+    });
   } catch (error) {
+    // Another try makes another.
     if (existsSync(removal)) writeFileSync(removal, String(number));
     throw error;
   }
-  return `/dev/zram${number}`;
+}
+
+function setUp(number: number, { size, algorithm, limit }: ZramSettings): void {
+  const settings = `/sys/block/zram${number}`;
+  const bytes = Math.max(smallestDisk, 'bytes' in size ? size.bytes : Math.floor(totalMemory() * size.share));
+  if (algorithm !== undefined) set(`${settings}/comp_algorithm`, algorithm);
+  set(`${settings}/disksize`, String(bytes));
+  if (limit !== undefined) set(`${settings}/mem_limit`, String(limit));
 }
 
 /** The zram driver's directory of commands. */
@@ -66,7 +69,7 @@ function newDisk(): number {
   try {
     return Number(readFileSync(`${commands}/hot_add`, 'utf8'));
   } catch (cause) {
-    throw new TetherfsError('ZRAM', `this kernel has no compressed RAM disks (zram): ${describeError(cause)}`, {
+    throw new TetherfsError('INITRAMFS', `this kernel has no compressed RAM disks (zram): ${describeError(cause)}`, {
       cause,
     });
   }

@@ -1,0 +1,174 @@
+/**
+ * `tetherfs node boot` with the kernel of this machine, in namespaces of its own: real mounts of real members, an overlay on compressed RAM, and how it fails. What
+ * the initramfs and the new root add is in test/boot, where whole machines boot.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Site } from '../mount/site.ts';
+import { tetherfsCommand } from '../support/daemon.ts';
+import { allProcesses, commandLine, signal } from '../support/process-tree.ts';
+import { closed, opened } from '../support/teardown.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const temp = makeTempDir('node-boot');
+const root = join(temp.path, 'root');
+const programs = join(temp.path, 'programs');
+let site: Site;
+
+beforeAll(async () => {
+  mkdirSync(root);
+  mkdirSync(programs);
+  site = await Site.make({
+    mebibytes: 2,
+    populate(tree) {
+      mkdirSync(join(tree, 'sbin'));
+      writeFileSync(join(tree, 'sbin/init'), '');
+      writeFileSync(join(tree, 'hostname'), 'as packed\n');
+    },
+  });
+});
+afterAll(async () => {
+  await site?.[Symbol.asyncDispose]();
+  temp.remove();
+});
+
+/** A node in its initramfs: it has a kernel command line and a /run of its own. */
+class Node implements AsyncDisposable {
+  /** What it printed: of the boot, and of what it did afterwards. */
+  said = '';
+  readonly #child: ChildProcess;
+  /** Of the boot. */
+  readonly status: Promise<number | null>;
+
+  /** @param afterwards commands for the node once it has a root, $1. */
+  constructor(words: readonly string[], afterwards = 'true', environment: Readonly<Record<string, string>> = {}) {
+    const commandLine = join(temp.path, 'cmdline');
+    writeFileSync(commandLine, `quiet ${words.join(' ')}\n`);
+    // What it leaves on compressed RAM is the machine's, not a namespace's.
+    const script = `mount --bind "$3" /proc/cmdline; mount -t tmpfs run /run
+      leave() {
+        disk=$(sed -n 's,^/dev/zram\\([0-9]*\\) .*,\\1,p' /proc/mounts)
+        for place in "$1" /run/initramfs/tetherfs/writable /run/initramfs/tetherfs/lower; do umount "$place" 2>/dev/null; done
+        [ -z "$disk" ] || echo "$disk" >/sys/class/zram-control/hot_remove
+        ! mountpoint -q /run/initramfs/tetherfs/image || "$2" unmount /run/initramfs/tetherfs/image
+      }
+      "$2" node boot "$1" && { ${afterwards}
+      }
+      status=$?; leave "$@" >&2; exit $status`;
+    this.#child = spawn(
+      'unshare',
+      [
+        ...['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc'],
+        ...['sh', '-c', script, 'sh', root, tetherfsCommand, commandLine],
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } },
+    );
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (words: string) => {
+        this.said += words;
+      });
+    }
+    this.status = new Promise((resolve) => this.#child.on('close', resolve));
+    opened(this);
+  }
+
+  async says(words: RegExp): Promise<void> {
+    await waitUntil(`the node says ${words}`, () => words.test(this.said));
+  }
+
+  /** The boot. */
+  interrupt(): void {
+    for (const pid of allProcesses()) if (commandLine(pid).endsWith(`node boot ${root}`)) signal(pid, 'SIGTERM');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.status;
+    closed(this);
+  }
+}
+
+const bootWords = () => [
+  `tetherfs.members=${site.urls().join(',')}`,
+  `tetherfs.digest=${site.digest}`,
+  `tetherfs.insecure-key-file=${site.keyFile}`,
+  'tetherfs.decryption=tetherfs',
+];
+
+it('makes a root that can be written to, of an image and compressed RAM', async () => {
+  await using node = new Node(
+    [...bootWords(), 'tetherfs.zram=512MiB,limit=64MiB'],
+    `cat "$1/hostname"; echo own >"$1/hostname"; cat "$1/hostname" /run/tetherfs/boot.json; grep -E " ($1|/run/initramfs/tetherfs/[a-z]*) " /proc/mounts
+     disk=$(sed -n 's,^/dev/\\(zram[0-9]*\\) .*,\\1,p' /proc/mounts); cat /sys/block/$disk/disksize; cut -c 25-34 /sys/block/$disk/mm_stat; ls -l /run/initramfs/shutdown`,
+  );
+  expect(await node.status, node.said).toBe(0);
+  expect(node.said).toMatch(
+    /the root file system is there, .* s after the kernel started: network .* s, .*overlay .* s\n/,
+  );
+  expect(node.said).toContain('as packed\nown\n');
+  expect(node.said).toMatch(/"method": "tethered".*"decryption": "tetherfs"/s);
+  expect(node.said).toMatch(/\/lower squashfs ro.*\/writable xfs rw,.*discard.* overlay rw/s);
+  expect(node.said).toContain(`\n${512 * 1024 ** 2}\n`);
+});
+
+it('waits for members, and says why; a signal ends it', async () => {
+  for (const member of site.members) await member.kill();
+  {
+    await using node = new Node(bootWords());
+    await node.says(/tetherfs: .*nothing listens at 127\.0\.0\.11/);
+    node.interrupt();
+    expect(await node.status, node.said).toBe(1);
+    expect(node.said).not.toContain('trying again');
+  }
+  await using node = new Node(bootWords());
+  await node.says(/tetherfs: .*nothing listens at 127\.0\.0\.11/);
+  for (const member of site.members) await member.restart();
+  expect(await node.status, node.said).toBe(0);
+});
+
+/** They are the machine's. */
+const ramDisks = () => readdirSync('/sys/block').filter((name) => name.startsWith('zram')).length;
+
+it('a step that fails is tried again from where it got to', async () => {
+  const flag = join(temp.path, 'failed-once');
+  writeFileSync(
+    join(programs, 'mkfs.xfs'),
+    `#!/bin/sh\n[ -e ${flag} ] && exec /sbin/mkfs.xfs "$@"\n: >${flag}\necho "mkfs.xfs: no room" >&2\nexit 1\n`,
+  );
+  chmodSync(join(programs, 'mkfs.xfs'), 0o755);
+  const disks = ramDisks();
+  await using node = new Node(bootWords(), 'echo "$(ls -d /sys/block/zram* | wc -l) disks"', {
+    PATH: `${programs}:${process.env['PATH']}`,
+  });
+  expect(await node.status, node.said).toBe(0);
+  expect(node.said).toMatch(/tetherfs: overlay: mkfs\.xfs: mkfs\.xfs: no room; trying again in \d+\.\d s\n/);
+  expect(node.said).toContain(`\n${disks + 1} disks\n`);
+  expect(ramDisks()).toBe(disks);
+});
+
+it.each([
+  ['tetherfs.zram=1GiB,algorithm=lzx', 1, /comp_algorithm does not take lzx: .*; there are .*lz/],
+  [
+    'tetherfs.decryption=dm-crypt',
+    1,
+    /this kernel has no dm-crypt \(.*\): say tetherfs\.decryption=tetherfs, or add its driver/,
+  ],
+  ['tetherfs.zram=0%', 2, /tetherfs\.zram=0%: give 1% to 400%/],
+  ['tetherfs.memmbers=http://10.0.0.1/i', 2, /tetherfs\.memmbers: no such setting; there are tetherfs\.members, /],
+  ['tetherfs.insecure-key-file=/nowhere', 2, /\/nowhere/],
+])('%s ends the boot, in one line', async (word, status, line) => {
+  await using node = new Node([...bootWords(), word]);
+  expect(await node.status, node.said).toBe(status);
+  expect(node.said.trim().split('\n').at(-1)).toMatch(line);
+  expect(node.said).not.toContain('trying again');
+});
+
+it('a key for another image ends the boot', async () => {
+  const other = join(temp.path, 'other.key');
+  writeFileSync(other, `aes-xts-plain64\n${'5'.repeat(128)}\n`, { mode: 0o600 });
+  await using node = new Node([...bootWords(), `tetherfs.insecure-key-file=${other}`]);
+  expect(await node.status, node.said).toBe(1);
+});
