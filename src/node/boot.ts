@@ -48,8 +48,8 @@ export async function boot({ settings, root, console, signal }: BootOptions): Pr
   } else {
     await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
     await steps.run('overlay', () => mountOverlay(root, zram));
-    leaveShutdown();
   }
+  leaveShutdown();
   insistOnInit(root);
   writeRecord({ method: imageMethod.word, members, digest: settings.digest, decryption, steps: steps.records });
   const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);

@@ -33,7 +33,8 @@ export async function mountImage({ settings, keyFile, console, signal }: ImagePa
     digest,
     caFile,
     keyFile,
-    imageMethod: imageMethod.method,
+    // What is unpacked is read once, in order: RAM is for the tree.
+    imageMethod: imageMethod.word === 'uncompressed' ? 'tethered' : imageMethod.method,
     mountTimeout: 0,
     cacheSize: cacheSizeHere(),
   });
