@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, Loader>> = {
   takeover: { load: async () => (await import('./takeover.ts')).takeoverCommand() },
   untether: { load: async () => (await import('./untether.ts')).untetherCommand() },
   retether: { load: async () => (await import('./untether.ts')).retetherCommand() },
+  members: { load: async () => (await import('./members.ts')).membersCommand() },
   image: { load: async () => (await import('./image.ts')).imageCommand() },
   trace: { load: async () => (await import('./trace.ts')).traceCommand() },
   profile: { load: async () => (await import('./profile.ts')).profileCommand() },

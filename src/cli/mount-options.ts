@@ -2,11 +2,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { core } from 'zod';
 import { UsageError } from '../base/errors.ts';
-import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
+import { type FileUrl, isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
 import { logFormats, logLevels } from '../base/log.ts';
 import { parseSize } from '../base/size.ts';
 import { freeControlPathOf, givenControlPath, givenSocketPath } from '../mount/control-path.ts';
-import { absolutePath } from '../mount/given-file.ts';
+import { absolutePath, readGivenFile } from '../mount/given-file.ts';
 import { canonicalPath } from '../mount/mount-table.ts';
 import {
   defaults,
@@ -16,12 +16,17 @@ import {
   outageModes,
   pageCaches,
 } from '../mount/options.ts';
+import { membersOfFile } from '../profile/index.ts';
 
 export function addMountOptions(command: Command): Command {
   return command
     .option(
       '--ca-file <pem>',
       "certificates to trust: authorities, also intermediate ones, or members' own (default: the system's)",
+    )
+    .option(
+      '--members-from <file>',
+      'further members: a URL a line, or confluent.info; read again on SIGHUP and by tetherfs members reload',
     )
     .option('--key-file <file>', 'key of the image: shows the decrypted squashfs instead of the encrypted file')
     .option('--digest <sha256:hex>', 'fs-verity digest of the image: every chunk is verified before anyone sees it')
@@ -72,14 +77,16 @@ export function addMountOptions(command: Command): Command {
  */
 export function readMountOptions(urls: string[], given: string, flags: Record<string, unknown>): MountOptions {
   insistOnUrls(urls, 'the MOUNTPOINT comes last, after all of them');
-  urls.forEach(parseFileUrl);
+  const [firstGiven] = urls.map(parseFileUrl);
+  const membersFrom = readMembers(flags, firstGiven);
   if (isFileUrl(given)) throw new UsageError('the MOUNTPOINT is missing: give it after the URLs');
   const mountpoint = canonicalPath(absolutePath(given, 'the MOUNTPOINT'));
   if (mountpoint === '/') throw new UsageError('cannot mount on /: give a directory in it');
   const { control, profile, trace, metrics } = flags;
   const parsed = mountOptionsSchema.safeParse({
     ...flags,
-    urls,
+    urls: [...new Set([...urls, ...(membersFrom?.urls ?? [])])],
+    membersFrom,
     mountpoint,
     control: typeof control === 'string' ? givenControlPath(control) : freeControlPathOf(mountpoint),
     caFile: file(flags, 'caFile'),
@@ -118,6 +125,15 @@ function describeIssue(issue: core.$ZodIssue | undefined): string {
 /** Bytes a second of `--background-rate`; undefined when it was not given. @throws UsageError */
 export function parseRate(given: unknown): number | undefined {
   return given === undefined ? undefined : parseSize(String(given), '--background-rate');
+}
+
+/** Those of the file that `--members-from` names, as they are now. @throws UsageError */
+function readMembers(flags: Record<string, unknown>, like: FileUrl | undefined): MountOptions['membersFrom'] {
+  const given = flags['membersFrom'];
+  if (typeof given !== 'string') return undefined;
+  const path = absolutePath(given, '--members-from');
+  const text = readGivenFile(path, '--members-from').toString('utf8');
+  return { file: path, urls: membersOfFile(text, { path, like }) };
 }
 
 /** The file that a flag names; whatever else it holds stays as it is. */

@@ -37,8 +37,10 @@ Examples:
       // Perhaps it has swallowed a word.
       if (typeof flags['digest'] === 'string') parseDigest(flags['digest']);
       const mountpoint = words.pop();
-      if (mountpoint === undefined || words.length === 0) {
-        throw new UsageError('give at least one URL and then the MOUNTPOINT: tetherfs mount URL... MOUNTPOINT');
+      if (mountpoint === undefined || (words.length === 0 && flags['membersFrom'] === undefined)) {
+        throw new UsageError(
+          'give at least one URL and then the MOUNTPOINT: tetherfs mount URL... MOUNTPOINT (or --members-from FILE MOUNTPOINT)',
+        );
       }
       const options = readMountOptions(words, mountpoint, flags);
       if (flags['foreground'] === true) process.exitCode = await mountInForeground(options, version);

@@ -4,6 +4,7 @@
  */
 import type { ByteRange } from '../base/byte-range.ts';
 import { describeError, shownText } from '../base/errors.ts';
+import type { FileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import {
@@ -11,8 +12,10 @@ import {
   type CollectiveStatus,
   type FetchPriority,
   type FetchTarget,
+  type MemberChange,
   type MemberState,
   memberStates,
+  type NewMemberFacts,
   type Sidecar,
   type SidecarResult,
   type SpanFetch,
@@ -23,7 +26,9 @@ import { Heartbeat, usualHeartbeatMs } from './heartbeat.ts';
 import { HedgeBudget } from './hedge-budget.ts';
 import { type Examine, type Examined, type ImageEnds, judge, type Observation, type Verification } from './identity.ts';
 import type { Member } from './member.ts';
+import type { MemberMaker } from './member-maker.ts';
 import type { MemberMemory } from './member-memory.ts';
+import { memberUrls } from './member-url.ts';
 import { Outage, type OutagePolicy } from './outage.ts';
 import { Prober } from './prober.ts';
 import { healthiest, select } from './selection.ts';
@@ -31,6 +36,8 @@ import { fetchSidecar } from './sidecar.ts';
 
 export interface CollectiveOptions {
   members: readonly Member[];
+  /** Makes those that come later. */
+  maker: MemberMaker;
   verification: Verification | undefined;
   /** Judges what a member shows before the image was chosen. */
   examine?: Examine | undefined;
@@ -66,7 +73,8 @@ type Activity = 'serving' | 'wearied' | 'resting' | 'closed';
 export class MemberCollective implements Collective, FetchWorld {
   readonly time: TimeSource;
   readonly budget = new HedgeBudget();
-  readonly #members: readonly Member[];
+  /** Those of the moment; shared with who asks them. */
+  readonly #members: Member[];
   readonly #options: CollectiveOptions;
   readonly #prober: Prober;
   readonly #outage: Outage;
@@ -84,8 +92,9 @@ export class MemberCollective implements Collective, FetchWorld {
   #session = new AbortController();
 
   constructor(options: CollectiveOptions) {
-    const { members, verification, onOutage, heartbeatMs = usualHeartbeatMs, log, time } = options;
+    const { verification, onOutage, heartbeatMs = usualHeartbeatMs, log, time } = options;
     this.time = time;
+    const members = [...options.members];
     this.#members = members;
     this.#options = options;
     this.#outage = new Outage({
@@ -221,6 +230,32 @@ export class MemberCollective implements Collective, FetchWorld {
     return perMember.reduce((sum, bytes) => sum + bytes, 0);
   }
 
+  replaceMembers(urls: readonly FileUrl[], { addresses = {}, ca }: NewMemberFacts = {}): MemberChange {
+    const before = new Map(this.#members.map((member) => [member.url.given, member]));
+    const wanted = memberUrls(urls).map((url) => before.get(url.given) ?? this.#options.maker.make(url, ca));
+    const added = wanted.filter((member) => !this.#members.includes(member));
+    const removed = this.#members.filter((member) => !wanted.includes(member));
+    this.#members.splice(0, this.#members.length, ...wanted);
+    for (const member of removed) this.#dismiss(member);
+    for (const member of added) {
+      this.#options.log.info('member added', { member: member.url.text });
+      member.addresses.recall(addresses[member.url.given] ?? []);
+      member.addresses.leaveSystem();
+      this.#prober.begin(member);
+    }
+    this.#seeWhoIsLeft();
+    this.#wake();
+    return { added: added.map(({ url }) => url.text), removed: removed.map(({ url }) => url.text) };
+  }
+
+  /** What is under way on its connections fails, and is asked of the others. */
+  #dismiss(member: Member): void {
+    this.#options.log.info('member removed', { member: member.url.text });
+    this.#prober.forget(member);
+    this.#said.delete(member);
+    member.pool.close();
+  }
+
   status(): CollectiveStatus {
     const demand = [...this.#fetches].filter(({ priority }) => priority === 'demand').length;
     return {
@@ -281,6 +316,10 @@ export class MemberCollective implements Collective, FetchWorld {
   }
 
   onFault(member: Member, fault: MemberFault, range: ByteRange): void {
+    if (!this.#members.includes(member)) {
+      this.#wake();
+      return;
+    }
     member.count(fault.kind);
     if (fault.kind === 'corrupt') member.corruptRange = range;
     this.#options.log.debug('an attempt failed', { fault: fault.message });
@@ -337,6 +376,7 @@ export class MemberCollective implements Collective, FetchWorld {
   // What the probes find.
 
   #onObserved(member: Member, observation: Observation): void {
+    if (!this.#members.includes(member)) return;
     const { verification } = this.#options;
     member.probesTimedOut = 0;
     const refusal = judge(member.url.text, observation, this.#image, verification);
@@ -375,6 +415,7 @@ export class MemberCollective implements Collective, FetchWorld {
   }
 
   #onProbeFault(member: Member, fault: MemberFault): void {
+    if (!this.#members.includes(member)) return;
     member.count(fault.kind);
     member.health.probeFailed();
     if (fault.kind === 'timeout' && fault.asked) member.probesTimedOut++;
@@ -396,6 +437,10 @@ export class MemberCollective implements Collective, FetchWorld {
     const { state, reason } = member.health;
     this.#report(member, was, state, reason);
     this.#prober.schedule(member);
+    this.#seeWhoIsLeft();
+  }
+
+  #seeWhoIsLeft(): void {
     if (this.#image === undefined || this.#session.signal.aborted) return;
     if (healthiest(this.#members).length > 0) this.#outage.relieve();
     else this.#beginOutage();

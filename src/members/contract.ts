@@ -3,6 +3,7 @@
  * image from whichever members are healthiest; where the bytes go is the target's business.
  */
 import type { ByteRange } from '../base/byte-range.ts';
+import type { FileUrl } from '../base/file-url.ts';
 import type { MemberMemory } from './member-memory.ts';
 
 /** Somebody waits (`demand`), or somebody may want it soon (`prefetch`). */
@@ -114,6 +115,20 @@ export type SidecarResult<T> =
       readonly missing: boolean;
     };
 
+/** What a running daemon cannot find out of those that come: the machine's root may stand on it. */
+export interface NewMemberFacts {
+  /** Addresses of their names, by URL as given. */
+  readonly addresses?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** PEM certificates of the CAs to believe, when none was needed before. */
+  readonly ca?: readonly string[] | undefined;
+}
+
+/** URLs, as they are shown. */
+export interface MemberChange {
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+}
+
 export interface Collective {
   /** Starts getting `span`. Never throws; failures come through `done`. */
   fetch(span: ByteRange, priority: FetchPriority, target: FetchTarget): SpanFetch;
@@ -143,6 +158,12 @@ export interface Collective {
   /** Bytes that all usable members together could deliver in the time that one waits for the first byte of an answer. */
   readonly bytesInRoundTrip: number;
   status(): CollectiveStatus;
+  /**
+   * From now on these are the members, in this order. Those that stay keep all that is known of them; those that come are asked who they are, and used
+   * when they have shown the image; what is under way at those that go is asked of others. None is changed when it throws.
+   * @throws UsageError for a CA that is none.
+   */
+  replaceMembers(urls: readonly FileUrl[], facts?: NewMemberFacts): MemberChange;
   /** What is known of each member, for a successor. */
   readonly memory: MemberMemory[];
   close(): Promise<void>;

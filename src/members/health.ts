@@ -46,9 +46,12 @@ const outageJitter = 1 / 3;
 /** A member that falls again sooner than this after it came back keeps its longer probe delays. */
 const relapseMs = 10_000;
 
+/** The reason of whoever nobody has asked yet. */
+export const notAskedYet = 'not asked yet';
+
 export class Health {
   #state: MemberState = 'down';
-  #reason = 'not asked yet';
+  #reason = notAskedYet;
   #since: number;
   #faultsInRow = 0;
   #countedAt = Number.NEGATIVE_INFINITY;

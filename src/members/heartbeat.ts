@@ -25,6 +25,7 @@ const leastStallMs = 2_000;
 const limitMs = 60_000;
 
 export interface HeartbeatOptions {
+  /** As they are at the moment. */
   members: readonly Member[];
   time: TimeSource;
   intervalMs: number;

@@ -9,6 +9,7 @@ export {
   NoValidTreeError,
   OutageError,
 } from './errors.ts';
+export { notAskedYet } from './health.ts';
 export type { Verification } from './identity.ts';
 export { type MemberMemory, memberMemorySchema } from './member-memory.ts';
 export { type MemberUrl, memberUrl } from './member-url.ts';

@@ -10,11 +10,11 @@ import { MemberCollective } from './collective.ts';
 import type { Collective, Sidecar } from './contract.ts';
 import { type MemberFault, NoMemberError, NoValidTreeError } from './errors.ts';
 import { type Examine, type Examined, isCutOff, majority, type Observation, type Verification } from './identity.ts';
-import { Member } from './member.ts';
+import type { Member } from './member.ts';
+import { MemberMaker } from './member-maker.ts';
 import { memberUrls } from './member-url.ts';
 import type { OutagePolicy } from './outage.ts';
 import { fetchSidecar, noAnswer, usualStallMs } from './sidecar.ts';
-import { createTrust } from './trust.ts';
 
 export interface OpenOptions {
   /** URLs of the same image on each member; the order only breaks ties. */
@@ -67,15 +67,15 @@ const sidecarPauseMs = 600;
 
 /** @throws UsageError for a CA that is none, NoMemberError, NoValidTreeError. */
 export async function openCollective(options: OpenOptions): Promise<OpenedCollective> {
-  const { ca, sidecar, log, time } = options;
-  const trust = options.urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
-  const members = memberUrls(options.urls).map((url) => new Member(url, time, trust, options.digest));
+  const { digest, ca, sidecar, log, time } = options;
+  const maker = new MemberMaker({ digest, ca, time });
+  const members = memberUrls(options.urls).map((url) => maker.make(url));
   const patience = new Patience(options.mountTimeoutMs, time);
   // timers do not hold the process (TimeSource): until there is a mount, something must
   const hold = setInterval(() => {}, 60_000);
   try {
     const verification = sidecar && (await findSidecar(members, sidecar, patience, log, time));
-    return await identifyImage(members, verification, patience, options);
+    return await identifyImage({ members, maker }, verification, patience, options);
   } catch (error) {
     for (const member of members) member.pool.close();
     throw error;
@@ -113,7 +113,7 @@ async function findSidecar(
 }
 
 async function identifyImage(
-  members: readonly Member[],
+  { members, maker }: { members: readonly Member[]; maker: MemberMaker },
   verification: Verification | undefined,
   patience: Patience,
   { onOutage, heartbeatMs, onDefect, examine, log, time }: OpenOptions,
@@ -148,6 +148,7 @@ async function identifyImage(
   };
   const collective = new MemberCollective({
     members,
+    maker,
     verification,
     examine: verification === undefined ? examine : undefined,
     onOutage,

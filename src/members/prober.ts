@@ -10,6 +10,7 @@ import type { Member } from './member.ts';
 import { probe } from './probe.ts';
 
 export interface ProberOptions {
+  /** As they are at the moment. */
   members: readonly Member[];
   time: TimeSource;
   verification: Verification | undefined;
@@ -40,6 +41,17 @@ export class Prober {
     for (const member of this.#options.members) void this.#probe(member);
   }
 
+  /** Asks one that has come. While nobody is asked, neither is it. */
+  begin(member: Member): void {
+    if (!this.#session.signal.aborted) void this.#probe(member);
+  }
+
+  /** It is a member no more: what it still answers is nobody's business. */
+  forget(member: Member): void {
+    this.#scheduled.get(member)?.();
+    this.#scheduled.delete(member);
+  }
+
   /** The member's health changed, or an outage began: sets the time of its next probe anew. */
   schedule(member: Member): void {
     this.#schedule(member, 0);
@@ -50,6 +62,7 @@ export class Prober {
     this.#scheduled.get(member)?.();
     this.#scheduled.delete(member);
     if (this.#session.signal.aborted || member.state === 'up' || this.#underWay.has(member)) return;
+    if (!this.#options.members.includes(member)) return;
     const { time, urgent } = this.#options;
     const outage = urgent();
     const delay = Math.max(0, member.health.probeDelay(time.random(), outage) - (outage ? spentMs : 0));

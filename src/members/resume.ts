@@ -5,11 +5,10 @@
 import { MemberCollective } from './collective.ts';
 import type { Collective } from './contract.ts';
 import type { Verification } from './identity.ts';
-import { Member } from './member.ts';
+import { MemberMaker } from './member-maker.ts';
 import type { MemberMemory } from './member-memory.ts';
 import { memberUrls } from './member-url.ts';
 import type { OpenOptions } from './open.ts';
-import { createTrust } from './trust.ts';
 
 export interface ResumeOptions extends Pick<OpenOptions, 'urls' | 'digest' | 'ca' | 'onOutage' | 'log' | 'time'> {
   /** What the image is; its first and last bytes tell members apart where there is no verification. */
@@ -21,10 +20,10 @@ export interface ResumeOptions extends Pick<OpenOptions, 'urls' | 'digest' | 'ca
 
 /** @throws UsageError for a CA that is none. */
 export function resumeCollective({ urls, digest, ca, image, members, ...options }: ResumeOptions): Collective {
-  const trust = urls.some(({ secure }) => secure) ? createTrust(ca) : undefined;
+  const maker = new MemberMaker({ digest, ca, time: options.time });
   const known = new Map(members.map((memory) => [memory.url, memory]));
   const resumed = memberUrls(urls).map((url) => {
-    const member = new Member(url, options.time, trust, digest);
+    const member = maker.make(url);
     const memory = known.get(url.given);
     if (memory !== undefined) member.recall(memory);
     return member;
@@ -32,6 +31,7 @@ export function resumeCollective({ urls, digest, ca, image, members, ...options 
   const collective = new MemberCollective({
     ...options,
     members: resumed,
+    maker,
     onCandidate: () => {},
     onUnanswered: () => {},
   });

@@ -27,6 +27,14 @@ export const retetherRequestSchema = z.object({
   force: z.boolean().default(false),
 });
 
+export const memberChangesSchema = z.object({
+  add: z.array(z.string()),
+  remove: z.array(z.string()),
+  addresses: z.record(z.string(), z.array(z.string())).optional(),
+  ca: z.array(z.string()).optional(),
+});
+const memberChangeSchema = z.object({ added: z.array(z.string()), removed: z.array(z.string()) });
+
 /** A socket that takes our descriptors, see descriptor-keeper.ts. */
 export const handoverRequestSchema = z.object({ inbox: z.string() });
 /** Who goes on. */
@@ -61,6 +69,19 @@ export async function untether(controlPath: string, how: z.infer<typeof untether
 /** Lets the RAM go again; resolves when it is free. @throws TetherfsError when readers pass through to it, or no member serves the image. */
 export async function retether(controlPath: string, force: boolean): Promise<void> {
   await ask(controlPath, 'POST', '/retether', { force }, retetherMs);
+}
+
+/** Members come and go, all of them or none. @throws TetherfsError as the daemon says why not. */
+export async function changeMembers(
+  controlPath: string,
+  changes: z.infer<typeof memberChangesSchema>,
+): Promise<z.infer<typeof memberChangeSchema>> {
+  return memberChangeSchema.parse(JSON.parse(await ask(controlPath, 'POST', '/members', changes)));
+}
+
+/** Has the file of `--members-from` read again. @throws TetherfsError as the daemon says why not. */
+export async function reloadMembers(controlPath: string): Promise<z.infer<typeof memberChangeSchema>> {
+  return memberChangeSchema.parse(JSON.parse(await ask(controlPath, 'POST', '/members/reload')));
 }
 
 /** Has the daemon send copies of all its descriptors to `inbox`. Changes nothing. */

@@ -20,8 +20,8 @@ import { claimSocketFile, removeSocketFile } from './socket-file.ts';
 export type ControlRoutes = Readonly<Record<string, (body: unknown) => unknown>>;
 
 const hint = '; give another place for the control socket with --control';
-/** More than any request of ours. */
-const largestBodyBytes = 4096;
+/** More than any request of ours: one may hold the CAs of a system. */
+const largestBodyBytes = 4 * 1024 * 1024;
 
 /** What is being answered when it leaves is still answered. @throws TetherfsError CONTROL_IN_USE when somebody answers at `path`, CONTROL. */
 export async function startControlServer(path: string, routes: ControlRoutes): Promise<Listener> {

@@ -20,6 +20,7 @@ import { BootTrace, traceLimit } from './boot-trace.ts';
 import {
   handoverCommitSchema,
   handoverRequestSchema,
+  memberChangesSchema,
   retetherRequestSchema,
   untetherRequestSchema,
 } from './control-client.ts';
@@ -33,7 +34,8 @@ import { chooseImageMethod } from './image-method.ts';
 import { type Inheritance, makeState } from './inheritance.ts';
 import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type ListenerStart, Listeners } from './listeners.ts';
-import { watchForRoot } from './machine-root.ts';
+import { reachMachineRoot, watchForRoot } from './machine-root.ts';
+import { Membership } from './membership.ts';
 import { getMetadata } from './metadata-first.ts';
 import { placeOf, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
@@ -53,6 +55,8 @@ export interface Daemon {
   stop(): Promise<void>;
   /** Ends the mount under its users; their reads fail. */
   abort(): void;
+  /** Reads the file of `--members-from` again, where there is one; what is wrong with it the log says. */
+  reload(): void;
   /** Whether somebody keeps what a successor needs, so that a crash is a pause. */
   readonly kept: boolean;
   /** Resolves when the mount is gone or a successor's, and everything is closed; with the errno that ended it, else 0. */
@@ -147,10 +151,11 @@ async function wireParts(
   let session: MountedSession | undefined;
   const deviceName = () => session && `${session.device.major}:${session.device.minor}`;
   const place = () => placeOf(deviceName(), mountpoint);
+  const membership = new Membership({ options, image, onChange: () => keeper.renew() });
   const isDetached = () => session !== undefined && tetherfsMounts(deviceName()).length === 0;
   const status = () =>
     snapshot({
-      options,
+      options: membership.options,
       mountpoint: place(),
       detached: isDetached(),
       version,
@@ -168,7 +173,7 @@ async function wireParts(
     const { device } = session;
     const facts = { device, protocol: session.protocol() };
     return makeState({
-      options,
+      options: membership.options,
       slots,
       image,
       method,
@@ -198,6 +203,8 @@ async function wireParts(
     'GET /trace': () => trace.text(),
     'POST /untether': (body) => memory.untether(untetherRequestSchema.parse(body).backgroundRate),
     'POST /retether': (body) => memory.retether(retetherRequestSchema.parse(body ?? {}).force),
+    'POST /members': (body) => membership.change(memberChangesSchema.parse(body)),
+    'POST /members/reload': () => membership.reload(),
     'POST /handover/offer': (body) => handover.offer(handoverRequestSchema.parse(body).inbox),
     'POST /handover/commit': (body) => handover.commit(handoverCommitSchema.parse(body).pid),
   };
@@ -261,6 +268,13 @@ async function wireParts(
     kept,
     stop: () => unmountEverywhere(mounted, log),
     abort: () => abortConnection(device),
+    reload() {
+      if (options.membersFrom === undefined) return;
+      reachMachineRoot();
+      membership
+        .reload()
+        .catch((error: unknown) => log.warn('the members stay as they are', { why: describeError(error) }));
+    },
     ended: gone,
   };
 }

@@ -35,6 +35,8 @@ export class DescriptorKeeper {
   /** Under which it is kept, and the other one. */
   #names: readonly [string, string] = stateNames;
   #cancel = () => {};
+  /** Whether somebody takes them. */
+  #taken = false;
   /** Copies of the sidecar and the key: ours, to be handed to a successor as well. */
   readonly #facts = new Map<string, number>();
 
@@ -77,6 +79,7 @@ export class DescriptorKeeper {
         'whether systemd keeps what a successor would need cannot be told: it does when the unit has FileDescriptorStoreMax=64 (and says so from 254 on)',
       );
     else this.#log.info('nobody keeps what a successor would need: a crash would end this mount');
+    this.#taken = taken;
     if (taken) this.#renewLater(renewMs);
     return kept;
   }
@@ -87,8 +90,14 @@ export class DescriptorKeeper {
     else this.#native.notifyServiceManager(storeMessage('ram'), [fd]);
   }
 
+  /** The state has changed in a way that must not be lost. */
+  renew(): void {
+    if (this.#taken) this.#renewLater(this.#tryToRenew() ? renewMs : renewAgainMs);
+  }
+
   /** What is kept stays as it is: it is a successor's now. */
   leave(): void {
+    this.#taken = false;
     this.#cancel();
   }
 

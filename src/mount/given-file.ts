@@ -1,4 +1,6 @@
 /** A file that an option names. */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { readBounded } from '../base/bounded-file.ts';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
 
@@ -10,6 +12,21 @@ export function absolutePath(given: string, option: string): string {
 
 /** More than any of them: a system's CAs take a quarter of that. Bytes. */
 const largestFile = 1024 * 1024;
+
+/** For a daemon, which perhaps serves the file to itself: never waits for it. @throws UsageError that names `what`. */
+export async function readFileLater(path: string, limit: number, what: string): Promise<string> {
+  try {
+    await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if (!(await handle.stat()).isFile()) throw new UsageError(`${what}: it is no regular file`);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(limit + 1), 0, limit + 1, 0);
+    if (bytesRead > limit) throw new UsageError(`${what}: it has more than ${limit} bytes`);
+    return buffer.toString('utf8', 0, bytesRead);
+  } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
+    const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
+    throw new UsageError(`${what}: ${why}`, { cause });
+  }
+}
 
 /** @throws UsageError that names the option. */
 export function readGivenFile(path: string, option: string): Buffer {

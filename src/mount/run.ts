@@ -9,7 +9,7 @@ import { describeProgress } from './progress-log.ts';
 import { announceSuccession } from './succession.ts';
 
 /** They would end us, or, by Node's own will, open its debugger. Who sends them means somebody else. */
-const othersSignals = ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
+const othersSignals = ['SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
 
 /**
  * Runs until the mount is gone. The first SIGTERM or SIGINT unmounts (lazily when the mount is in use), the second aborts the
@@ -26,6 +26,7 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
     if (daemon === undefined || daemon.kept) die();
   });
   for (const name of othersSignals) process.on(name, () => {});
+  process.on('SIGHUP', () => daemon?.reload());
   daemon = await startDaemon({
     ...start,
     onProgress(progress) {

@@ -6,5 +6,6 @@ export {
 } from './boot-settings.ts';
 export { imageMethodArgument, imageMethodOfCommandLine } from './command-line.ts';
 export { type ImageMethod, imageMethodWords, type SaidMethod } from './image-method.ts';
+export { largestMembersFile, membersOfFile } from './members-file.ts';
 export { imageMethodOf, kernelArgsOf } from './profile-yaml.ts';
 export { largestProfileSize } from './yaml.ts';

@@ -72,8 +72,13 @@ export class HeldMount implements AsyncDisposable {
     return waitUntil('a successor answers', probe, { timeoutMs });
   }
 
+  /** `tetherfs` with these words. */
+  run(...words: string[]): Promise<{ stdout: string; stderr: string }> {
+    return run(tetherfsCommand, words);
+  }
+
   takeOver(): Promise<unknown> {
-    return run(tetherfsCommand, ['takeover', this.mountpoint]);
+    return this.run('takeover', this.mountpoint);
   }
 
   /** Ends the connection under everybody, as an administrator does when nothing else helps. Harmless when it has ended. */

@@ -85,7 +85,12 @@ it('the closing line counts what passed and failed; files run again count as the
   expect(program('closing-lines.ts', path, path).lines.at(-1)).toBe('8 passed, 12 failed');
   rmSync(join(temp.path, 'fails.test.ts'));
   writeFileSync(join(temp.path, 'fails.test.ts'), files['fails.test.ts'].replace('toBe(2)', 'toBe(1)'));
-  const { lines } = program('closing-lines.ts', path, '--', run('again', ['fails.test.ts', 'cannot-be-loaded.test.ts']));
+  const { lines } = program(
+    'closing-lines.ts',
+    path,
+    '--',
+    run('again', ['fails.test.ts', 'cannot-be-loaded.test.ts']),
+  );
   expect(lines[0]).toBe('UNSTABLE: fails.test.ts › a group > holds not');
   expect(lines[1]).toMatch(/^ {4}expected 1 to be 2/);
   expect(lines.filter((line) => line.startsWith('UNSTABLE'))).toHaveLength(1);
