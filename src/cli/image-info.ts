@@ -1,7 +1,7 @@
 /** `tetherfs image info`: what an image is. */
 import { Command } from 'commander';
 import { loadBinding } from '../native/binding.ts';
-import { blockSizeOption, caFileOption } from './image-options.ts';
+import { blockSizeOption, caDirOption, caFileOption } from './image-options.ts';
 
 interface InfoFlags {
   json: boolean;
@@ -9,6 +9,7 @@ interface InfoFlags {
   digest: boolean;
   blockSize: number;
   caFile?: string;
+  caDir?: string;
 }
 
 export function imageInfoCommand(): Command {
@@ -20,6 +21,7 @@ export function imageInfoCommand(): Command {
     .option('--digest', 'compute the digest when there is no sidecar beside the image (reads all of it)', false)
     .addOption(blockSizeOption())
     .addOption(caFileOption())
+    .addOption(caDirOption())
     .addHelpText(
       'after',
       `
@@ -32,7 +34,7 @@ Examples:
       const { imageInfo } = await import('../imgutil/image-info.ts');
       const { formatImageInfo } = await import('../imgutil/image-report.ts');
       const key = flags.keyFile === undefined ? undefined : await readKeyFile(flags.keyFile);
-      await using image = await openImage(location, { caFile: flags.caFile });
+      await using image = await openImage(location, flags);
       const info = await imageInfo(image, {
         key,
         xts: (...call) => loadBinding().xts(...call),

@@ -14,5 +14,12 @@ export function blockSizeOption(): Option {
 }
 
 export function caFileOption(): Option {
-  return new Option('--ca-file <pem>', "for https: authorities that sign the server's certificate");
+  return new Option(
+    '--ca-file <pem>',
+    "for https: authorities that sign the server's certificate (default: the system's)",
+  );
+}
+
+export function caDirOption(): Option {
+  return new Option('--ca-dir <directory>', 'the same of every file in it');
 }

@@ -4,7 +4,7 @@ import { describeRange } from '../base/byte-range.ts';
 import { parseDigest } from '../image/digest.ts';
 import { WrongBlocksError } from '../imgutil/errors.ts';
 import { loadBinding } from '../native/binding.ts';
-import { blockSizeOption, caFileOption } from './image-options.ts';
+import { blockSizeOption, caDirOption, caFileOption } from './image-options.ts';
 import { progressBar } from './progress-bar.ts';
 
 interface VerifyFlags {
@@ -12,6 +12,7 @@ interface VerifyFlags {
   keyFile?: string;
   blockSize: number;
   caFile?: string;
+  caDir?: string;
 }
 
 export function imageVerifyCommand(): Command {
@@ -22,6 +23,7 @@ export function imageVerifyCommand(): Command {
     .option('--key-file <file>', 'key that must open the image')
     .addOption(blockSizeOption())
     .addOption(caFileOption())
+    .addOption(caDirOption())
     .addHelpText(
       'after',
       `
@@ -36,7 +38,7 @@ Examples:
       const { verifyImage } = await import('../imgutil/image-verify.ts');
       const digest = flags.digest === undefined ? undefined : parseDigest(flags.digest);
       const key = flags.keyFile === undefined ? undefined : await readKeyFile(flags.keyFile);
-      await using image = await openImage(location, { caFile: flags.caFile }, digest);
+      await using image = await openImage(location, flags, digest);
       const progress = progressBar('checking');
       const result = await verifyImage(image, {
         digest,

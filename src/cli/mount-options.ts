@@ -3,10 +3,11 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { core } from 'zod';
 import { UsageError } from '../base/errors.ts';
 import { type FileUrl, isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
+import { readGivenFile } from '../base/given-file.ts';
 import { logFormats, logLevels } from '../base/log.ts';
 import { parseSize } from '../base/size.ts';
 import { freeControlPathOf, givenControlPath, givenSocketPath } from '../mount/control-path.ts';
-import { absolutePath, readGivenFile } from '../mount/given-file.ts';
+import { absolutePath } from '../mount/given-file.ts';
 import { canonicalPath } from '../mount/mount-table.ts';
 import {
   defaults,
@@ -24,6 +25,7 @@ export function addMountOptions(command: Command): Command {
       '--ca-file <pem>',
       "certificates to trust: authorities, also intermediate ones, or members' own (default: the system's)",
     )
+    .option('--ca-dir <directory>', 'the same of every file in it, with --ca-file or in its place')
     .option(
       '--members-from <file>',
       'further members: a URL a line, or confluent.info; read again on SIGHUP and by tetherfs members reload',
@@ -90,6 +92,7 @@ export function readMountOptions(urls: string[], given: string, flags: Record<st
     mountpoint,
     control: typeof control === 'string' ? givenControlPath(control) : freeControlPathOf(mountpoint),
     caFile: file(flags, 'caFile'),
+    caDir: file(flags, 'caDir'),
     keyFile: file(flags, 'keyFile'),
     profile: typeof profile === 'string' && isFileUrl(profile) ? profile : file(flags, 'profile'),
     trace: trace === true ? undefined : file(flags, 'trace'),
@@ -137,7 +140,7 @@ function readMembers(flags: Record<string, unknown>, like: FileUrl | undefined):
 }
 
 /** The file that a flag names; whatever else it holds stays as it is. */
-function file(flags: Record<string, unknown>, name: 'caFile' | 'keyFile' | 'profile' | 'trace'): unknown {
+function file(flags: Record<string, unknown>, name: 'caFile' | 'caDir' | 'keyFile' | 'profile' | 'trace'): unknown {
   const given = flags[name];
   if (typeof given !== 'string') return given;
   const option = optionOf(name);

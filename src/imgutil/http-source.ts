@@ -1,22 +1,15 @@
 /** An image on one web server, read by range requests for examining it; and small files there. */
-import { readFile } from 'node:fs/promises';
 import type { ByteRange } from '../base/byte-range.ts';
-import { describeError, UsageError } from '../base/errors.ts';
 import type { FileUrl } from '../base/file-url.ts';
 import { systemTime } from '../base/time-source.ts';
 import { headerSize } from '../image/header.ts';
-import { FetchFailedError, ServedFile } from '../members/index.ts';
+import { type AuthorityOptions, FetchFailedError, givenAuthorities, ServedFile } from '../members/index.ts';
 import { ImageSourceError } from './errors.ts';
 import type { ClosableSource } from './file-source.ts';
 
-export interface HttpOptions {
-  /** PEM file of the authorities that sign the servers' certificates, instead of the system's. */
-  caFile?: string | undefined;
-}
-
 /** @throws ImageSourceError when the server does not serve ranges of the file. */
-export async function openHttpSource(url: FileUrl, options: HttpOptions = {}): Promise<ClosableSource> {
-  const file = await served(url, options);
+export async function openHttpSource(url: FileUrl, authorities: AuthorityOptions = {}): Promise<ClosableSource> {
+  const file = served(url, authorities);
   try {
     const { size } = await read(() => file.read({ offset: 0, length: headerSize }));
     return new HttpSource(file, size);
@@ -30,9 +23,9 @@ export async function openHttpSource(url: FileUrl, options: HttpOptions = {}): P
 export async function fetchSmallFile(
   url: FileUrl,
   maxBytes: number,
-  options: HttpOptions = {},
+  authorities: AuthorityOptions = {},
 ): Promise<Uint8Array | undefined> {
-  await using file = await served(url, options);
+  await using file = served(url, authorities);
   return await read(() => file.whole({ maxBytes })).catch((error: unknown) => {
     if (error instanceof ImageSourceError && error.missing) return undefined;
     throw error;
@@ -58,12 +51,8 @@ class HttpSource implements ClosableSource {
   }
 }
 
-async function served(url: FileUrl, { caFile }: HttpOptions): Promise<ServedFile> {
-  if (caFile === undefined) return new ServedFile(url, { time: systemTime });
-  const ca = await readFile(caFile, 'utf8').catch((cause: unknown) => {
-    throw new UsageError(`--ca-file ${caFile}: ${describeError(cause)}`, { cause });
-  });
-  return new ServedFile(url, { ca: [ca], time: systemTime });
+function served(url: FileUrl, authorities: AuthorityOptions): ServedFile {
+  return new ServedFile(url, { ca: givenAuthorities(authorities), time: systemTime });
 }
 
 async function read<T>(attempt: () => Promise<T>): Promise<T> {

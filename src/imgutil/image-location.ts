@@ -6,10 +6,11 @@ import { fileBeside, isFileUrl, parseFileUrl } from '../base/file-url.ts';
 import { hexOf, type ImageDigest } from '../image/digest.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
 import { largestSidecarSize, sidecarSuffix } from '../image/sidecar.ts';
+import type { AuthorityOptions } from '../members/index.ts';
 import { readBuildInfo } from './build-info.ts';
 import { ImageSourceError } from './errors.ts';
 import { type ClosableSource, exists, openFileSource, readSmallFile } from './file-source.ts';
-import { fetchSmallFile, type HttpOptions, openHttpSource } from './http-source.ts';
+import { fetchSmallFile, openHttpSource } from './http-source.ts';
 import { publishedFile } from './published-names.ts';
 
 export interface OpenImage extends AsyncDisposable {
@@ -26,36 +27,40 @@ export interface OpenImage extends AsyncDisposable {
  * @param digest of the image that is wanted: it may lie under its own name beside the newest.
  * @throws UsageError when `location` is a malformed URL, ImageSourceError when the image cannot be read.
  */
-export async function openImage(location: string, options: HttpOptions = {}, digest?: ImageDigest): Promise<OpenImage> {
-  const own = digest === undefined ? undefined : await openByDigest(location, digest, options);
-  return own ?? (await open(location, options));
+export async function openImage(
+  location: string,
+  authorities: AuthorityOptions = {},
+  digest?: ImageDigest,
+): Promise<OpenImage> {
+  const own = digest === undefined ? undefined : await openByDigest(location, digest, authorities);
+  return own ?? (await open(location, authorities));
 }
 
 /** Of the name that `pack` gave it; undefined when there is none of that name. */
 async function openByDigest(
   location: string,
   digest: ImageDigest,
-  options: HttpOptions,
+  authorities: AuthorityOptions,
 ): Promise<OpenImage | undefined> {
   const named = (path: string) => path.replace(/[^/]+$/, (name) => digestName(name, hexOf(digest)));
-  if (!isFileUrl(location)) return (await exists(named(location))) ? open(named(location), options) : undefined;
+  if (!isFileUrl(location)) return (await exists(named(location))) ? open(named(location), authorities) : undefined;
   const own = location.replace(/^[^?]*/, named);
-  return open(own, options).catch((error: unknown) => {
+  return open(own, authorities).catch((error: unknown) => {
     if (error instanceof ImageSourceError && error.missing) return undefined;
     throw error;
   });
 }
 
-async function open(location: string, options: HttpOptions): Promise<OpenImage> {
+async function open(location: string, authorities: AuthorityOptions): Promise<OpenImage> {
   const url = isFileUrl(location) ? parseFileUrl(location) : undefined;
-  const source = url === undefined ? await openFileSource(location) : await openHttpSource(url, options);
+  const source = url === undefined ? await openFileSource(location) : await openHttpSource(url, authorities);
   return {
     name: url?.text ?? location,
     source,
     sidecar() {
       const limit = largestSidecarSize(source.size);
       if (url === undefined) return readSmallFile(location + sidecarSuffix, limit);
-      return fetchSmallFile(fileBeside(url, sidecarSuffix), limit, options);
+      return fetchSmallFile(fileBeside(url, sidecarSuffix), limit, authorities);
     },
     async bootOrder() {
       if (url !== undefined) return undefined;

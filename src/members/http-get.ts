@@ -118,7 +118,7 @@ function describeUntrusted(error: unknown, code: string): string {
   const { subject, issuer }: Partial<ShownCertificate> = certificateShown(error) ?? {};
   const names = issuer === undefined ? '' : `: ${subject} is signed by ${issuer}`;
   const which = issuer === undefined ? 'the CA' : 'that CA, or the certificate itself,';
-  const ways = `name ${which} with --ca-file, add it to the system's, or have the server send its whole chain`;
+  const ways = `name ${which} with --ca-file or --ca-dir, add it to the system's, or have the server send its whole chain`;
   return `its certificate is not signed by a known CA (${code}${names}): ${ways}`;
 }
 

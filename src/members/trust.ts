@@ -19,24 +19,31 @@ const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE----
 /** One context for all members: parsing a system's hundred-odd CAs takes tens of ms. @throws UsageError for CAs that are none. */
 export function createTrust(ca: readonly string[] = systemCas()): SecureContext {
   // What is named is trusted, be it an intermediate authority or the server's own certificate, as curl has it.
-  return createSecureContext({ ca: ca.flatMap(parseCas), minVersion: 'TLSv1.2', allowPartialTrustChain: true });
+  return createSecureContext({
+    ca: ca.flatMap((pem) => parseCas(pem)),
+    minVersion: 'TLSv1.2',
+    allowPartialTrustChain: true,
+  });
 }
 
-/** OpenSSL passes over what it cannot read; then every member would look untrustworthy, and nothing would say why. */
-function parseCas(pem: string): string[] {
+/**
+ * OpenSSL passes over what it cannot read; then every member would look untrustworthy, and nothing would say why.
+ * @param where the text comes from. @throws UsageError
+ */
+export function parseCas(pem: string, where = '--ca-file'): string[] {
   if (pem.includes('BEGIN TRUSTED CERTIFICATE'))
     throw new UsageError(
-      "--ca-file: it holds a certificate in OpenSSL's own form (BEGIN TRUSTED CERTIFICATE): openssl x509 -in FILE makes the usual one of it",
+      `${where}: it holds a certificate in OpenSSL's own form (BEGIN TRUSTED CERTIFICATE): openssl x509 -in FILE makes the usual one of it`,
     );
   const certificates = pem.match(pemCertificate) ?? [];
   if (certificates.length === 0)
     throw new UsageError(
-      '--ca-file: it holds no certificate in PEM (BEGIN CERTIFICATE): openssl x509 -in FILE makes one of other forms, with -inform der of DER',
+      `${where}: it holds no certificate in PEM (BEGIN CERTIFICATE): openssl x509 -in FILE makes one of other forms, with -inform der of DER`,
     );
   try {
     return certificates.map((certificate) => new X509Certificate(certificate).toString());
   } catch (cause) {
-    throw new UsageError('--ca-file: it holds a certificate that cannot be read', { cause });
+    throw new UsageError(`${where}: it holds a certificate that cannot be read`, { cause });
   }
 }
 

@@ -1,7 +1,6 @@
-/** A file that an option names. */
+/** A path that an option names, as the daemon can use it, which runs in `/`; and a file that is read while it serves. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { readBounded } from '../base/bounded-file.ts';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
 
 /** A path as the daemon can use it, which runs in `/`. Not normalized: `link/..` may be elsewhere. @throws UsageError when it is empty. */
@@ -9,9 +8,6 @@ export function absolutePath(given: string, option: string): string {
   if (given === '') throw new UsageError(`${option} is empty: give a path`);
   return given.startsWith('/') ? given : `${process.cwd()}/${given}`;
 }
-
-/** More than any of them: a system's CAs take a quarter of that. Bytes. */
-const largestFile = 1024 * 1024;
 
 /** For a daemon, which perhaps serves the file to itself: never waits for it. @throws UsageError that names `what`. */
 export async function readFileLater(path: string, limit: number, what: string): Promise<string> {
@@ -26,17 +22,4 @@ export async function readFileLater(path: string, limit: number, what: string): 
     const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
     throw new UsageError(`${what}: ${why}`, { cause });
   }
-}
-
-/** @throws UsageError that names the option. */
-export function readGivenFile(path: string, option: string): Buffer {
-  let bytes: Buffer | undefined;
-  try {
-    bytes = readBounded(path, largestFile);
-  } catch (cause) {
-    const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
-    throw new UsageError(`${option} ${path}: ${why}`, { cause });
-  }
-  if (bytes === undefined) throw new UsageError(`${option} ${path}: it has more than ${largestFile} bytes`);
-  return bytes;
 }

@@ -5,9 +5,10 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
+import { readGivenFile } from '../base/given-file.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
-import { FetchFailedError, fetchSmallFile } from '../members/index.ts';
+import { FetchFailedError, fetchSmallFile, givenAuthorities } from '../members/index.ts';
 import {
   type ImageMethod,
   imageMethodOf,
@@ -15,7 +16,6 @@ import {
   largestProfileSize,
   type SaidMethod,
 } from '../profile/index.ts';
-import { readGivenFile } from './given-file.ts';
 import type { MountOptions } from './options.ts';
 
 /** Between two tries for a profile, in ms. */
@@ -82,10 +82,9 @@ function shown(profile: string): string {
   return isFileUrl(profile) ? parseFileUrl(profile).text : profile;
 }
 
-async function readProfile(source: string, { caFile }: MountOptions, timedOut: number): Promise<string> {
+async function readProfile(source: string, authorities: MountOptions, timedOut: number): Promise<string> {
   if (isFileUrl(source)) {
-    const ca = caFile === undefined ? undefined : [readGivenFile(caFile, '--ca-file').toString('utf8')];
-    const options = { ca, maxBytes: largestProfileSize, timedOut, time: systemTime };
+    const options = { ca: givenAuthorities(authorities), maxBytes: largestProfileSize, timedOut, time: systemTime };
     const bytes = await fetchSmallFile(parseFileUrl(source), options);
     return Buffer.from(bytes).toString('utf8');
   }

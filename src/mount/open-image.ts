@@ -5,6 +5,7 @@
 import { type ByteRange, largestImage } from '../base/byte-range.ts';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { type FileUrl, parseFileUrl } from '../base/file-url.ts';
+import { readGivenFile } from '../base/given-file.ts';
 import type { Log } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
 import { hexOf, parseDigest } from '../image/digest.ts';
@@ -18,6 +19,7 @@ import { sidecarJudge, sidecarSize, sidecarSuffix, type Verity, verifySidecar } 
 import { squashfsMetadata } from '../image/squashfs.ts';
 import type { Collective } from '../members/contract.ts';
 import {
+  givenAuthorities,
   type ImageIdentity,
   type OutagePolicy,
   openCollective,
@@ -26,7 +28,6 @@ import {
   type Verification,
 } from '../members/index.ts';
 import { loadBinding } from '../native/binding.ts';
-import { readGivenFile } from './given-file.ts';
 import type { Inheritance } from './inheritance.ts';
 import type { MountOptions } from './options.ts';
 
@@ -161,9 +162,8 @@ function mtimeOf({ lastModified }: ImageIdentity): number {
 }
 
 /** PEM. Read once: what a successor could read again may be another file, or lie on the mount itself. */
-function authorities(urls: readonly FileUrl[], { caFile }: MountOptions): string[] | undefined {
-  if (caFile !== undefined) return [readGivenFile(caFile, '--ca-file').toString('utf8')];
-  return urls.some(({ secure }) => secure) ? systemCas() : undefined;
+function authorities(urls: readonly FileUrl[], options: MountOptions): string[] | undefined {
+  return givenAuthorities(options) ?? (urls.some(({ secure }) => secure) ? systemCas() : undefined);
 }
 
 function verificationBy(tree: Verity): Verification {

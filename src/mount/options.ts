@@ -20,6 +20,8 @@ export const mountOptionsSchema = z.object({
   membersFrom: z.object({ file: z.string(), urls: z.array(z.string()) }).optional(),
   /** PEM file of the authorities that members' certificates are checked against; the system's store when absent. */
   caFile: z.string().optional(),
+  /** Directory of such files, besides. */
+  caDir: z.string().optional(),
   /** confluent key file: the file shown is the decrypted payload. */
   keyFile: z.string().optional(),
   /** fs-verity digest of the image, `sha256:HEX`. */

@@ -59,7 +59,9 @@ describe('an image on a web server', () => {
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     await expect(openImage(nginx.url('rootimg.sfs', 'https'))).rejects.toMatchObject({
       code: 'IMAGE_SOURCE',
-      message: expect.stringMatching(/is signed by .*: name that CA.* with --ca-file, add it to the system's, or have/),
+      message: expect.stringMatching(
+        /is signed by .*: name that CA.* with --ca-file or --ca-dir, add it to the system's, or have/,
+      ),
     });
   });
 

@@ -89,7 +89,7 @@ describe('not believed, and the line says which certificate, by whom it is signe
   // https://github.com/curl/curl/issues/2197
   test('the root, of a server that does not show what lies between', async () => {
     await expect(read('leaf', 'leaf', 'root')).rejects.toThrow(
-      /CN=leaf is signed by CN=between\): name that CA.* with --ca-file, add it to the system's, or have the server send its whole chain/,
+      /CN=leaf is signed by CN=between\): name that CA.* with --ca-file or --ca-dir, add it to the system's, or have the server send its whole chain/,
     );
   });
 

@@ -2,9 +2,9 @@
 import { closeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { describeError, TetherfsError } from '../../base/errors.ts';
+import { readGivenFile } from '../../base/given-file.ts';
 import { encryptedPayloadSize, headerSize, imageLayout, sectorSize } from '../../image/header.ts';
 import { cipher, parseKeyFile } from '../../image/key-file.ts';
-import { readGivenFile } from '../../mount/given-file.ts';
 import { loadBinding } from '../../native/binding.ts';
 import type { BootSettings } from '../../profile/index.ts';
 import { loadModule, run } from '../programs.ts';

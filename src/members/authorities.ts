@@ -1,0 +1,50 @@
+/** The authorities that options name, as PEM: a file, and every file of a directory. */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describeError, errorCode, UsageError } from '../base/errors.ts';
+import { readGivenFile } from '../base/given-file.ts';
+import { parseCas } from './trust.ts';
+
+export interface AuthorityOptions {
+  caFile?: string | undefined;
+  caDir?: string | undefined;
+}
+
+/** Undefined when none are named. @throws UsageError for what cannot be read, and a directory without any. */
+export function givenAuthorities({ caFile, caDir }: AuthorityOptions): string[] | undefined {
+  if (caFile === undefined && caDir === undefined) return undefined;
+  return [
+    ...(caFile === undefined ? [] : [readGivenFile(caFile, '--ca-file').toString('utf8')]),
+    ...(caDir === undefined ? [] : authoritiesIn(caDir)),
+  ];
+}
+
+/** Each once: names of their hashes (`openssl rehash`) lead to the same files. Files without a certificate are passed over. */
+function authoritiesIn(directory: string): string[] {
+  const found = new Set<string>();
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name);
+    if (!isFile(path)) continue;
+    const text = readGivenFile(path, '--ca-dir').toString('utf8');
+    if (!text.includes('-----BEGIN CERTIFICATE-----')) continue;
+    parseCas(text, `--ca-dir ${path}`);
+    found.add(text);
+  }
+  if (found.size === 0)
+    throw new UsageError(`--ca-dir ${directory}: no file in it holds a certificate in PEM (BEGIN CERTIFICATE)`);
+  return [...found];
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch (cause) {
+    const why = errorCode(cause) === 'ENOENT' ? 'no such directory' : describeError(cause);
+    throw new UsageError(`--ca-dir ${directory}: ${why}`, { cause });
+  }
+}
+
+/** A link that leads nowhere is none. */
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
