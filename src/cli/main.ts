@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, Loader>> = {
   profile: { load: async () => (await import('./profile.ts')).profileCommand() },
   node: { load: async () => (await import('./node.ts')).nodeCommand() },
   urlmount: { load: async () => (await import('./mount.ts')).urlmountCommand(), hidden: true },
+  'mount.tetherfs': { load: async () => (await import('./mount-helper.ts')).mountHelperCommand(), hidden: true },
   daemon: { load: async (version) => (await import('./daemon.ts')).daemonCommand(version), hidden: true },
   'loop-mover': { load: async () => (await import('./loop-mover.ts')).loopMoverCommand(), hidden: true },
 };

@@ -75,7 +75,8 @@ export function urlmountCommand(): Command {
     });
 }
 
-async function mountInBackground(options: MountOptions): Promise<void> {
+/** Returns when the first bytes have been read. @throws TetherfsError */
+export async function mountInBackground(options: MountOptions): Promise<void> {
   const bar = progressBar(`pulling ${parseFileUrl(options.urls[0]).fileName}`);
   const showLine = (line: string) => {
     bar.clear();

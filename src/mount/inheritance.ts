@@ -9,6 +9,7 @@ import { memberMemorySchema } from '../members/index.ts';
 import type { Binding, DescriptorMessage, Store } from '../native/binding.ts';
 import type { OpenedImage } from './open-image.ts';
 import { imageMethods, type MountOptions, mountOptionsSchema } from './options.ts';
+import { watchdogTime } from './watchdog.ts';
 
 const bytes = z.number().int().nonnegative();
 /** Under one of them, or both, the state is kept. */
@@ -52,6 +53,8 @@ export const stateSchema = z.object({
   notifySocket: z.string().optional(),
   /** $FDSTORE: how many. */
   descriptorStore: z.string().optional(),
+  /** $WATCHDOG_USEC: how often a sign of life is wanted. */
+  watchdog: z.string().optional(),
   members: z.array(memberMemorySchema),
   /** Chunks in the order of their first touch. */
   trace: z.array(bytes),
@@ -120,6 +123,7 @@ export interface StateParts {
 export function makeState({ options, slots, image, method, session, members, trace }: StateParts): StateToWrite {
   const { geometry, ca, digest, head, tail, fileName, fileSize, mtime, hiddenBytes, encrypted } = image;
   const { NOTIFY_SOCKET: notifySocket, FDSTORE: descriptorStore } = process.env;
+  const watchdog = watchdogTime();
   const toBase64 = (found: Uint8Array) => Buffer.from(found).toString('base64');
   return {
     format: 1,
@@ -144,6 +148,7 @@ export function makeState({ options, slots, image, method, session, members, tra
     ...(ca !== undefined && { ca }),
     ...(notifySocket !== undefined && { notifySocket }),
     ...(descriptorStore !== undefined && { descriptorStore }),
+    ...(watchdog !== undefined && { watchdog }),
   };
 }
 

@@ -7,6 +7,7 @@ import { loadBinding } from '../native/binding.ts';
 import { type Daemon, type DaemonStart, startDaemon } from './daemon.ts';
 import { describeProgress } from './progress-log.ts';
 import { announceSuccession } from './succession.ts';
+import { feedWatchdog } from './watchdog.ts';
 
 /** They would end us, or, by Node's own will, open its debugger. Who sends them means somebody else. */
 const othersSignals = ['SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
@@ -25,6 +26,7 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
     log.error('defect', { error: error.stack ?? describeError(error) });
     if (daemon === undefined || daemon.kept) die();
   });
+  feedWatchdog();
   for (const name of othersSignals) process.on(name, () => {});
   process.on('SIGHUP', () => daemon?.reload());
   daemon = await startDaemon({

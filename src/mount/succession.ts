@@ -69,10 +69,13 @@ export async function inheritFromDaemon(controlPath: string, native: Binding = l
 }
 
 /** Who keeps the predecessor's descriptors keeps ours, whatever service manager the caller of `tetherfs takeover` may have had. */
-function keepWith({ notifySocket, descriptorStore }: Inheritance['state']): void {
+function keepWith({ notifySocket, descriptorStore, watchdog }: Inheritance['state']): void {
   for (const [name, value] of [
     ['NOTIFY_SOCKET', notifySocket],
     ['FDSTORE', descriptorStore],
+    ['WATCHDOG_USEC', watchdog],
+    // That of the predecessor.
+    ['WATCHDOG_PID', undefined],
   ] as const) {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;

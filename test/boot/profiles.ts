@@ -26,6 +26,11 @@ export function profileAt(made: string): Profile {
   return { publicDir, path, directory: join(publicDir, path), keyFile: join(made, 'private/pending/rootimg.key') };
 }
 
+/** The root file system that it was packed from. */
+export function rootOf({ publicDir }: Profile): string {
+  return join(publicDir, '../../root');
+}
+
 /** The same with kernelargs of its own: what an administrator edits in profile.yaml. @param place an empty directory. */
 export function withKernelArgs(profile: Profile, kernelargs: string, place: string): Profile {
   const publicDir = join(place, 'public');

@@ -35,6 +35,10 @@ export interface LoggedRequest {
   bodyBytes: number;
   /** Whether the whole answer was sent. */
   complete: boolean;
+  /** `TLSv1.3`; empty without. */
+  tls: string;
+  /** Whether its session was one of before. */
+  resumed: boolean;
 }
 
 /** Says which configuration answers, so that a reload can be waited for. */
@@ -42,7 +46,8 @@ export const generationPath = '/tetherfs-generation';
 /** nginx's stub_status. */
 export const statusPath = '/tetherfs-status';
 
-const logFormat = '$request_method\t$uri\t$status\t$http_range\t$body_bytes_sent\t$request_completion\t$args';
+const logFormat =
+  '$request_method\t$uri\t$status\t$http_range\t$body_bytes_sent\t$request_completion\t$args\t$ssl_protocol\t$ssl_session_reused';
 
 export function nginxConfig(prefix: string, options: NginxOptions, generation: number): string {
   const { address, alsoListen = [], publicDir, httpPort = 80, httpsPort = 443, certificate, workers = 1 } = options;
@@ -92,7 +97,8 @@ export function parseAccessLog(text: string): LoggedRequest[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const [method = '', path = '', status, range = '', bodyBytes, completion, query = ''] = line.split('\t');
+      const [method = '', path = '', status, range = '', bodyBytes, completion, query = '', tls = '', reused] =
+        line.split('\t');
       return {
         method,
         path,
@@ -101,6 +107,8 @@ export function parseAccessLog(text: string): LoggedRequest[] {
         bodyBytes: Number(bodyBytes),
         query,
         complete: completion === 'OK',
+        tls: tls === '-' ? '' : tls,
+        resumed: reused === 'r',
       };
     });
 }
