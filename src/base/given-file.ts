@@ -6,14 +6,14 @@ import { describeError, errorCode, UsageError } from './errors.ts';
 const largestFile = 1024 * 1024;
 
 /** @throws UsageError that names the option. */
-export function readGivenFile(path: string, option: string): Buffer {
+export function readGivenFile(path: string, option: string, limit = largestFile): Buffer {
   let bytes: Buffer | undefined;
   try {
-    bytes = readBounded(path, largestFile);
+    bytes = readBounded(path, limit);
   } catch (cause) {
     const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
     throw new UsageError(`${option} ${path}: ${why}`, { cause });
   }
-  if (bytes === undefined) throw new UsageError(`${option} ${path}: it has more than ${largestFile} bytes`);
+  if (bytes === undefined) throw new UsageError(`${option} ${path}: it has more than ${limit} bytes`);
   return bytes;
 }

@@ -12,6 +12,8 @@ interface Loader {
   load: (version: string) => Promise<Command>;
   /** Not for people. */
   hidden?: true;
+  /** Exit status for a command line that makes no sense; 2 unless said otherwise. */
+  wrongUsage?: number;
 }
 
 /** By name, in the order of the help. */
@@ -28,7 +30,11 @@ const commands: Readonly<Record<string, Loader>> = {
   profile: { load: async () => (await import('./profile.ts')).profileCommand() },
   node: { load: async () => (await import('./node.ts')).nodeCommand() },
   urlmount: { load: async () => (await import('./mount.ts')).urlmountCommand(), hidden: true },
-  'mount.tetherfs': { load: async () => (await import('./mount-helper.ts')).mountHelperCommand(), hidden: true },
+  'mount.tetherfs': {
+    load: async () => (await import('./mount-helper.ts')).mountHelperCommand(),
+    hidden: true,
+    wrongUsage: 1,
+  },
   daemon: { load: async (version) => (await import('./daemon.ts')).daemonCommand(version), hidden: true },
   'loop-mover': { load: async () => (await import('./loop-mover.ts')).loopMoverCommand(), hidden: true },
 };
@@ -56,7 +62,8 @@ async function main(): Promise<void> {
     await program.parseAsync();
     if (process.exitCode === unfinished) process.exitCode = 0;
   } catch (error) {
-    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError)
+      process.exitCode = error.exitCode === 0 ? 0 : (wanted(process.argv[2])[0]?.wrongUsage ?? 2);
     else process.exitCode = report(error);
   }
 }

@@ -51,7 +51,7 @@ A new member is asked who it is, and used when it has shown the same image. It s
 Examples:
   tetherfs members add /mnt/remoteimg http://10.0.0.3/confluent-public/os/demo/rootimg.sfs
 
-Exit status: 0 added (the table says whether it is of use), 1 not, 2 what is given can be no member.`,
+Exit status: 0 added (the table says whether it is of use), 1 not, 2 no URL.`,
     )
     .action(async (mountpoint: string, urls: string[], flags: Flags) => {
       insistOnUrls(urls, 'the MOUNTPOINT comes first');

@@ -3,6 +3,7 @@
  */
 import { Command } from 'commander';
 import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
+import { parseDigest } from '../image/digest.ts';
 import { mountInBackground } from './mount.ts';
 import { addMountOptions, insistOnUrls, readMountOptions } from './mount-options.ts';
 
@@ -31,6 +32,7 @@ export function mountHelperCommand(): Command {
     .option('-n', 'for mount(8)')
     .option('-v', 'for mount(8)')
     .option('-t <type>', 'for mount(8)')
+    .option('-N <namespace>', 'for mount(8)')
     .addHelpText(
       'after',
       `
@@ -41,11 +43,16 @@ Exit status: 0 mounted, 1 wrong usage, 32 it cannot be mounted.`,
     )
     .action(async (urls: string, mountpoint: string, flags: HelperFlags) => {
       try {
-        const options = readMountOptions(memberUrls(urls), mountpoint, parseOptions(flags));
+        const given = parseOptions(flags);
+        if (typeof given['digest'] === 'string') parseDigest(given['digest']);
+        if (urls === 'none' && given['membersFrom'] === undefined) {
+          throw new UsageError('where is the image? Give URLs in the place of "none", or the option members-from=FILE');
+        }
+        const options = readMountOptions(memberUrls(urls), mountpoint, given);
         if (!flags.f) await mountInBackground(options);
       } catch (cause) {
         if (!(cause instanceof TetherfsError)) throw cause;
-        const exitStatus = cause instanceof UsageError ? wrongUsage : mountFailed;
+        const exitStatus = cause.exitStatus === 2 ? wrongUsage : mountFailed;
         throw new TetherfsError(cause.code, cause.message, { cause, exitStatus });
       }
     });
@@ -57,7 +64,7 @@ function collect(given: string, before: string[]): string[] {
 
 function memberUrls(given: string): string[] {
   if (given === 'none') return [];
-  const urls = given.split(',');
+  const urls = given.split(',').filter((url) => url !== '');
   insistOnUrls(urls, 'several stand with commas between');
   return urls;
 }
@@ -72,6 +79,7 @@ function parseOptions({ o, s: isSloppy }: HelperFlags): Record<string, unknown> 
     if (others.test(word)) continue;
     const [name = '', value] = word.split(/=(.*)/s);
     const option = command.options.find(({ long }) => long === `--${name}`);
+    if (name === 'remount') throw new UsageError('it cannot be remounted: unmount it first');
     if (option === undefined) {
       if (isSloppy) continue;
       throw new UsageError(`option ${name} is not known: tetherfs mount --help lists them, here without the dashes`);

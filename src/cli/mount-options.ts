@@ -17,7 +17,7 @@ import {
   outageModes,
   pageCaches,
 } from '../mount/options.ts';
-import { membersOfFile } from '../profile/index.ts';
+import { largestMembersFile, membersOfFile } from '../profile/index.ts';
 
 export function addMountOptions(command: Command): Command {
   return command
@@ -80,7 +80,7 @@ export function addMountOptions(command: Command): Command {
 export function readMountOptions(urls: string[], given: string, flags: Record<string, unknown>): MountOptions {
   insistOnUrls(urls, 'the MOUNTPOINT comes last, after all of them');
   const [firstGiven] = urls.map(parseFileUrl);
-  const membersFrom = readMembers(flags, firstGiven);
+  const membersFrom = readMembers(flags, urls, firstGiven);
   if (isFileUrl(given)) throw new UsageError('the MOUNTPOINT is missing: give it after the URLs');
   const mountpoint = canonicalPath(absolutePath(given, 'the MOUNTPOINT'));
   if (mountpoint === '/') throw new UsageError('cannot mount on /: give a directory in it');
@@ -130,17 +130,23 @@ export function parseRate(given: unknown): number | undefined {
   return given === undefined ? undefined : parseSize(String(given), '--background-rate');
 }
 
-/** Those of the file that `--members-from` names, as they are now. @throws UsageError */
-function readMembers(flags: Record<string, unknown>, like: FileUrl | undefined): MountOptions['membersFrom'] {
-  const given = flags['membersFrom'];
-  if (typeof given !== 'string') return undefined;
-  const path = absolutePath(given, '--members-from');
-  const text = readGivenFile(path, '--members-from').toString('utf8');
-  return { file: path, urls: membersOfFile(text, { path, like }) };
+/** Those that only the file of `--members-from` names, as it is now. @throws UsageError */
+function readMembers(
+  flags: Record<string, unknown>,
+  urls: readonly string[],
+  like: FileUrl | undefined,
+): MountOptions['membersFrom'] {
+  const path = file(flags, 'membersFrom');
+  if (typeof path !== 'string') return undefined;
+  const text = readGivenFile(path, '--members-from', largestMembersFile).toString('utf8');
+  return { file: path, urls: membersOfFile(text, { path, like }).filter((url) => !urls.includes(url)) };
 }
 
 /** The file that a flag names; whatever else it holds stays as it is. */
-function file(flags: Record<string, unknown>, name: 'caFile' | 'caDir' | 'keyFile' | 'profile' | 'trace'): unknown {
+function file(
+  flags: Record<string, unknown>,
+  name: 'caFile' | 'caDir' | 'membersFrom' | 'keyFile' | 'profile' | 'trace',
+): unknown {
   const given = flags[name];
   if (typeof given !== 'string') return given;
   const option = optionOf(name);

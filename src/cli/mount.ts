@@ -10,6 +10,7 @@ import { stderrSink } from '../mount/log-sink.ts';
 import type { MountOptions } from '../mount/options.ts';
 import { progressLog } from '../mount/progress-log.ts';
 import { startMount } from '../mount/start-mount.ts';
+import { loadBinding } from '../native/binding.ts';
 import { interruption } from './interruption.ts';
 import { addMountOptions, insistOnUrls, readMountOptions } from './mount-options.ts';
 import { progressBar } from './progress-bar.ts';
@@ -34,18 +35,23 @@ Examples:
       http://10.0.0.1/confluent-public/os/demo/rootimg.sfs /mnt/remoteimg`,
     )
     .action(async (words: string[], flags: Record<string, unknown>) => {
-      // Perhaps it has swallowed a word.
-      if (typeof flags['digest'] === 'string') parseDigest(flags['digest']);
-      const mountpoint = words.pop();
-      if (mountpoint === undefined || (words.length === 0 && flags['membersFrom'] === undefined)) {
-        throw new UsageError(
-          'give at least one URL and then the MOUNTPOINT: tetherfs mount URL... MOUNTPOINT (or --members-from FILE MOUNTPOINT)',
-        );
-      }
-      const options = readMountOptions(words, mountpoint, flags);
-      if (flags['foreground'] === true) process.exitCode = await mountInForeground(options, version);
-      else await mountInBackground(options);
+      const readOptions = () => readCommandLine(words, flags);
+      if (flags['foreground'] === true) process.exitCode = await mountInForeground(readOptions, version);
+      else await mountInBackground(readOptions());
     });
+}
+
+/** @throws UsageError */
+function readCommandLine(words: string[], flags: Record<string, unknown>): MountOptions {
+  // Perhaps it has swallowed a word.
+  if (typeof flags['digest'] === 'string') parseDigest(flags['digest']);
+  const mountpoint = words.pop();
+  if (mountpoint === undefined || (words.length === 0 && flags['membersFrom'] === undefined)) {
+    throw new UsageError(
+      'give at least one URL and then the MOUNTPOINT: tetherfs mount URL... MOUNTPOINT (or --members-from FILE MOUNTPOINT)',
+    );
+  }
+  return readMountOptions(words, mountpoint, flags);
 }
 
 /** One pass over the members must fail within the patience of the boot script, which retries by itself. Seconds. */
@@ -94,18 +100,23 @@ export async function mountInBackground(options: MountOptions): Promise<void> {
   }
 }
 
-async function mountInForeground(options: MountOptions, version: string): Promise<number> {
+/** @param readOptions is asked when there is no mount to go on with: what it names may have gone since that was made. */
+async function mountInForeground(readOptions: () => MountOptions, version: string): Promise<number> {
   const startedAt = performance.now();
   const signal = interruption();
+  // Until the daemon knows what to do about it.
+  process.on('SIGHUP', () => {});
+  loadBinding().shedLimits();
   const { runDaemon } = await import('../mount/run.ts');
   const { inheritFromManager } = await import('../mount/succession.ts');
+  const inheritance = inheritFromManager();
+  const options = inheritance?.state.options ?? readOptions();
   const { logLevel, logFormat } = options;
   const log = createLog({ level: logLevel, format: logFormat, sink: stderrSink() });
   const onProgress = progressLog(log, systemTime);
-  const inheritance = inheritFromManager();
   if (inheritance !== undefined) {
-    log.info('going on with a mount whose daemon died', { mountpoint: inheritance.state.options.mountpoint });
-    return runDaemon({ options: inheritance.state.options, inheritance, version, log, onProgress }, () => {});
+    log.info('going on with a mount whose daemon died', { mountpoint: options.mountpoint });
+    return runDaemon({ options, inheritance, version, log, onProgress }, () => {});
   }
   return runDaemon({ options, version, log, onProgress }, () =>
     readFirstBytes({

@@ -10,11 +10,11 @@ export interface AuthorityOptions {
   caDir?: string | undefined;
 }
 
-/** Undefined when none are named. @throws UsageError for what cannot be read, and a directory without any. */
+/** Each a certificate, whatever else the files hold. Undefined when none are named. @throws UsageError for what cannot be read, and a directory without any. */
 export function givenAuthorities({ caFile, caDir }: AuthorityOptions): string[] | undefined {
   if (caFile === undefined && caDir === undefined) return undefined;
   return [
-    ...(caFile === undefined ? [] : [readGivenFile(caFile, '--ca-file').toString('utf8')]),
+    ...(caFile === undefined ? [] : parseCas(readGivenFile(caFile, '--ca-file').toString('utf8'))),
     ...(caDir === undefined ? [] : authoritiesIn(caDir)),
   ];
 }
@@ -27,8 +27,7 @@ function authoritiesIn(directory: string): string[] {
     if (!isFile(path)) continue;
     const text = readGivenFile(path, '--ca-dir').toString('utf8');
     if (!text.includes('-----BEGIN CERTIFICATE-----')) continue;
-    parseCas(text, `--ca-dir ${path}`);
-    found.add(text);
+    for (const certificate of parseCas(text, `--ca-dir ${path}`)) found.add(certificate);
   }
   if (found.size === 0)
     throw new UsageError(`--ca-dir ${directory}: no file in it holds a certificate in PEM (BEGIN CERTIFICATE)`);
@@ -44,7 +43,11 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** A link that leads nowhere is none. */
+/** A link that leads nowhere, or in a circle, is none. */
 function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }

@@ -253,7 +253,7 @@ export class MemberCollective implements Collective, FetchWorld {
     this.#options.log.info('member removed', { member: member.url.text });
     this.#prober.forget(member);
     this.#said.delete(member);
-    member.pool.close();
+    member.pool.retire();
   }
 
   status(): CollectiveStatus {
@@ -310,6 +310,10 @@ export class MemberCollective implements Collective, FetchWorld {
   }
 
   onDelivered(member: Member, askedAt: number): void {
+    if (!this.#members.includes(member)) {
+      this.#wake();
+      return;
+    }
     this.#note(member, () => member.health.delivered(askedAt, this.time.now()));
     if (member.state === 'up') this.#outage.end();
     this.#wake();

@@ -162,6 +162,7 @@ export class ConnectionPool {
   readonly #limit: number;
   readonly #all = new Set<Connection>();
   readonly #idle: Connection[] = [];
+  #retired = false;
 
   constructor(url: MemberUrl, connector: Connector, limit = 16) {
     this.#url = url;
@@ -186,7 +187,9 @@ export class ConnectionPool {
   /** A new connection, whatever is idle. May exceed the limit: probes and replacements of stalled connections must not wait. */
   takeFresh(): Connection {
     const connection = new Connection(this.#url, this.#connector);
-    this.#all.add(connection);
+    // What is asked on it fails at once.
+    if (this.#retired) connection.destroy();
+    else this.#all.add(connection);
     return connection;
   }
 
@@ -201,6 +204,12 @@ export class ConnectionPool {
   discard(connection: Connection): void {
     this.#all.delete(connection);
     connection.destroy();
+  }
+
+  /** Closed for good: whoever still comes for a connection gets none that connects. */
+  retire(): void {
+    this.#retired = true;
+    this.close();
   }
 
   close(): void {

@@ -151,7 +151,12 @@ async function wireParts(
   let session: MountedSession | undefined;
   const deviceName = () => session && `${session.device.major}:${session.device.minor}`;
   const place = () => placeOf(deviceName(), mountpoint);
-  const membership = new Membership({ options, image, onChange: () => keeper.renew() });
+  const membership = new Membership({
+    options,
+    image,
+    onChange: () => keeper.renew(),
+    isLeaving: () => handover.underWay,
+  });
   const isDetached = () => session !== undefined && tetherfsMounts(deviceName()).length === 0;
   const status = () =>
     snapshot({
@@ -190,6 +195,7 @@ async function wireParts(
     store,
     memory,
     session: () => session,
+    revision: () => membership.revision,
     leave() {
       keeper.leave();
       listeners.leave();
@@ -271,9 +277,15 @@ async function wireParts(
     reload() {
       if (options.membersFrom === undefined) return;
       reachMachineRoot();
-      membership
-        .reload()
-        .catch((error: unknown) => log.warn('the members stay as they are', { why: describeError(error) }));
+      membership.reload().then(
+        ({ added, removed }) =>
+          log.info('members read again', {
+            added: added.length,
+            removed: removed.length,
+            file: options.membersFrom?.file,
+          }),
+        (error: unknown) => log.warn('the members stay as they are', { why: describeError(error) }),
+      );
     },
     ended: gone,
   };

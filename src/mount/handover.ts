@@ -17,6 +17,8 @@ export interface HandoverParts {
   store: Store;
   memory: ImageMemory;
   session: () => MountedSession | undefined;
+  /** Number of the options' version: a successor must have the last one. */
+  revision: () => number;
   /** Gives the sockets free, and ends the daemon but not the mount. */
   leave: () => void;
   log: Log;
@@ -36,14 +38,21 @@ export const offerComplete = 'X_TETHERFS_OFFER=complete';
 export class Handover {
   readonly #parts: HandoverParts;
   #committing = false;
+  #offered = 0;
 
   constructor(parts: HandoverParts) {
     this.#parts = parts;
   }
 
+  /** The mount is a successor's, or will be in a moment. */
+  get underWay(): boolean {
+    return this.#committing;
+  }
+
   /** Sends copies of everything to a socket. @throws TetherfsError or the error of the system call; nothing has changed then. */
   offer(inbox: string): void {
-    const { native, keeper, store } = this.#parts;
+    const { native, keeper, store, revision } = this.#parts;
+    this.#offered = revision();
     const all = keeper.everything(store);
     try {
       for (const { name, fds } of all.descriptors) native.sendDescriptors(inbox, storeMessage(name), fds);
@@ -58,10 +67,13 @@ export class Handover {
    * @throws TetherfsError HANDOVER_UNDER_WAY, HANDOVER_WAITS when reads that must be answered first do not end: we serve on then.
    */
   async commit(pid: number): Promise<void> {
-    const { native, store, session, memory, leave, log } = this.#parts;
+    const { native, store, session, memory, revision, leave, log } = this.#parts;
     const mounted = session();
     if (mounted === undefined || this.#committing) {
       throw new TetherfsError('HANDOVER_UNDER_WAY', 'the mount is not made yet, or is being handed over already');
+    }
+    if (revision() !== this.#offered) {
+      throw new TetherfsError('HANDOVER', 'the members have changed in this moment: take it over once more');
     }
     this.#committing = true;
     try {

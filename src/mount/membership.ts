@@ -16,6 +16,8 @@ export interface MembershipParts {
   image: Pick<OpenedImage, 'collective' | 'ca' | 'digest'>;
   /** Called after a change, before it is acknowledged. */
   onChange: () => void;
+  /** The mount is a successor's now, or will be in a moment. */
+  isLeaving: () => boolean;
 }
 
 export interface MemberChanges extends NewMemberFacts {
@@ -26,6 +28,7 @@ export interface MemberChanges extends NewMemberFacts {
 export class Membership {
   readonly #parts: MembershipParts;
   #options: MountOptions;
+  #revision = 0;
   /** The reading under way: another begins after it. */
   #reading: Promise<unknown> = Promise.resolve();
 
@@ -39,11 +42,21 @@ export class Membership {
     return this.#options;
   }
 
+  /** Grows with each change. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   /** @throws UsageError for what can be no member; TetherfsError NO_SUCH_MEMBER, LAST_MEMBER. Nothing has changed then. */
   change({ add, remove, ...facts }: MemberChanges): MemberChange {
-    const { urls } = this.#options;
+    const { urls, membersFrom } = this.#options;
     const gone = new Set(remove.map((url) => this.#memberAt(url)));
-    return this.#replace([...urls.filter((url) => !gone.has(url)), ...add], facts);
+    // Who is added is no longer the file's alone.
+    const ofFile = membersFrom && {
+      ...membersFrom,
+      urls: membersFrom.urls.filter((url) => !gone.has(url) && !add.includes(url)),
+    };
+    return this.#replace([...urls.filter((url) => !gone.has(url)), ...add], facts, ofFile);
   }
 
   /** @throws UsageError when the file cannot be read or names none, or there is no such file; as `change`. */
@@ -61,15 +74,14 @@ export class Membership {
     const text = await readFileLater(inMachineRoot(file), largestMembersFile, `--members-from ${file}`);
     const now = membersOfFile(text, { path: file, like: parseFileUrl(this.#options.urls[0]) });
     const others = this.#options.urls.filter((url) => !before.includes(url));
-    return this.#replace([...others, ...now], {}, { file, urls: now });
+    return this.#replace([...others, ...now], {}, { file, urls: now.filter((url) => !others.includes(url)) });
   }
 
-  #replace(
-    wanted: readonly string[],
-    facts: NewMemberFacts,
-    membersFrom: MountOptions['membersFrom'] = this.#options.membersFrom,
-  ): MemberChange {
+  #replace(wanted: readonly string[], facts: NewMemberFacts, membersFrom: MountOptions['membersFrom']): MemberChange {
     const { collective } = this.#parts.image;
+    if (this.#parts.isLeaving()) {
+      throw new TetherfsError('HANDOVER_UNDER_WAY', 'the mount is being taken over: ask its successor');
+    }
     const [first, ...others] = new Set(wanted);
     if (first === undefined) {
       throw new TetherfsError('LAST_MEMBER', 'a mount needs a member: add another one before you remove the last');
@@ -79,6 +91,7 @@ export class Membership {
     const change = collective.replaceMembers(files, facts);
     this.#options = { ...this.#options, urls: [first, ...others], membersFrom };
     if (files.some(({ secure }) => secure)) this.#parts.image.ca ??= facts.ca && [...facts.ca];
+    this.#revision++;
     this.#parts.onChange();
     return change;
   }
@@ -99,6 +112,9 @@ export class Membership {
     if (urls.includes(url)) return url;
     const [found, ...others] = urls.filter((each) => shownUrl(each) === url);
     if (found !== undefined && others.length === 0) return found;
+    if (found !== undefined) {
+      throw new TetherfsError('NO_SUCH_MEMBER', `${url}: several members are shown so: give the URL with its query`);
+    }
     throw new TetherfsError(
       'NO_SUCH_MEMBER',
       `${shownUrl(url)} is no member of this mount; they are ${urls.map(shownUrl).join(' ')}`,

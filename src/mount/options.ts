@@ -16,7 +16,7 @@ export const mountOptionsSchema = z.object({
   /** Members, each the URL of the image. */
   urls: z.tuple([z.string()], z.string()),
   mountpoint: z.string(),
-  /** Whence some of them come: the path of a file, and those that it named when it was last read. */
+  /** Whence some of them come: the path of a file, and those that it alone named when it was last read. */
   membersFrom: z.object({ file: z.string(), urls: z.array(z.string()) }).optional(),
   /** PEM file of the authorities that members' certificates are checked against; the system's store when absent. */
   caFile: z.string().optional(),

@@ -28,7 +28,13 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   });
   feedWatchdog();
   for (const name of othersSignals) process.on(name, () => {});
-  process.on('SIGHUP', () => daemon?.reload());
+  let isReloadWanted = false;
+  process.on('SIGHUP', () => {
+    if (daemon === undefined) log.info('SIGHUP: the members are read again once it is mounted');
+    isReloadWanted = daemon === undefined;
+    daemon?.reload();
+  });
+  say('waiting for the members');
   daemon = await startDaemon({
     ...start,
     onProgress(progress) {
@@ -37,6 +43,7 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
     },
   });
   const { stop, abort, ended } = daemon;
+  if (isReloadWanted) daemon.reload();
   let signals = 0;
   const onSignal = () => {
     if (signals++ > 0) abort();

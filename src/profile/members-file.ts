@@ -1,6 +1,6 @@
 /**
  * Members as a file names them, one a line: the URL of the image on each; or confluent's confluent.info, whose MANAGER and EXTMGRINFO lines hold addresses
- * (`10.0.0.1`, `fe80::1%3`), on which the image lies where it does on a member whose URL is known.
+ * (`10.0.0.1`, `fe80::1%3`) or names, on which the image lies where it does on a member whose URL is known.
  */
 import { isIP } from 'node:net';
 import { UsageError } from '../base/errors.ts';
@@ -44,9 +44,10 @@ export function membersOfFile(text: string, { path, like }: MembersFile): [strin
 function urlAt(text: string, like: FileUrl, refuse: (why: string) => UsageError): string {
   const [address = '', zone] = text.split('%');
   const family = isIP(address);
-  if (family === 0 || (zone !== undefined && !/^[A-Za-z0-9_.@-]+$/.test(zone))) {
-    throw refuse(`"${text}" is no address, such as 10.0.0.1 or fe80::1%3`);
+  const isName = family === 0 && zone === undefined && /^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$/.test(address);
+  if ((family === 0 && !isName) || (zone !== undefined && !/^[A-Za-z0-9_.@-]+$/.test(zone))) {
+    throw refuse(`"${text}" is no address, such as 10.0.0.1 or fe80::1%3, and no name`);
   }
-  const host = family === 4 ? address : `[${address}${zone === undefined ? '' : `%25${zone}`}]`;
+  const host = family === 6 ? `[${address}${zone === undefined ? '' : `%25${zone}`}]` : address;
   return parseFileUrl(like.given.replace(/^([a-z]+:\/\/)(\[[^\]]*\]|[^/:]*)/i, `$1${host}`)).given;
 }

@@ -91,8 +91,11 @@ it('the daemon is killed: systemd kept what the next one goes on with, and reade
   expect(Number(await show('NFileDescriptorStore'))).toBeGreaterThan(3);
   const pid = await mainPid();
   const reading = sha256(file);
+  // What the mount was made with may have gone.
+  await container.run('mv', '/etc/tetherfs/members', '/etc/tetherfs/gone');
   await container.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', unit);
   await successorOf(pid);
+  await container.run('mv', '/etc/tetherfs/gone', '/etc/tetherfs/members');
   expect(Number(await show('NRestarts'))).toBe(1);
   await reading.catch(() => {}); // Before Linux 6.9 what it had read ends; later ones do not.
   expect(await sha256(file)).toBe(right());
@@ -147,6 +150,8 @@ it('mount -t tetherfs by hand, and umount; what is wrong is said in a line, with
     code: 1,
     stderr: expect.stringMatching(/option digset is not known/),
   });
+  await expect(refused('digest=xyz')).rejects.toMatchObject({ code: 1 });
+  await expect(refused('remount')).rejects.toMatchObject({ code: 1 });
   await expect(refused('digest')).rejects.toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/option digest needs a value: digest=…/),

@@ -1,6 +1,7 @@
 /** `tetherfs members`, `--members-from`: the members of a mount change under its readers. */
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { changeMembers } from '../../src/mount/control-client.ts';
 import { signal } from '../support/process-tree.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { HeldMount } from './held-mount.ts';
@@ -57,6 +58,57 @@ it('come and go under readers, and no byte is wrong', async () => {
   expect(left).toHaveLength(1);
   expect(reads.failed).toBe(0);
   expect(collective.outageMs).toBe(0);
+});
+
+it('who is removed while he hangs is asked no more, not even for what was under way', async () => {
+  await using held = await mount([url(0), url(1)]);
+  await read(held);
+  await site.members[0]?.stop();
+  const reading = read(held);
+  await waitUntil('it is asked in vain', async () => (await held.status()).members[0]?.state !== 'up');
+  await members('remove', held, url(0));
+  site.members[0]?.cont();
+  await waitUntil('it has answered what it was asked before', async () => (await site.members[0]?.inFlight()) === 0);
+  site.members[0]?.forget();
+  await reading;
+  await read(held);
+  expect(site.members[0]?.requests()).toEqual([]);
+});
+
+it('a removed member ends no outage of those that are left', async () => {
+  await using held = await mount([url(0)]);
+  await members('add', held, 'http://127.0.0.14/nobody.sfs');
+  let over = false;
+  const reading = (async () => {
+    while (!over) await read(held, 10);
+  })();
+  await members('remove', held, url(0));
+  await waitUntil('there is an outage', async () => (await held.status()).collective.outageMs > 1_000);
+  await members('add', held, url(0));
+  await waitUntil('it is over', async () => (await held.status()).collective.outageMs === 0);
+  over = true;
+  await reading;
+});
+
+it('while it is taken over: what was acknowledged stays', async () => {
+  await using held = await mount([url(0)]);
+  let over = false;
+  const acknowledged: string[] = [];
+  const adding = (async () => {
+    for (let number = 0; !over; number++) {
+      const one = `http://127.0.0.1:9/${number}.sfs`;
+      await changeMembers(held.control, { add: [one], remove: [] }).then(
+        () => acknowledged.push(one),
+        () => {},
+      );
+    }
+  })();
+  await held.takeOver().catch(() => {});
+  over = true;
+  await adding;
+  expect(await urlsOf(held)).toEqual([url(0), ...acknowledged]);
+  await held.takeOver();
+  expect(await urlsOf(held)).toEqual([url(0), ...acknowledged]);
 });
 
 it('the last cannot be removed, nor who is none; nobody comes that could be believed less', async () => {
@@ -132,6 +184,16 @@ it('of a file, which is read again on SIGHUP and by reload, by successors as wel
     stderr: expect.stringMatching(/confluent\.info, line 1: /),
   });
   expect(await urlsOf(held)).toEqual([url(0), url(1), url(2)]);
+});
+
+it('who is given on the command line or was added stays, though the file named him as well', async () => {
+  const file = site.path('members-too');
+  writeFileSync(file, `${url(0)}\n${url(1)}\n${url(2)}\n`);
+  await using held = await mount([url(0)], '--members-from', file);
+  await members('add', held, url(1));
+  writeFileSync(file, `${url(2)}\n`);
+  expect((await members('reload', held)).stdout).toBe('');
+  expect(new Set(await urlsOf(held))).toEqual(new Set([url(0), url(1), url(2)]));
 });
 
 it('a file alone is enough, and a wrong one is said before anything is mounted', async () => {

@@ -9,10 +9,10 @@ const membersOf = (text: string, known: typeof like | undefined = like) => membe
 it("the addresses of confluent.info lie where the image of a known URL does; an answer's repetitions count once", () => {
   expect(
     membersOf(
-      'NODENAME: n1\nMANAGER: 10.0.0.1\nMANAGER: fe80::1%3\nEXTMGRINFO: fe80::1%3|2|1\nEXTMGRINFO: 10.0.0.2||0\nMANAGER: 10.0.0.1\n',
+      'NODENAME: n1\nMANAGER: 10.0.0.1\nMANAGER: fe80::1%3\nEXTMGRINFO: fe80::1%3|2|1\nEXTMGRINFO: 10.0.0.2||0\nMANAGER: mgr1.cluster\nMANAGER: 10.0.0.1\n',
     ),
   ).toEqual(
-    ['10.0.0.1', '[fe80::1%253]', '10.0.0.2'].map(
+    ['10.0.0.1', '[fe80::1%253]', '10.0.0.2', 'mgr1.cluster'].map(
       (host) => `https://${host}:8443/confluent-public/os/demo/rootimg.sfs?key=1`,
     ),
   );
@@ -30,7 +30,8 @@ it.each([
   ['NODENAME: n1\n', 'names no member'],
   ['http://10.0.0.1/i\n10.0.0.2\n', 'line 2: neither an http:// or https:// URL nor a line of confluent.info'],
   ['http://10.0.0.1/\n', 'line 1: http://10.0.0.1/: must end in a file name'],
-  ['MANAGER: mgr\n', 'line 1: "mgr" is no address'],
+  ['MANAGER: mgr/x\n', 'line 1: "mgr/x" is no address'],
+  ['MANAGER: mgr%2\n', 'line 1: "mgr%2" is no address'],
   ['MANAGER: fe80::1%a/b\n', 'line 1: "fe80::1%a/b" is no address'],
 ])('%j is refused: %s', (text, why) => {
   expect(() => membersOf(text)).toThrow(why);
