@@ -2,8 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode, UsageError } from '../base/errors.ts';
-import { isFileUrl } from '../base/file-url.ts';
-import { imageMethodArgument, imageMethodOf, imageMethodOfCommandLine, kernelArgsOf } from '../profile/index.ts';
+import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
+import {
+  bootFile,
+  imageMethodArgument,
+  imageMethodOf,
+  imageMethodOfCommandLine,
+  kernelArgsOf,
+  readBootSettings,
+} from '../profile/index.ts';
 import { imageName, newestImage } from './published-names.ts';
 
 /**
@@ -29,11 +36,27 @@ export async function bootCommandLine(directory: string, members: readonly strin
     words.push(`${imageMethodArgument}=${said.word}`);
   words.push('boot=tetherfs', 'root=tetherfs:', `tetherfs.digest=${image.digest}`);
   if (members.length > 0) words.push(`tetherfs.members=${members.map(imageUrl).join(',')}`);
-  return words.filter((word) => word !== '').join(' ');
+  const line = words.filter((word) => word !== '').join(' ');
+  if ((own.match(/"/g) ?? []).length % 2 === 1) {
+    throw new UsageError(`${path}: kernelargs has a " without its end, which would take in all that follows`);
+  }
+  // What a node would refuse is refused here.
+  if (members.length > 0) readBootSettings(line, undefined);
+  if (Buffer.byteLength(line) > longestCommandLine) {
+    throw new UsageError(
+      `the kernel command line has ${Buffer.byteLength(line)} bytes, and kernels cut it off at ${longestCommandLine}: name fewer members, or write them into ${bootFile} of the tree`,
+    );
+  }
+  return line;
 }
 
+/** COMMAND_LINE_SIZE of x86, less its end; others have no less. */
+const longestCommandLine = 2047;
+
 function imageUrl(profile: string): string {
-  if (!isFileUrl(profile)) throw new UsageError(`--member ${profile}: not an http:// or https:// URL`);
-  if (profile.includes(',')) throw new UsageError(`--member ${profile}: a comma would divide it: write %2C`);
-  return `${profile.replace(/\/+$/, '')}/${imageName}`;
+  const refuse = (why: string) => new UsageError(`--member ${shownUrl(profile)}: ${why}`);
+  if (!isFileUrl(profile)) throw refuse('not an http:// or https:// URL');
+  if (/[,"]/.test(profile)) throw refuse('a comma would divide it, a quote would not end: write %2C, %22');
+  if (profile.includes('?')) throw refuse('the URL of a directory has no query');
+  return parseFileUrl(`${profile.replace(/\/+$/, '')}/${imageName}`).given;
 }

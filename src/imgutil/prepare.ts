@@ -2,12 +2,14 @@
  * Makes a tree one whose initramfs boots a diskless node: the runtime, and a hook for whichever of the distributions' tools the tree has. From then on those
  * make such an initramfs by themselves, also when a kernel is installed.
  */
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
 import { chmod, copyFile, mkdir, open, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { initramfsFiles, nodeRuntime, runtimeImage } from '../base/installation.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
-import { entryInside, placeOf } from './tree-entry.ts';
+import { entryInside, fileInside, placeOf } from './tree-entry.ts';
 
 export interface Prepared {
   /** Paths in the tree that were written. */
@@ -32,10 +34,10 @@ const bootScript: Piece = { from: 'boot', to: '/usr/lib/tetherfs/boot', mode: 0o
 const share = '/usr/share/initramfs-tools';
 const modules = '/usr/lib/dracut/modules.d';
 
-/** By the directory that says that the tree has the tool. */
-const tools: Readonly<Record<string, { has: string; pieces: readonly Piece[] }>> = {
+/** By the program that makes an initramfs: their directories are other packages' as well. */
+const tools: Readonly<Record<string, { has: readonly string[]; pieces: readonly Piece[] }>> = {
   'initramfs-tools': {
-    has: share,
+    has: ['/usr/sbin/mkinitramfs', '/sbin/mkinitramfs'],
     pieces: [
       { from: 'initramfs-tools/hooks/tetherfs', to: `${share}/hooks/tetherfs`, mode: 0o755 },
       { from: 'initramfs-tools/scripts/tetherfs', to: `${share}/scripts/tetherfs`, mode: 0o644 },
@@ -43,7 +45,7 @@ const tools: Readonly<Record<string, { has: string; pieces: readonly Piece[] }>>
     ],
   },
   dracut: {
-    has: modules,
+    has: ['/usr/bin/dracut', '/bin/dracut', '/usr/sbin/dracut', '/sbin/dracut'],
     pieces: [
       ...['module-setup.sh', 'parse-tetherfs.sh', 'mount-tetherfs.sh'].map((name) => ({
         from: `dracut/90tetherfs/${name}`,
@@ -74,12 +76,15 @@ const programs: readonly { program: string; package: string; in: readonly string
 export async function prepareTree(directory: string, runtime = runtimeImage): Promise<Prepared> {
   await insistOnRuntime(runtime);
   const tree = Buffer.from(await realpath(directory)).toString('latin1');
+  if (tree === '/')
+    throw new UsageError('/ is this machine: its next initramfs would look for no disk; give the tree of an image');
   if ((await entryInside(tree, '/usr'))?.status.isDirectory() !== true) {
     throw new UsageError(`${directory} is no root filesystem: it has no /usr`);
   }
   const found: string[] = [];
   for (const [name, { has }] of Object.entries(tools)) {
-    if ((await entryInside(tree, has))?.status.isDirectory() === true) found.push(name);
+    const programs = await Promise.all(has.map((program) => fileInside(tree, program)));
+    if (programs.some((program) => program !== undefined)) found.push(name);
   }
   if (found.length === 0) {
     throw new UsageError(
@@ -116,9 +121,9 @@ async function readHead(path: string): Promise<Uint8Array> {
 /** Never half: under another name first. */
 async function place(tree: string, { from, to, mode }: Piece): Promise<void> {
   const target = await directoryInside(tree, dirname(to));
-  const made = Buffer.from(`${target}/.${basename(to)}.new-${process.pid}`, 'latin1');
+  const made = Buffer.from(`${target}/.${basename(to)}.new-${randomUUID()}`, 'latin1');
   try {
-    await copyFile(resolve(initramfsFiles, from), made);
+    await copyFile(resolve(initramfsFiles, from), made, constants.COPYFILE_EXCL);
     await chmod(made, mode);
     await rename(made, Buffer.from(`${target}/${basename(to)}`, 'latin1'));
   } catch (cause) {

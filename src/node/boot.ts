@@ -2,19 +2,22 @@
  * A diskless node's boot, from an initramfs with a network to a root file system that its tools hand over to: the image mounted, decrypted, a squashfs, and
  * above it what is written.
  */
-import { readFileSync } from 'node:fs';
-import { errorCode, TetherfsError } from '../base/errors.ts';
+import { readFileSync, statSync } from 'node:fs';
+import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { readGivenFile } from '../base/given-file.ts';
 import { formatSize } from '../base/size.ts';
+import { parseDigest } from '../image/digest.ts';
 import { availableMemory } from '../mount/memory-check.ts';
 import { type BootSettings, bootFile, readBootSettings } from '../profile/index.ts';
 import { type BootConsole, kernelUptime, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
-import { describeImage, mountImage } from './steps/image.ts';
+import { describeImage, explainWaiting, mountImage } from './steps/image.ts';
 import { mountLower } from './steps/lower.ts';
 import { waitForNetwork } from './steps/network.ts';
 import { mountOverlay } from './steps/overlay.ts';
-import { unpack } from './steps/unpack.ts';
+import { releaseImage, unpack } from './steps/unpack.ts';
+import { abortImage, undo } from './undo.ts';
 
 /** Below this, in bytes, a boot would end in the middle, by the OOM killer. */
 const leastMemory = 192 * 1024 ** 2;
@@ -28,8 +31,27 @@ export interface BootOptions {
   signal: AbortSignal;
 }
 
-/** Returns when the root file system is there. @throws TetherfsError when it cannot be. */
-export async function boot({ settings, root, console, signal }: BootOptions): Promise<void> {
+/** Returns when the root file system is there. @throws TetherfsError when it cannot be; nothing is left of it then. */
+export async function boot(options: BootOptions): Promise<void> {
+  const { root, signal } = options;
+  if (!(statSync(root, { throwIfNoEntry: false })?.isDirectory() ?? false)) {
+    throw new UsageError(`${root}: no such directory to mount the root file system on`);
+  }
+  // Of one that was killed: perhaps it was of another image.
+  await undo(root);
+  const onAbort = () => void abortImage();
+  signal.addEventListener('abort', onAbort);
+  try {
+    await makeRoot(options);
+  } catch (error) {
+    await undo(root);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function makeRoot({ settings, root, console, signal }: BootOptions): Promise<void> {
   const { members, insecureKeyFile, imageMethod, zram } = settings;
   const steps = new Steps(console, signal);
   console.say(describeImage(settings));
@@ -43,14 +65,18 @@ export async function boot({ settings, root, console, signal }: BootOptions): Pr
     insecureKeyFile === undefined ? 'none' : await steps.run('decryption', () => chooseDecryption(settings.decryption));
   const keyFor = (who: typeof decryption) => (decryption === who ? insecureKeyFile : undefined);
   const file = await steps.run('image', () => mountImage({ settings, keyFile: keyFor('tetherfs'), console, signal }));
+  steps.explain = explainWaiting;
   if (imageMethod.word === 'uncompressed') {
-    await steps.run('unpack', () => unpack(file, keyFor('dm-crypt'), root));
+    await steps.run('unpack', () => unpack(file, keyFor('dm-crypt'), root, signal));
+    await steps.run('release', releaseImage);
   } else {
     await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
     await steps.run('overlay', () => mountOverlay(root, zram));
   }
-  leaveShutdown();
-  insistOnInit(root);
+  await steps.run('hand-over', async () => {
+    insistOnInit(root, settings.init);
+    leaveShutdown();
+  });
   writeRecord({ method: imageMethod.word, members, digest: settings.digest, decryption, steps: steps.records });
   const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
   console.say(
@@ -60,7 +86,19 @@ export async function boot({ settings, root, console, signal }: BootOptions): Pr
 
 /** Settings of this machine. @throws UsageError */
 export function settingsOfMachine(): BootSettings {
-  return readBootSettings(readFileSync('/proc/cmdline', 'utf8'), readIfThere(bootFile));
+  const settings = readBootSettings(readFileSync('/proc/cmdline', 'utf8'), readIfThere(bootFile));
+  const { digest, caFile } = settings;
+  if (digest !== undefined) insistOnDigest(digest);
+  if (caFile !== undefined) readGivenFile(caFile, 'tetherfs.ca-file=');
+  return settings;
+}
+
+function insistOnDigest(text: string): void {
+  try {
+    parseDigest(text);
+  } catch (cause) {
+    throw new UsageError(`tetherfs.digest=${text}: give sha256: and 64 hexadecimal digits`, { cause });
+  }
 }
 
 function readIfThere(path: string): string | undefined {

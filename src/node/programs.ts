@@ -8,6 +8,10 @@ export interface RunOptions {
   input?: string;
   /** What brings the program, for whoever has to add it to the image. */
   package: string;
+  /** Exit statuses of one that has done what it should; 0 unless said otherwise. */
+  done?: readonly number[];
+  /** Kills it. */
+  signal?: AbortSignal;
 }
 
 /** @returns what it printed. @throws TetherfsError PROGRAM with its first words when it fails, INITRAMFS when it is not there. */
@@ -15,13 +19,15 @@ export async function run(program: string, words: readonly string[], options: Ru
   const child = spawn(program, words, {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
+  const kill = () => child.kill('SIGKILL');
+  options.signal?.addEventListener('abort', kill);
   const ended = new Promise<number | null>((resolve, reject) => child.on('close', resolve).on('error', reject));
   // Whoever ends early does not want it.
   child.stdin.on('error', () => {});
   child.stdin.end(options.input ?? '');
   try {
     const [status, output, complaint] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
-    if (status === 0) return output;
+    if (status !== null && (options.done ?? [0]).includes(status)) return output;
     const why = shownText(complaint || output, 300) || `exit status ${status ?? 'unknown'}`;
     throw new TetherfsError('PROGRAM', `${program}: ${why}`);
   } catch (cause) {
@@ -31,6 +37,8 @@ export async function run(program: string, words: readonly string[], options: Ru
       `${program} is not in the initramfs: install ${options.package} in the image, and make its initramfs again`,
       { cause },
     );
+  } finally {
+    options.signal?.removeEventListener('abort', kill);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { describeError, errorCode, pathOf, TetherfsError } from '../base/errors.ts';
 import { jittered, systemTime } from '../base/time-source.ts';
 
 /** Seconds since the kernel started. */
@@ -27,12 +27,19 @@ export interface BootConsole {
 const shortestPauseMs = 1_000;
 const longestPauseMs = 30_000;
 /** No second try mends these. */
-const lasting = new Set(['IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'IMAGE_KIND', 'INITRAMFS', 'ZRAM']);
+const lasting = new Set([
+  ...['USAGE', 'IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'NOT_ENCRYPTED', 'IMAGE_KIND', 'IMAGE_FORMAT'],
+  ...['INITRAMFS', 'ZRAM'],
+]);
+/** When a step says what it waits for, and then again after as long; ms. */
+const sayEveryMs = 5_000;
 
 export class Steps {
   readonly records: StepRecord[] = [];
   readonly #console: BootConsole;
   readonly #signal: AbortSignal;
+  /** What a step may be waiting for that takes long; undefined when nothing can be told. */
+  explain: () => Promise<string | undefined> = async () => undefined;
 
   /** @param signal ends the boot, at the next step at the latest. */
   constructor(console: BootConsole, signal: AbortSignal) {
@@ -45,17 +52,32 @@ export class Steps {
     const began = kernelUptime();
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
       try {
-        const result = await step();
+        const result = await this.#watched(name, step);
         this.#insistOnTime();
         this.records.push({ name, began, ended: kernelUptime() });
         return result;
       } catch (error) {
-        if (error instanceof UsageError || lasting.has(errorCode(error) ?? '')) throw error;
+        if (lasting.has(errorCode(error) ?? '')) throw error;
         this.#insistOnTime();
         const inMs = jittered(systemTime, pauseMs);
-        this.#console.say(`${name}: ${describeError(error)}; trying again in ${(inMs / 1000).toFixed(1)} s`);
+        this.#console.say(
+          `${name}: ${pathOf(error) === undefined ? '' : `${pathOf(error)}: `}${describeError(error)}; trying again in ${(inMs / 1000).toFixed(1)} s`,
+        );
         await sleep(inMs, undefined, { signal: this.#signal }).catch(() => this.#insistOnTime());
       }
+    }
+  }
+
+  async #watched<T>(name: string, step: () => Promise<T>): Promise<T> {
+    const say = async () => {
+      const why = await this.explain().catch(() => undefined);
+      if (why !== undefined) this.#console.say(`${name}: ${why}`);
+    };
+    const timer = setInterval(() => void say(), sayEveryMs);
+    try {
+      return await step();
+    } finally {
+      clearInterval(timer);
     }
   }
 

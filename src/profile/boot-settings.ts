@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { UsageError } from '../base/errors.ts';
-import { isFileUrl, parseFileUrl } from '../base/file-url.ts';
+import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
 import { parseSize } from '../base/size.ts';
 import { imageMethodOfCommandLine, kernelArguments } from './command-line.ts';
 import type { SaidMethod } from './image-method.ts';
@@ -44,6 +44,8 @@ export interface BootSettings {
   readonly decryption: (typeof decryptions)[number];
   readonly insecureKeyFile: string | undefined;
   readonly imageMethod: SaidMethod;
+  /** `init=`: what is to become process 1 instead of the usual ones. */
+  readonly init: string | undefined;
 }
 
 /**
@@ -51,9 +53,9 @@ export interface BootSettings {
  * @throws UsageError that names the argument or key, and what to write.
  */
 export function readBootSettings(commandLine: string, yaml: string | undefined): BootSettings {
-  const said = { ...wordsOfFile(yaml), ...wordsOfCommandLine(commandLine) };
-  const parsed = words.safeParse(said);
-  if (!parsed.success) throw new UsageError(describeIssue(parsed.error.issues[0]));
+  const ofFile = wordsOfFile(yaml);
+  const parsed = words.safeParse({ ...ofFile, ...wordsOfCommandLine(commandLine) });
+  if (!parsed.success) throw new UsageError(describeIssue(parsed.error.issues[0], ofFile));
   const {
     members,
     digest,
@@ -69,15 +71,22 @@ export function readBootSettings(commandLine: string, yaml: string | undefined):
     );
   }
   if (api !== undefined) throw new UsageError('tetherfs.api=: this version gets no keys from an API yet');
-  return {
-    members: parseMembers(members),
+  const urls = parseMembers(members);
+  const settings: BootSettings = {
+    members: urls,
     digest,
     caFile,
     zram: parseZram(zram ?? defaultZram),
     decryption,
     insecureKeyFile,
     imageMethod: imageMethodOfCommandLine(commandLine) ?? { method: 'tethered', word: 'tethered' },
+    init: kernelArguments(commandLine).findLast(({ name }) => name === 'init')?.value,
   };
+  const plain = urls.find((url) => !/^https:/i.test(url));
+  if (digest === undefined && plain !== undefined) {
+    throw new UsageError(`${shownUrl(plain)}: bytes over http:// need ${prefix}digest=sha256:… to be trusted`);
+  }
+  return settings;
 }
 
 const prefix = 'tetherfs.';
@@ -94,34 +103,39 @@ function wordsOfFile(yaml: string | undefined): Words {
   if (!(found instanceof Map)) {
     throw new UsageError(`${bootFile}: it must be a map of names, such as "members: [http://10.0.0.1/…/rootimg.sfs]"`);
   }
-  return Object.fromEntries([...found].map(([key, value]) => [String(key), textOf(value)]));
+  // A key without a value says nothing.
+  const said = [...found].filter(([, value]) => value !== null);
+  return Object.fromEntries(said.map(([key, value]) => [String(key), textOf(String(key), value)]));
 }
 
 /** A list is written with commas on the command line. */
-function textOf(value: unknown): string {
-  return Array.isArray(value) ? value.map(String).join(',') : String(value);
+function textOf(key: string, value: unknown): string {
+  const values = Array.isArray(value) ? value : [value];
+  const wrong = values.find((one) => typeof one === 'object');
+  if (wrong !== undefined) throw new UsageError(`${bootFile}: ${key}: give a text, or a list of them`);
+  return values.map(String).join(',');
 }
 
-function describeIssue(issue: z.core.$ZodIssue | undefined): string {
-  if (issue?.code === 'unrecognized_keys') {
-    return `${issue.keys.map((key) => `${prefix}${key}`).join(', ')}: no such setting; there are ${Object.keys(
-      words.shape,
-    )
-      .map((key) => prefix + key)
-      .join(', ')}`;
-  }
-  return `${prefix}${issue?.path.join('.')}=: ${issue?.message}`;
+/** What is said in the file is looked for there. */
+function describeIssue(issue: z.core.$ZodIssue | undefined, ofFile: Words): string {
+  const nameOf = (key: string) => (key in ofFile ? `${bootFile}: ${key}` : `${prefix}${key}=`);
+  if (issue?.code !== 'unrecognized_keys') return `${nameOf(String(issue?.path[0]))}: ${issue?.message}`;
+  const known = Object.keys(words.shape).filter((key) => key !== 'api');
+  return `${issue.keys.map(nameOf).join(', ')}: no such setting; there are ${known.map((key) => prefix + key).join(', ')}`;
 }
 
 function parseMembers(text: string | undefined): BootSettings['members'] {
-  const [first, ...others] = (text ?? '').split(',').filter((word) => word !== '');
+  const [first, ...others] = (text ?? '')
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
   if (first === undefined) {
     throw new UsageError(
       `where is the image? Give its URL on each member: ${prefix}members=http://10.0.0.1/…/rootimg.sfs,http://10.0.0.2/…`,
     );
   }
   for (const url of [first, ...others]) {
-    if (!isFileUrl(url)) throw new UsageError(`${prefix}members=: ${url} is no http:// or https:// URL`);
+    if (!isFileUrl(url)) throw new UsageError(`${prefix}members=: ${shownUrl(url)} is no http:// or https:// URL`);
     parseFileUrl(url);
   }
   return [first, ...others];
@@ -146,8 +160,17 @@ function parseZram(text: string): ZramSettings {
   return {
     size: parseShare(sizeText),
     algorithm,
-    limit: limit === undefined ? undefined : parseSize(limit, `${prefix}zram= limit`),
+    limit: limit === undefined ? undefined : parseLimit(limit),
   };
+}
+
+/** A file system that meets its limit is shut down by its driver: one that an empty one meets makes no sense. */
+const leastLimit = 64 * 1024 ** 2;
+
+function parseLimit(text: string): number {
+  const limit = parseSize(text, `${prefix}zram= limit`);
+  if (limit < leastLimit) throw new UsageError(`${prefix}zram=: limit=${text}: give 64MiB at least`);
+  return limit;
 }
 
 function parseShare(text: string): ZramSettings['size'] {

@@ -47,7 +47,7 @@ const tetherfs = (...words: string[]) => spawnSync(tetherfsCommand, words, { enc
 const prepare = (...words: string[]) =>
   tetherfs('image', 'prepare', '--runtime', at('runtime.sfs'), ...words, at('tree'));
 const has = (tool: 'initramfs-tools' | 'dracut') =>
-  mkdirSync(inTree(tool === 'dracut' ? 'usr/lib/dracut/modules.d' : 'usr/share/initramfs-tools'), { recursive: true });
+  put(tool === 'dracut' ? 'tree/usr/bin/dracut' : 'tree/usr/sbin/mkinitramfs');
 
 describe('image prepare', () => {
   for (const tool of ['initramfs-tools', 'dracut'] as const) {
@@ -101,6 +101,13 @@ describe('image prepare', () => {
       /is no root filesystem: it has no \/usr/,
     );
     expect(readdirSync(inTree('usr')).sort()).toEqual(before);
+    expect(tetherfs('image', 'prepare', '--runtime', at('runtime.sfs'), '/').stderr).toMatch(/\/ is this machine/);
+  });
+
+  it('what other packages have in the directories of a tool does not make it one', () => {
+    mkdirSync(inTree('usr/share/initramfs-tools/hooks'), { recursive: true });
+    mkdirSync(inTree('usr/lib/dracut/modules.d'), { recursive: true });
+    expect(prepare().stderr).toMatch(/has nothing that makes an initramfs/);
   });
 });
 
@@ -145,5 +152,23 @@ describe('profile cmdline', () => {
     profile('kernelargs: quiet\n');
     expect(cmdline('--member', '10.0.0.1').stderr).toContain('--member 10.0.0.1: not an http:// or https:// URL');
     expect(cmdline('--member', 'http://m/a,b').stderr).toContain('write %2C');
+    expect(cmdline('--member', 'http://m/a?token=x').stderr).toMatch(
+      /--member http:\/\/m\/a: the URL of a directory has no query/,
+    );
+    expect(cmdline('--member', 'http://m/a tetherfs.insecure-key-file=/x')).toMatchObject({ status: 2, stdout: '' });
+    expect(cmdline('--member', 'http://')).toMatchObject({ status: 2, stdout: '' });
+  });
+
+  it('a line that a node would refuse, or a kernel would cut off, is refused', () => {
+    profile('kernelargs: quiet tetherfs.zrma=1GiB\n');
+    expect(cmdline('--member', 'http://m/a').stderr).toMatch(/tetherfs\.zrma=: no such setting/);
+    writeFileSync(at('public/profile.yaml'), 'kernelargs: quiet foo="bar\n');
+    expect(cmdline('--member', 'http://m/a').stderr).toMatch(/kernelargs has a " without its end/);
+    writeFileSync(at('public/profile.yaml'), 'kernelargs: quiet\n');
+    const many = Array.from({ length: 40 }, (_, number) => [
+      '--member',
+      `http://10.0.0.${number}/confluent-public/os/demo`,
+    ]);
+    expect(cmdline(...many.flat()).stderr).toMatch(/has \d{4} bytes, and kernels cut it off at 2047/);
   });
 });

@@ -3,7 +3,7 @@
  * the initramfs and the new root add is in test/boot, where whole machines boot.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Site } from '../mount/site.ts';
@@ -22,7 +22,7 @@ beforeAll(async () => {
   mkdirSync(root);
   mkdirSync(programs);
   site = await Site.make({
-    mebibytes: 2,
+    mebibytes: 24,
     populate(tree) {
       mkdirSync(join(tree, 'sbin'));
       writeFileSync(join(tree, 'sbin/init'), '');
@@ -57,7 +57,7 @@ class Node implements AsyncDisposable {
       }
       "$2" node boot "$1" && { ${afterwards}
       }
-      status=$?; leave "$@" >&2; exit $status`;
+      status=$?; [ $status = 0 ] || echo "left: $(grep -E " ($1|/run/initramfs/tetherfs/[a-z]*) " /proc/mounts)"; leave "$@" >&2; exit $status`;
     this.#child = spawn(
       'unshare',
       [
@@ -157,13 +157,62 @@ it.each([
     /this kernel has no dm-crypt \(.*\): say tetherfs\.decryption=tetherfs, or add its driver/,
   ],
   ['tetherfs.zram=0%', 2, /tetherfs\.zram=0%: give 1% to 400%/],
-  ['tetherfs.memmbers=http://10.0.0.1/i', 2, /tetherfs\.memmbers: no such setting; there are tetherfs\.members, /],
+  ['tetherfs.memmbers=http://10.0.0.1/i', 2, /tetherfs\.memmbers=: no such setting; there are tetherfs\.members, /],
   ['tetherfs.insecure-key-file=/nowhere', 2, /\/nowhere/],
 ])('%s ends the boot, in one line', async (word, status, line) => {
   await using node = new Node([...bootWords(), word]);
   expect(await node.status, node.said).toBe(status);
-  expect(node.said.trim().split('\n').at(-1)).toMatch(line);
+  // Before what is left.
+  expect(node.said.trim().split('\n').at(-2)).toMatch(line);
   expect(node.said).not.toContain('trying again');
+});
+
+it.each<[string, () => string[], RegExp]>([
+  ['a digest that is none', () => ['tetherfs.digest=sha256:12zz'], /tetherfs\.digest=sha256:12zz: give sha256: and 64/],
+  [
+    'a file of authorities that is not there',
+    () => ['tetherfs.ca-file=/nowhere.pem'],
+    /tetherfs\.ca-file= \/nowhere\.pem: no such file/,
+  ],
+])('%s ends the boot with 2', async (_what, words, line) => {
+  await using node = new Node([...bootWords(), ...words()]);
+  expect(await node.status, node.said).toBe(2);
+  expect(node.said).toMatch(line);
+});
+
+it('a failed boot leaves nothing that another one could take for its own', async () => {
+  const disks = ramDisks();
+  await using node = new Node([...bootWords(), 'tetherfs.zram=1GiB,algorithm=lzx']);
+  expect(await node.status, node.said).toBe(1);
+  expect(node.said).toMatch(/^left: $/m);
+  expect(ramDisks()).toBe(disks);
+});
+
+it('members that fall silent later are told of, and a signal ends that, too', async () => {
+  const [reached, silent] = ['reached', 'silent'].map((name) => join(temp.path, name)) as [string, string];
+  writeFileSync(
+    join(programs, 'unsquashfs'),
+    `#!/bin/sh
+: >${reached}
+until [ -e ${silent} ]; do sleep 0.1; done
+exec /usr/bin/unsquashfs "$@"
+`,
+  );
+  chmodSync(join(programs, 'unsquashfs'), 0o755);
+  await using node = new Node([...bootWords(), 'confluent_imagemethod=uncompressed'], 'true', {
+    PATH: `${programs}:${process.env['PATH']}`,
+  });
+  try {
+    await waitUntil('the image is to be unpacked', () => existsSync(reached));
+    for (const member of site.members) await member.stop();
+    writeFileSync(silent, '');
+    await node.says(/tetherfs: unpack: \d+ reads wait for members, the oldest for \d+ s: http:/);
+    node.interrupt();
+    expect(await node.status, node.said).toBe(1);
+    expect(node.said).toMatch(/^left: $/m);
+  } finally {
+    for (const member of site.members) member.cont();
+  }
 });
 
 it('a key for another image ends the boot', async () => {

@@ -15,23 +15,26 @@ describe('kernel arguments', () => {
       decryption: 'tetherfs',
       insecureKeyFile: '/key',
       imageMethod: { method: 'untethered', word: 'untethered' },
+      init: undefined,
     });
   });
 
   it('need say no more than where the image is', () => {
-    expect(readBootSettings(members, undefined)).toEqual({
-      members: [url],
+    const secure = url.replace('http:', 'https:');
+    expect(readBootSettings(`init=/opt/init tetherfs.members=${secure}`, undefined)).toEqual({
+      members: [secure],
       digest: undefined,
       caFile: undefined,
       zram: { size: { share: 0.5 }, algorithm: undefined, limit: undefined },
       decryption: 'auto',
       insecureKeyFile: undefined,
       imageMethod: { method: 'tethered', word: 'tethered' },
+      init: '/opt/init',
     });
   });
 
   it('take the place of the file; the last of a name counts', () => {
-    const yaml = `members: [${url}, http://m2/r.sfs]\ndigest: sha256:11\nzram: 25%\n`;
+    const yaml = `members: [${url}, http://m2/r.sfs]\ndigest: sha256:11\nzram: 25%\nca-file:\n`;
     const settings = readBootSettings('tetherfs.zram=30% tetherfs.zram=40%', yaml);
     expect(settings).toMatchObject({
       members: [url, 'http://m2/r.sfs'],
@@ -49,7 +52,7 @@ describe('what makes no sense is said in one line', () => {
     [
       `${members} tetherfs.digets=sha256:00`,
       undefined,
-      'tetherfs.digets: no such setting; there are tetherfs.members, ',
+      'tetherfs.digets=: no such setting; there are tetherfs.members, ',
     ],
     [`${members} tetherfs.zram`, undefined, 'tetherfs.zram=: "" is not a size'],
     [`${members} tetherfs.zram=0%`, undefined, 'tetherfs.zram=0%: give 1% to 400%'],
@@ -64,7 +67,12 @@ describe('what makes no sense is said in one line', () => {
     ],
     [members, '- a list', '/etc/tetherfs/boot.yaml: it must be a map'],
     [members, 'a: [', '/etc/tetherfs/boot.yaml: '],
-    [members, 'zrm: 1', 'tetherfs.zrm: no such setting'],
+    [members, 'zrm: 1', '/etc/tetherfs/boot.yaml: zrm: no such setting'],
+    [members, 'decryption: no', '/etc/tetherfs/boot.yaml: decryption: say one of auto'],
+    [members, 'zram: {size: 1}', '/etc/tetherfs/boot.yaml: zram: give a text, or a list of them'],
+    [members, undefined, `${url}: bytes over http:// need tetherfs.digest=sha256:… to be trusted`],
+    [`${members} tetherfs.zram=50%,limit=4K`, undefined, 'tetherfs.zram=: limit=4K: give 64MiB at least'],
+    ['tetherfs.members=ftp://u:secret@m/i', undefined, 'tetherfs.members=: ftp://m/i is no http:// or https:// URL'],
   ];
   for (const [commandLine, yaml, words] of cases) {
     it(`${commandLine} ${yaml ?? ''}`, () => {

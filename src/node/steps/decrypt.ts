@@ -1,5 +1,5 @@
 /** From the image's file to a block device that shows a squashfs. */
-import { closeSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { describeError, TetherfsError } from '../../base/errors.ts';
 import { readGivenFile } from '../../base/given-file.ts';
@@ -67,6 +67,9 @@ export async function attachImage(file: string, keyFile: string | undefined): Pr
     );
   }
   await loadModule('loop');
+  if (!existsSync('/dev/loop-control')) {
+    throw new TetherfsError('INITRAMFS', 'this kernel has no loop devices: there is no /dev/loop-control');
+  }
   const { device, fd } = await loadBinding().loopAttach(file);
   const loop = { path: device, release: () => closeSync(fd) };
   if (keyFile === undefined) return loop;

@@ -2,6 +2,7 @@
 import { copyFileSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TetherfsError } from '../../base/errors.ts';
+import { shownUrl } from '../../base/file-url.ts';
 import { shutdownProgram } from '../../base/installation.ts';
 import { exitPlace, recordFile } from '../places.ts';
 import type { StepRecord } from '../step.ts';
@@ -10,8 +11,9 @@ import type { Decryption } from './decrypt.ts';
 /** Where an init is looked for, as the kernel does. */
 const inits = ['sbin/init', 'usr/sbin/init', 'usr/lib/systemd/systemd', 'lib/systemd/systemd', 'etc/init', 'bin/init'];
 
-/** @throws TetherfsError IMAGE_KIND when nothing in the root can become process 1. */
-export function insistOnInit(root: string): void {
+/** @param init of the kernel command line, which the initramfs' tools look for themselves. @throws TetherfsError IMAGE_KIND when nothing in the root can become process 1. */
+export function insistOnInit(root: string, init: string | undefined): void {
+  if (init !== undefined) return;
   if (inits.some((path) => lstatSync(join(root, path), { throwIfNoEntry: false }) !== undefined)) return;
   throw new TetherfsError(
     'IMAGE_KIND',
@@ -36,5 +38,7 @@ export interface BootRecord {
 
 export function writeRecord(record: BootRecord): void {
   mkdirSync(dirname(recordFile), { recursive: true, mode: 0o700 });
-  writeFileSync(recordFile, `${JSON.stringify(record, null, 2)}\n`);
+  writeFileSync(recordFile, `${JSON.stringify({ ...record, members: record.members.map(shownUrl) }, null, 2)}\n`, {
+    mode: 0o600,
+  });
 }

@@ -1,7 +1,10 @@
 /** The image as a file: `tetherfs mount`, as anybody calls it. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { TetherfsError } from '../../base/errors.ts';
 import { parseFileUrl } from '../../base/file-url.ts';
 import { formatSize, parseSize } from '../../base/size.ts';
+import { readStatus } from '../../mount/control-client.ts';
 import { controlPathOf } from '../../mount/control-path.ts';
 import { availableMemory } from '../../mount/memory-check.ts';
 import { defaults, withDefaults } from '../../mount/options.ts';
@@ -26,6 +29,7 @@ export async function mountImage({ settings, keyFile, console, signal }: ImagePa
   const file = join(imagePlace, parseFileUrl(members[0]).fileName);
   if (isMounted(imagePlace)) return file;
   await loadModule('fuse');
+  if (!existsSync('/dev/fuse')) throw new TetherfsError('INITRAMFS', 'this kernel has no FUSE: there is no /dev/fuse');
   const options = withDefaults({
     urls: [...members],
     mountpoint: makePlace(imagePlace),
@@ -62,6 +66,14 @@ function cacheSizeHere(): number {
 }
 
 const smallestCache = 16 * 1024 ** 2;
+
+/** What its readers wait for, while they do. */
+export async function explainWaiting(): Promise<string | undefined> {
+  const { reads, members } = await readStatus(controlPathOf(imagePlace));
+  if (reads.waiting === 0) return undefined;
+  const reasons = members.map(({ url, state, reason }) => `${url} (${reason === '' ? state : `${state}: ${reason}`})`);
+  return `${reads.waiting} reads wait for members, the oldest for ${Math.round(reads.oldestWaitMs / 1000)} s: ${reasons.join('; ')}`;
+}
 
 export function describeImage({ members, digest, imageMethod }: BootSettings): string {
   const many = members.length === 1 ? 'one member' : `${members.length} members`;

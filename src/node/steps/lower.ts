@@ -1,5 +1,5 @@
 /** The squashfs, read-only. */
-import { describeError, TetherfsError } from '../../base/errors.ts';
+import { describeError, errorCode, TetherfsError } from '../../base/errors.ts';
 import { loadBinding } from '../../native/binding.ts';
 import { isMounted, lowerPlace, makePlace } from '../places.ts';
 import { loadModule } from '../programs.ts';
@@ -18,6 +18,14 @@ export async function mountLower(file: string, keyFile: string | undefined): Pro
       readOnly: true,
     });
   } catch (cause) {
+    if (errorCode(cause) === 'ENODEV') {
+      throw new TetherfsError('INITRAMFS', 'this kernel has no squashfs: its driver is missing', { cause });
+    }
+    if (errorCode(cause) === 'EINVAL') {
+      const what =
+        'the image is no squashfs that this kernel can read, or the key is another image’s: its log says more';
+      throw new TetherfsError('IMAGE_KIND', what, { cause });
+    }
     throw new TetherfsError(
       'MOUNT',
       `the image cannot be mounted as a squashfs (${describeError(cause)}): the kernel's log says why`,

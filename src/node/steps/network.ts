@@ -3,7 +3,7 @@
  * a carrier where it leads out. The members themselves are the daemon's business.
  */
 import { createSocket } from 'node:dgram';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,7 +40,8 @@ export async function waitForNetwork({ members, console, signal }: NetworkWait):
 async function obstacleTo({ hostname, address, port }: MemberUrl): Promise<string | undefined> {
   // A name: whoever has an address may ask for it.
   if (address === undefined) {
-    return globalAddresses().length > 0 ? undefined : `no address yet to ask for ${hostname} from`;
+    if (globalAddresses().length === 0) return `no address yet to ask for ${hostname} from`;
+    return canLookUp(hostname) ? undefined : `no name server yet to ask for ${hostname} (/etc/resolv.conf)`;
   }
   try {
     const source = await sourceAddress(address, port);
@@ -56,7 +57,10 @@ function sourceAddress(host: string, port: number): Promise<string> {
   const socket = createSocket(isIPv4(host) ? 'udp4' : 'udp6');
   return new Promise<string>((resolve, reject) => {
     socket.on('error', reject);
-    socket.connect(port, host, () => resolve(socket.address().address));
+    // Its callback is told of errors as well, whatever the types say.
+    socket.connect(port, host, (error?: Error) =>
+      error === undefined || error === null ? resolve(socket.address().address) : reject(error),
+    );
   }).finally(() => socket.close());
 }
 
@@ -64,6 +68,18 @@ function sourceAddress(host: string, port: number): Promise<string> {
 function isUsable(source: string): boolean {
   const bare = source.replace(/%.*/, '');
   return Object.values(networkInterfaces()).some((found = []) => found.some(({ address }) => address === bare));
+}
+
+function canLookUp(hostname: string): boolean {
+  return /^\s*nameserver\s/m.test(readIfThere('/etc/resolv.conf')) || readIfThere('/etc/hosts').includes(hostname);
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function globalAddresses(): string[] {
@@ -89,7 +105,10 @@ const duplicate = 0x08;
 
 /** One line a network device: what it lacks. */
 function linkLines(): string[] {
-  const devices = readdirSync('/sys/class/net').filter((device) => device !== 'lo');
+  // Beside them lies a file of the bonding driver.
+  const devices = readdirSync('/sys/class/net').filter(
+    (name) => name !== 'lo' && existsSync(`/sys/class/net/${name}/ifindex`),
+  );
   if (devices.length === 0) return ['there is no network device: is its driver in the initramfs?'];
   const addresses = networkInterfaces();
   return devices.map((device) => {

@@ -1,8 +1,8 @@
 /**
  * What a node writes lies on an xfs on compressed RAM (zram) above the squashfs, and what it deletes is given back at once (discard).
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { describeError, TetherfsError } from '../../base/errors.ts';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { describeError, errorCode, TetherfsError } from '../../base/errors.ts';
 import { totalMemory } from '../../mount/memory-check.ts';
 import { loadBinding } from '../../native/binding.ts';
 import type { ZramSettings } from '../../profile/index.ts';
@@ -48,7 +48,7 @@ async function mountWritable(zram: ZramSettings): Promise<void> {
     });
   } catch (error) {
     // Another try makes another.
-    if (existsSync(removal)) writeFileSync(removal, String(number));
+    removeDisk(number);
     throw error;
   }
 }
@@ -69,9 +69,19 @@ function newDisk(): number {
   try {
     return Number(readFileSync(`${commands}/hot_add`, 'utf8'));
   } catch (cause) {
-    throw new TetherfsError('INITRAMFS', `this kernel has no compressed RAM disks (zram): ${describeError(cause)}`, {
+    if (errorCode(cause) !== 'ENOENT') throw cause;
+    throw new TetherfsError('INITRAMFS', 'this kernel has no compressed RAM disks: the driver zram is missing', {
       cause,
     });
+  }
+}
+
+/** One that is in use at this moment stays. */
+export function removeDisk(number: number): void {
+  try {
+    writeFileSync(removal, String(number));
+  } catch {
+    // What failed before is what matters.
   }
 }
 

@@ -12,7 +12,12 @@ import { attachImage, removeMapping } from './decrypt.ts';
 const margin = 256 * 1024 ** 2;
 
 /** @throws TetherfsError MEMORY_SHORT when the tree does not fit. @param keyFile see attachImage. */
-export async function unpack(file: string, keyFile: string | undefined, root: string): Promise<void> {
+export async function unpack(
+  file: string,
+  keyFile: string | undefined,
+  root: string,
+  signal: AbortSignal,
+): Promise<void> {
   if (isMounted(root)) await loadBinding().unmount(root, 'normal');
   const room = availableMemory() - margin;
   if (room <= 0) throw tooLittle(room + margin);
@@ -25,7 +30,9 @@ export async function unpack(file: string, keyFile: string | undefined, root: st
   });
   const device = await attachImage(file, keyFile);
   try {
-    await run('unsquashfs', ['-no-progress', '-force', '-dest', root, device.path], { package: 'squashfs-tools' });
+    // Its queues are small, beside what it makes; 2: what cannot be set on a tmpfs (xattrs, before Linux 6.6) it passes over.
+    const words = ['-no-progress', '-force', '-data-queue', '16', '-frag-queue', '16', '-dest', root, device.path];
+    await run('unsquashfs', words, { package: 'squashfs-tools', done: [0, 2], signal });
   } catch (error) {
     if (availableMemory() < margin * 1.1) throw tooLittle(room);
     throw error;
@@ -33,7 +40,11 @@ export async function unpack(file: string, keyFile: string | undefined, root: st
     device.release();
   }
   if (keyFile !== undefined) await removeMapping();
-  await unmount(imagePlace, 'normal');
+}
+
+/** Nothing of the image is needed any more. */
+export async function releaseImage(): Promise<void> {
+  if (isMounted(imagePlace)) await unmount(imagePlace, 'lazy');
 }
 
 function tooLittle(room: number): TetherfsError {
