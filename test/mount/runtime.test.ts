@@ -40,6 +40,7 @@ function filesOf(directory: string): string[] {
 
 it('has no packages, no TypeScript, but its libraries and their loader, and the code of a daemon that has served a mount', () => {
   expect(filesOf(built).filter((file) => !file.startsWith('lib/lib'))).toEqual([
+    'bin/mount.tetherfs',
     'bin/node',
     'bin/tetherfs',
     'bin/urlmount',
