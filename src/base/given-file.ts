@@ -11,9 +11,14 @@ export function readGivenFile(path: string, option: string, limit = largestFile)
   try {
     bytes = readBounded(path, limit);
   } catch (cause) {
-    const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
-    throw new UsageError(`${option} ${path}: ${why}`, { cause });
+    throw unreadable(`${option} ${path}`, cause);
   }
   if (bytes === undefined) throw new UsageError(`${option} ${path}: it has more than ${limit} bytes`);
   return bytes;
+}
+
+/** @param what is named, and by which option. @param kind of thing that it should be. */
+export function unreadable(what: string, cause: unknown, kind = 'file'): UsageError {
+  const why = errorCode(cause) === 'ENOENT' ? `no such ${kind}` : describeError(cause);
+  return new UsageError(`${what}: ${why}`, { cause });
 }

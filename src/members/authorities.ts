@@ -1,8 +1,8 @@
 /** The authorities that options name, as PEM: a file, and every file of a directory. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeError, errorCode, UsageError } from '../base/errors.ts';
-import { readGivenFile } from '../base/given-file.ts';
+import { UsageError } from '../base/errors.ts';
+import { readGivenFile, unreadable } from '../base/given-file.ts';
 import { parseCas } from './trust.ts';
 
 export interface AuthorityOptions {
@@ -38,8 +38,7 @@ function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory).sort();
   } catch (cause) {
-    const why = errorCode(cause) === 'ENOENT' ? 'no such directory' : describeError(cause);
-    throw new UsageError(`--ca-dir ${directory}: ${why}`, { cause });
+    throw unreadable(`--ca-dir ${directory}`, cause, 'directory');
   }
 }
 

@@ -6,6 +6,7 @@ import { interrupted } from './background.ts';
 import { readStatus } from './control-client.ts';
 import type { MountOptions } from './options.ts';
 import { failureOfProcess } from './own-process.ts';
+import { describeMembers } from './status.ts';
 
 const reader = `
   const { openSync, readSync } = require('node:fs');
@@ -62,10 +63,7 @@ export async function readFirstBytes({ options, fileName, startedAt, signal, onW
 /** What the daemon says of its members. */
 async function reasons(control: string): Promise<string> {
   try {
-    const { members } = await readStatus(control);
-    return members
-      .map(({ url, state, reason }) => `${url} (${reason === '' ? state : `${state}: ${reason}`})`)
-      .join('; ');
+    return describeMembers((await readStatus(control)).members);
   } catch (error) {
     return describeError(error);
   }

@@ -1,7 +1,8 @@
 /** A path that an option names, as the daemon can use it, which runs in `/`; and a file that is read while it serves. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { describeError, errorCode, UsageError } from '../base/errors.ts';
+import { UsageError } from '../base/errors.ts';
+import { unreadable } from '../base/given-file.ts';
 
 /** A path as the daemon can use it, which runs in `/`. Not normalized: `link/..` may be elsewhere. @throws UsageError when it is empty. */
 export function absolutePath(given: string, option: string): string {
@@ -19,7 +20,6 @@ export async function readFileLater(path: string, limit: number, what: string): 
     return buffer.toString('utf8', 0, bytesRead);
   } catch (cause) {
     if (cause instanceof UsageError) throw cause;
-    const why = errorCode(cause) === 'ENOENT' ? 'no such file' : describeError(cause);
-    throw new UsageError(`${what}: ${why}`, { cause });
+    throw unreadable(what, cause);
   }
 }

@@ -70,10 +70,12 @@ export class Membership {
     const { membersFrom } = this.#options;
     if (membersFrom === undefined)
       throw new UsageError('this mount was made without --members-from: there is nothing to read');
-    const { file, urls: before } = membersFrom;
+    const { file } = membersFrom;
     const text = await readFileLater(inMachineRoot(file), largestMembersFile, `--members-from ${file}`);
-    const now = membersOfFile(text, { path: file, like: parseFileUrl(this.#options.urls[0]) });
-    const others = this.#options.urls.filter((url) => !before.includes(url));
+    // Somebody may have come or gone meanwhile.
+    const { urls, membersFrom: before } = this.#options;
+    const now = membersOfFile(text, { path: file, like: parseFileUrl(urls[0]) });
+    const others = urls.filter((url) => before?.urls.includes(url) !== true);
     return this.#replace([...others, ...now], {}, { file, urls: now.filter((url) => !others.includes(url)) });
   }
 

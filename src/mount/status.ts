@@ -109,3 +109,10 @@ export const statusSchema = z.object({
 });
 export type Status = z.infer<typeof statusSchema>;
 export type MemberLine = z.infer<typeof memberSchema>;
+
+/** Every member, and why it is not up, on one line. */
+export function describeMembers(members: readonly MemberLine[]): string {
+  return members
+    .map(({ url, state, reason }) => `${url} (${reason === '' ? state : `${state}: ${reason}`})`)
+    .join('; ');
+}

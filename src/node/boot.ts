@@ -5,10 +5,12 @@
 import { readFileSync, statSync } from 'node:fs';
 import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { readGivenFile } from '../base/given-file.ts';
+import { listMounts } from '../base/mounts.ts';
 import { formatSize } from '../base/size.ts';
 import { parseDigest } from '../image/digest.ts';
 import { availableMemory } from '../mount/memory-check.ts';
 import { type BootSettings, bootFile, readBootSettings } from '../profile/index.ts';
+import { rootSource } from './places.ts';
 import { type BootConsole, kernelUptime, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
@@ -36,6 +38,9 @@ export async function boot(options: BootOptions): Promise<void> {
   const { root, signal } = options;
   if (!(statSync(root, { throwIfNoEntry: false })?.isDirectory() ?? false)) {
     throw new UsageError(`${root}: no such directory to mount the root file system on`);
+  }
+  if (listMounts().some(({ mountpoint, source }) => mountpoint === '/' && source === rootSource)) {
+    throw new UsageError('this machine has booted: its root file system would be taken from under it');
   }
   // Of one that was killed: perhaps it was of another image.
   await undo(root);

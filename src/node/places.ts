@@ -15,6 +15,8 @@ export const imagePlace = `${base}/image`;
 export const lowerPlace = `${base}/lower`;
 /** The file system on compressed RAM. */
 export const writablePlace = `${base}/writable`;
+/** What the root file system is called in the kernel's list of mounts. */
+export const rootSource = 'tetherfs';
 /** How the boot went, for whoever asks later. */
 export const recordFile = '/run/tetherfs/boot.json';
 

@@ -4,14 +4,16 @@ import { listMounts } from '../base/mounts.ts';
 import { abortConnection } from '../mount/kernel-tuning.ts';
 import { unmount } from '../mount/unmount.ts';
 import { loadBinding } from '../native/binding.ts';
-import { imagePlace, isMounted, lowerPlace, writablePlace } from './places.ts';
+import { imagePlace, isMounted, lowerPlace, rootSource, writablePlace } from './places.ts';
 import { removeMapping } from './steps/decrypt.ts';
 import { removeDisk } from './steps/overlay.ts';
 
-/** Harmless where nothing is mounted. @param root where the root file system was to be. */
+/** Harmless where nothing is mounted. @param root where the root file system was to be: what is not of ours there stays. */
 export async function undo(root: string): Promise<void> {
-  const disk = listMounts().find(({ mountpoint }) => mountpoint === writablePlace)?.source;
-  for (const place of [root, writablePlace, lowerPlace]) {
+  const mounts = listMounts();
+  const disk = mounts.find(({ mountpoint }) => mountpoint === writablePlace)?.source;
+  const isOurs = mounts.some(({ mountpoint, source }) => mountpoint === root && source === rootSource);
+  for (const place of [...(isOurs ? [root] : []), writablePlace, lowerPlace]) {
     if (isMounted(place))
       await loadBinding()
         .unmount(place, 'lazy')

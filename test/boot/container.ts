@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'nod
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { onOutput } from '../support/child-output.ts';
 import { allProcesses, commandLine, parentOf } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
@@ -29,14 +30,8 @@ export class Container implements AsyncDisposable {
     execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', path]);
     const [upper, work, root] = ['upper', 'work', 'root'].map((name) => join(path, name)) as [string, string, string];
     for (const made of [upper, work, root]) mkdirSync(made);
-    execFileSync('mount', [
-      '-t',
-      'overlay',
-      '-o',
-      `lowerdir=${lower},upperdir=${upper},workdir=${work}`,
-      'overlay',
-      root,
-    ]);
+    const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+    execFileSync('mount', ['-t', 'overlay', '-o', layers, 'overlay', root]);
     this.root = root;
     opened(this);
     this.link('/usr/bin/tetherfs', `${runtime}/bin/tetherfs`);
@@ -61,27 +56,17 @@ export class Container implements AsyncDisposable {
     const child = spawn(
       'systemd-nspawn',
       [
-        ...[
-          '--directory',
-          this.root,
-          '--boot',
-          '--register=no',
-          '--keep-unit',
-          '--console=read-only',
-          '--capability=all',
-        ],
-        ...['--bind=/dev/fuse', `--bind-ro=${this.#runtime}`],
+        ...['--directory', this.root, '--boot', '--register=no', '--keep-unit', '--console=read-only'],
+        ...['--capability=all', '--bind=/dev/fuse', `--bind-ro=${this.#runtime}`],
         ...['systemd.unit=multi-user.target', 'systemd.show_status=1'],
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' } },
     );
     this.#child = child;
     this.#ended = new Promise((resolve) => child.on('exit', resolve));
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.#console += text;
-      });
-    }
+    onOutput(child, (text) => {
+      this.#console += text;
+    });
     try {
       await waitUntil('systemd answers', () => this.run('systemctl', 'is-system-running').catch(answerOf), patience);
       await this.run('systemctl', 'is-system-running', '--wait').catch(answerOf);
@@ -92,18 +77,8 @@ export class Container implements AsyncDisposable {
 
   /** What it printed on standard output. @throws Error of execFile when its exit status is not 0. */
   async run(...words: string[]): Promise<string> {
-    const inside = [
-      '--target',
-      String(this.#leader()),
-      '--mount',
-      '--pid',
-      '--uts',
-      '--ipc',
-      '--cgroup',
-      '--root',
-      '--wd',
-    ];
-    const { stdout } = await promisify(execFile)('nsenter', [...inside, '--', ...words], {
+    const inside = ['--mount', '--pid', '--uts', '--ipc', '--cgroup', '--root', '--wd'];
+    const { stdout } = await promisify(execFile)('nsenter', [`--target=${this.#leader()}`, ...inside, '--', ...words], {
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' },
       maxBuffer: 64 * 1024 * 1024,
     });

@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { onOutput } from '../support/child-output.ts';
 import { tetherfsCommand } from '../support/daemon.ts';
 import { closed, opened } from '../support/teardown.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
@@ -50,13 +51,11 @@ export class Machine implements AsyncDisposable {
   private constructor(directory: TempDir, words: readonly string[], onConsole: (text: string) => void) {
     this.#directory = directory;
     this.#child = spawn('qemu-system-x86_64', words, { stdio: ['pipe', 'pipe', 'pipe'] });
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        const said = text.replaceAll('\r', '');
-        this.#console += said;
-        onConsole(said);
-      });
-    }
+    onOutput(this.#child, (text) => {
+      const said = text.replaceAll('\r', '');
+      this.#console += said;
+      onConsole(said);
+    });
     this.#exit = new Promise((resolve, reject) => {
       this.#child.on('error', reject);
       this.#child.on('close', (status) => {

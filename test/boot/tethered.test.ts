@@ -5,49 +5,39 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { waitUntil } from '../support/wait-until.ts';
-import { Machine } from './machine.ts';
+import type { Machine } from './machine.ts';
 import { complaint, failedUnits, image, statusOf, successorOf, writeAndDelete } from './node.ts';
-import { initramfsSize, profileOf } from './profiles.ts';
-import { address, BootSite } from './site.ts';
+import { initramfsSize } from './profiles.ts';
+import { address } from './site.ts';
+import { bootSuite } from './suite.ts';
 
 const MiB = 1024 * 1024;
-const profile = profileOf('TETHERFS_BOOT_INITRAMFS_TOOLS');
-let site: BootSite;
+const suite = bootSuite('TETHERFS_BOOT_INITRAMFS_TOOLS');
 let machine: Machine;
 
 beforeAll(async () => {
-  site = await BootSite.make(profile.publicDir);
-  machine = await Machine.start({
-    profile: profile.directory,
-    members: site.urls(profile.path),
-    keyFile: profile.keyFile,
-    words: [address],
-    tap: site.tap,
-  });
+  machine = await suite.start({ words: [address] });
 });
-afterAll(async () => {
-  await machine?.[Symbol.asyncDispose]();
-  await site?.[Symbol.asyncDispose]();
-});
+afterAll(() => machine?.[Symbol.asyncDispose]());
 
 const status = () => statusOf(machine);
 
 it('its initramfs has at most 80 MB', () => {
-  expect(initramfsSize(profile)).toBeLessThan(80e6);
+  expect(initramfsSize(suite.profile)).toBeLessThan(80e6);
 });
 
 it('boots, while one member is killed and another stopped', async () => {
   await machine.says(/tetherfs: tethered, from 3 members, every chunk verified against sha256:/);
   await machine.says(/tetherfs: WARNING: the key of the image comes from /);
   await machine.says(/tetherfs: the root file system is there, /);
-  await site.members[0]?.kill();
-  await site.members[1]?.stop();
+  await suite.site.members[0]?.kill();
+  await suite.site.members[1]?.stop();
   await machine.login();
   const { members, reads } = await status();
   expect(members[2]).toMatchObject({ state: 'up', bytes: expect.any(Number) });
   expect(reads.failed).toBe(0);
-  await site.members[0]?.restart();
-  site.members[1]?.cont();
+  await suite.site.members[0]?.restart();
+  suite.site.members[1]?.cont();
   await waitUntil('both are up again', async () => (await status()).members.every(({ state }) => state === 'up'), {
     timeoutMs: 120_000,
   });

@@ -1,35 +1,15 @@
 /** A Debian machine whose initramfs is dracut's, and whose profile.yaml says `untethered`: once it is up, it needs neither members nor network. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { makeTempDir } from '../support/temp-dir.ts';
-import { Machine } from './machine.ts';
+import { expect, it } from 'vitest';
 import { complaint, failedUnits } from './node.ts';
-import { initramfsSize, profileOf, withKernelArgs } from './profiles.ts';
-import { address, BootSite } from './site.ts';
+import { initramfsSize } from './profiles.ts';
+import { address } from './site.ts';
+import { bootSuite } from './suite.ts';
 
-const temp = makeTempDir('boot');
-const profile = withKernelArgs(profileOf('TETHERFS_BOOT_DRACUT'), 'quiet confluent_imagemethod=untethered', temp.path);
-let site: BootSite;
-
-beforeAll(async () => {
-  site = await BootSite.make(profile.publicDir);
-});
-afterAll(async () => {
-  await site?.[Symbol.asyncDispose]();
-  temp.remove();
-});
-
-const start = (memoryMiB: number) =>
-  Machine.start({
-    profile: profile.directory,
-    members: site.urls(profile.path),
-    keyFile: profile.keyFile,
-    words: [address, 'tetherfs.decryption=tetherfs'],
-    tap: site.tap,
-    memoryMiB,
-  });
+const suite = bootSuite('TETHERFS_BOOT_DRACUT', 'quiet confluent_imagemethod=untethered');
+const start = (memoryMiB: number) => suite.start({ words: [address, 'tetherfs.decryption=tetherfs'], memoryMiB });
 
 it('its initramfs has at most 80 MB', () => {
-  expect(initramfsSize(profile)).toBeLessThan(80e6);
+  expect(initramfsSize(suite.profile)).toBeLessThan(80e6);
 });
 
 it('too little memory is said before it hurts', async () => {
@@ -43,7 +23,7 @@ it('boots, and runs on without members', async () => {
   await using machine = await start(2048);
   await machine.says(/tetherfs: untethered, from 3 members/);
   await machine.says(/tetherfs: the root file system is there, /);
-  for (const member of site.members) await member.kill();
+  for (const member of suite.site.members) await member.kill();
   await machine.login();
   expect(await machine.run('cat /run/tetherfs/boot.json')).toMatch(/"decryption": "tetherfs"/);
   expect(await machine.run('tetherfs status')).toContain('untethered');

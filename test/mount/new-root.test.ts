@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { statusSchema } from '../../src/mount/status.ts';
+import { onOutput } from '../support/child-output.ts';
 import { closed, opened } from '../support/teardown.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -95,11 +96,9 @@ class MachineShell implements AsyncDisposable {
       ],
       { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: '/bin:/sbin:/usr/bin:/usr/sbin' } },
     );
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.#said += text;
-      });
-    }
+    onOutput(this.#child, (text) => {
+      this.#said += text;
+    });
     this.#ended = new Promise((resolve) => this.#child.on('close', resolve));
     opened(this);
   }

@@ -7,6 +7,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Site } from '../mount/site.ts';
+import { onOutput } from '../support/child-output.ts';
 import { tetherfsCommand } from '../support/daemon.ts';
 import { allProcesses, commandLine, signal } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
@@ -35,6 +36,14 @@ afterAll(async () => {
   temp.remove();
 });
 
+interface NodeOptions {
+  /** Commands of the node before it boots. Its root is to be $1. */
+  before?: string;
+  /** … and once it has a root. */
+  afterwards?: string;
+  environment?: Readonly<Record<string, string>>;
+}
+
 /** A node in its initramfs: it has a kernel command line and a /run of its own. */
 class Node implements AsyncDisposable {
   /** What it printed: of the boot, and of what it did afterwards. */
@@ -43,8 +52,7 @@ class Node implements AsyncDisposable {
   /** Of the boot. */
   readonly status: Promise<number | null>;
 
-  /** @param afterwards commands for the node once it has a root, $1. */
-  constructor(words: readonly string[], afterwards = 'true', environment: Readonly<Record<string, string>> = {}) {
+  constructor(words: readonly string[], { before = 'true', afterwards = 'true', environment = {} }: NodeOptions = {}) {
     const commandLine = join(temp.path, 'cmdline');
     writeFileSync(commandLine, `quiet ${words.join(' ')}\n`);
     // What it leaves on compressed RAM is the machine's, not a namespace's.
@@ -55,6 +63,7 @@ class Node implements AsyncDisposable {
         [ -z "$disk" ] || echo "$disk" >/sys/class/zram-control/hot_remove
         ! mountpoint -q /run/initramfs/tetherfs/image || "$2" unmount /run/initramfs/tetherfs/image
       }
+      ${before}
       "$2" node boot "$1" && { ${afterwards}
       }
       status=$?; [ $status = 0 ] || echo "left: $(grep -E " ($1|/run/initramfs/tetherfs/[a-z]*) " /proc/mounts)"; leave "$@" >&2; exit $status`;
@@ -66,11 +75,9 @@ class Node implements AsyncDisposable {
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } },
     );
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (words: string) => {
-        this.said += words;
-      });
-    }
+    onOutput(this.#child, (text) => {
+      this.said += text;
+    });
     this.status = new Promise((resolve) => this.#child.on('close', resolve));
     opened(this);
   }
@@ -91,6 +98,9 @@ class Node implements AsyncDisposable {
   }
 }
 
+/** Programs of our own are found first. */
+const withPrograms = () => ({ PATH: `${programs}:${process.env['PATH']}` });
+
 const bootWords = () => [
   `tetherfs.members=${site.urls().join(',')}`,
   `tetherfs.digest=${site.digest}`,
@@ -99,11 +109,10 @@ const bootWords = () => [
 ];
 
 it('makes a root that can be written to, of an image and compressed RAM', async () => {
-  await using node = new Node(
-    [...bootWords(), 'tetherfs.zram=512MiB,limit=64MiB'],
-    `cat "$1/hostname"; echo own >"$1/hostname"; cat "$1/hostname" /run/tetherfs/boot.json; grep -E " ($1|/run/initramfs/tetherfs/[a-z]*) " /proc/mounts
+  await using node = new Node([...bootWords(), 'tetherfs.zram=512MiB,limit=64MiB'], {
+    afterwards: `cat "$1/hostname"; echo own >"$1/hostname"; cat "$1/hostname" /run/tetherfs/boot.json; grep -E " ($1|/run/initramfs/tetherfs/[a-z]*) " /proc/mounts
      disk=$(sed -n 's,^/dev/\\(zram[0-9]*\\) .*,\\1,p' /proc/mounts); cat /sys/block/$disk/disksize; cut -c 25-34 /sys/block/$disk/mm_stat; ls -l /run/initramfs/shutdown`,
-  );
+  });
   expect(await node.status, node.said).toBe(0);
   expect(node.said).toMatch(
     /the root file system is there, .* s after the kernel started: network .* s, .*overlay .* s\n/,
@@ -140,8 +149,9 @@ it('a step that fails is tried again from where it got to', async () => {
   );
   chmodSync(join(programs, 'mkfs.xfs'), 0o755);
   const disks = ramDisks();
-  await using node = new Node(bootWords(), 'echo "$(ls -d /sys/block/zram* | wc -l) disks"', {
-    PATH: `${programs}:${process.env['PATH']}`,
+  await using node = new Node(bootWords(), {
+    afterwards: 'echo "$(ls -d /sys/block/zram* | wc -l) disks"',
+    environment: withPrograms(),
   });
   expect(await node.status, node.said).toBe(0);
   expect(node.said).toMatch(/tetherfs: overlay: mkfs\.xfs: mkfs\.xfs: no room; trying again in \d+\.\d s\n/);
@@ -188,6 +198,14 @@ it('a failed boot leaves nothing that another one could take for its own', async
   expect(ramDisks()).toBe(disks);
 });
 
+it('what somebody else has mounted there stays', async () => {
+  await using node = new Node([...bootWords(), 'tetherfs.zram=1GiB,algorithm=lzx'], {
+    before: 'mount -t tmpfs foreign "$1"',
+  });
+  expect(await node.status, node.said).toBe(1);
+  expect(node.said).toMatch(/^left: foreign \/\S+ tmpfs /m);
+});
+
 it('members that fall silent later are told of, and a signal ends that, too', async () => {
   const [reached, silent] = ['reached', 'silent'].map((name) => join(temp.path, name)) as [string, string];
   writeFileSync(
@@ -199,8 +217,8 @@ exec /usr/bin/unsquashfs "$@"
 `,
   );
   chmodSync(join(programs, 'unsquashfs'), 0o755);
-  await using node = new Node([...bootWords(), 'confluent_imagemethod=uncompressed'], 'true', {
-    PATH: `${programs}:${process.env['PATH']}`,
+  await using node = new Node([...bootWords(), 'confluent_imagemethod=uncompressed'], {
+    environment: withPrograms(),
   });
   try {
     await waitUntil('the image is to be unpacked', () => existsSync(reached));

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { onOutput } from './child-output.ts';
 import { plainGet } from './plain-http.ts';
 import { closed, opened } from './teardown.ts';
 import { makeTempDir, type TempDir } from './temp-dir.ts';
@@ -41,11 +42,9 @@ export class ServerProgram implements AsyncDisposable {
     );
     const server = new ServerProgram(child, directory);
     let said = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        said += text;
-      });
-    }
+    onOutput(child, (text) => {
+      said += text;
+    });
     let over = false;
     void server.#ended.then(() => {
       over = true;

@@ -10,6 +10,7 @@ import { availableMemory } from '../../mount/memory-check.ts';
 import { defaults, withDefaults } from '../../mount/options.ts';
 import { describeProgress } from '../../mount/progress-log.ts';
 import { startMount } from '../../mount/start-mount.ts';
+import { describeMembers } from '../../mount/status.ts';
 import type { BootSettings } from '../../profile/index.ts';
 import { imagePlace, isMounted, makePlace } from '../places.ts';
 import { loadModule } from '../programs.ts';
@@ -71,8 +72,7 @@ const smallestCache = 16 * 1024 ** 2;
 export async function explainWaiting(): Promise<string | undefined> {
   const { reads, members } = await readStatus(controlPathOf(imagePlace));
   if (reads.waiting === 0) return undefined;
-  const reasons = members.map(({ url, state, reason }) => `${url} (${reason === '' ? state : `${state}: ${reason}`})`);
-  return `${reads.waiting} reads wait for members, the oldest for ${Math.round(reads.oldestWaitMs / 1000)} s: ${reasons.join('; ')}`;
+  return `${reads.waiting} reads wait for members, the oldest for ${Math.round(reads.oldestWaitMs / 1000)} s: ${describeMembers(members)}`;
 }
 
 export function describeImage({ members, digest, imageMethod }: BootSettings): string {

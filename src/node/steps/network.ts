@@ -92,12 +92,9 @@ function hasCarrier(device: string): boolean {
   return readLink(device, 'carrier') !== '0';
 }
 
+/** Empty: a link that is down does not say. */
 function readLink(device: string, what: string): string {
-  try {
-    return readFileSync(`/sys/class/net/${device}/${what}`, 'utf8').trim();
-  } catch {
-    return ''; // A link that is down does not say.
-  }
+  return readIfThere(`/sys/class/net/${device}/${what}`).trim();
 }
 
 const tentative = 0x40;
@@ -124,13 +121,9 @@ function linkLines(): string[] {
 
 /** IFA_F_* of its IPv6 addresses. if_addr.h. */
 function sixthFlags(device: string): number[] {
-  try {
-    return readFileSync('/proc/net/if_inet6', 'utf8')
-      .split('\n')
-      .map((line) => line.trim().split(/ +/))
-      .filter((fields) => fields[5] === device)
-      .map((fields) => Number.parseInt(fields[4] ?? '0', 16));
-  } catch {
-    return []; // A kernel without IPv6.
-  }
+  return readIfThere('/proc/net/if_inet6')
+    .split('\n')
+    .map((line) => line.trim().split(/ +/))
+    .filter((fields) => fields[5] === device)
+    .map((fields) => Number.parseInt(fields[4] ?? '0', 16));
 }

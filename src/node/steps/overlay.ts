@@ -6,7 +6,7 @@ import { describeError, errorCode, TetherfsError } from '../../base/errors.ts';
 import { totalMemory } from '../../mount/memory-check.ts';
 import { loadBinding } from '../../native/binding.ts';
 import type { ZramSettings } from '../../profile/index.ts';
-import { isMounted, lowerPlace, makePlace, writablePlace } from '../places.ts';
+import { isMounted, lowerPlace, makePlace, rootSource, writablePlace } from '../places.ts';
 import { loadModule, run } from '../programs.ts';
 
 /** mkfs.xfs makes none smaller than 300 MB. What is not written takes no memory. */
@@ -23,7 +23,7 @@ export async function mountOverlay(root: string, zram: ZramSettings): Promise<vo
   for (const directory of [upper, work]) mkdirSync(directory, { recursive: true, mode: 0o755 });
   await loadModule('overlay');
   await loadBinding().mountFilesystem({
-    source: 'tetherfs',
+    source: rootSource,
     target: root,
     type: 'overlay',
     data: `lowerdir=${lowerPlace},upperdir=${upper},workdir=${work}`,

@@ -4,7 +4,7 @@ import { formatSize } from '../../base/size.ts';
 import { availableMemory } from '../../mount/memory-check.ts';
 import { unmount } from '../../mount/unmount.ts';
 import { loadBinding } from '../../native/binding.ts';
-import { imagePlace, isMounted } from '../places.ts';
+import { imagePlace, isMounted, rootSource } from '../places.ts';
 import { run } from '../programs.ts';
 import { attachImage, removeMapping } from './decrypt.ts';
 
@@ -22,7 +22,7 @@ export async function unpack(
   const room = availableMemory() - margin;
   if (room <= 0) throw tooLittle(room + margin);
   await loadBinding().mountFilesystem({
-    source: 'tetherfs',
+    source: rootSource,
     target: root,
     type: 'tmpfs',
     data: `mode=755,size=${room}`,

@@ -2,38 +2,13 @@
  * Debian's own kernel, `uncompressed`: the image unpacked into RAM, and nothing of tetherfs running afterwards. The machine has no address but the one that its
  * network device gives itself.
  */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { makeTempDir } from '../../support/temp-dir.ts';
-import { Machine } from '../machine.ts';
+import { expect, it } from 'vitest';
 import { complaint, failedUnits } from '../node.ts';
-import { profileOf, withKernelArgs } from '../profiles.ts';
-import { BootSite } from '../site.ts';
+import { bootSuite } from '../suite.ts';
 
-const temp = makeTempDir('boot');
-const profile = withKernelArgs(
-  profileOf('TETHERFS_BOOT_OWN_KERNEL'),
-  'quiet confluent_imagemethod=uncompressed',
-  temp.path,
-);
-let site: BootSite;
-
-beforeAll(async () => {
-  site = await BootSite.make(profile.publicDir);
-});
-afterAll(async () => {
-  await site?.[Symbol.asyncDispose]();
-  temp.remove();
-});
-
+const suite = bootSuite('TETHERFS_BOOT_OWN_KERNEL', 'quiet confluent_imagemethod=uncompressed');
 const start = (memoryMiB: number) =>
-  Machine.start({
-    profile: profile.directory,
-    members: [site.linkLocalUrl(profile.path)],
-    keyFile: profile.keyFile,
-    words: ['ip=off'],
-    tap: site.tap,
-    memoryMiB,
-  });
+  suite.start({ words: ['ip=off'], members: [suite.site.linkLocalUrl(suite.profile.path)], memoryMiB });
 
 it('too little memory is said', async () => {
   await using machine = await start(640);
@@ -46,7 +21,7 @@ it('boots by a link-local address, and needs nobody afterwards', async () => {
   await using machine = await start(3072);
   await machine.says(/tetherfs: uncompressed, from one member/);
   await machine.says(/tetherfs: the root file system is there, /);
-  for (const member of site.members) await member.kill();
+  for (const member of suite.site.members) await member.kill();
   await machine.login();
   expect(await machine.run('uname -r')).toMatch(/^6\.1\./);
   expect(await machine.run("grep ' / ' /proc/mounts")).toMatch(/^tetherfs \/ tmpfs /);
