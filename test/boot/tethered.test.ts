@@ -56,7 +56,7 @@ it('its root is an overlay of compressed RAM over the decrypted image', async ()
       .object({ steps: z.array(z.object({ name: z.string() })) })
       .parse(record)
       .steps.map(({ name }) => name),
-  ).toEqual([...['network', 'decryption', 'image', 'squashfs', 'overlay']]);
+  ).toEqual([...['network', 'decryption', 'image', 'squashfs', 'overlay', 'hand-over']]);
   expect(await machine.run('ps -o args= -p $(pgrep -d , -f ^@tetherfs)')).toMatch(/^@tetherfs-holder .*\n@tetherfs /);
 });
 
