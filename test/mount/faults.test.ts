@@ -57,6 +57,7 @@ describe('one member of three', () => {
   it('is killed: reading goes on, and it is down', async () => {
     await using daemon = await site.mount(verified());
     await readThrough(daemon, () => site.members[1]?.kill());
+    await untilAsked(daemon, (state) => state !== 'up');
     await waitUntil('it is down', async () => member(await daemon.status(), 1).state === 'down');
   });
 
