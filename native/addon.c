@@ -3,6 +3,7 @@
  * the functions mean is said there and in store.h. Nothing else in native/ but addon_*.c
  * knows Node-API.
  */
+#include "addon_reads.h"
 #include "addon_store.h"
 #include "addon_system.h"
 #include "addon_takeover.h"
@@ -49,7 +50,7 @@ static bool get_slot(napi_env env, napi_value value, uint32_t *slot) {
 
 /* ---- The bell: from any thread to onEvents ---- */
 
-static void ring(void *listener) {
+void ring(void *listener) {
   struct handle *handle = listener;
   pthread_mutex_lock(&handle->bell_lock);
   /* After napi_closing the function must not be touched again. */
@@ -64,7 +65,12 @@ static void on_ring(napi_env env, napi_value on_events, void *context, void *dat
   napi_value undefined, exception;
   bool thrown = false;
   (void)data;
-  if (env == NULL || on_events == NULL || handle->closed) return;
+  if (env == NULL || on_events == NULL) return;
+  handle->references++; /* a read may have had the last one */
+  settle_reads(env, handle);
+  bool closed = handle->closed;
+  unreference(handle);
+  if (closed) return;
   napi_get_undefined(env, &undefined);
   napi_status status = napi_call_function(env, undefined, on_events, 0, NULL, NULL);
   if (status == napi_ok) return;
@@ -111,6 +117,7 @@ void unreference(struct handle *handle) {
   store_destroy(handle->store);
   pthread_mutex_destroy(&handle->session_lock);
   pthread_mutex_destroy(&handle->bell_lock);
+  pthread_mutex_destroy(&handle->reads_lock);
   free(handle);
 }
 
@@ -124,6 +131,7 @@ static napi_value js_close(napi_env env, napi_callback_info info) {
   struct handle *handle = unwrap(env, info, 0, NULL);
   if (handle == NULL || handle->closed) return NULL;
   close_handle(handle);
+  settle_reads(env, handle);
   napi_delete_reference(env, handle->keep);
   handle->keep = NULL;
   return NULL;
@@ -207,19 +215,34 @@ static napi_value js_release(napi_env env, napi_callback_info info) {
   return boolean(env, store_release(handle->store, chunk));
 }
 
+/* The kernel refuses answers with 0 or with 512 and more: the reader would hang. */
+static bool get_errno(napi_env env, napi_value value, int *error) {
+  uint64_t number;
+  if (!get_integer(env, value, 511, "errno", &number)) return false;
+  if (number == 0) {
+    throw_range(env, "errno must be from 1 to 511");
+    return false;
+  }
+  *error = (int)number;
+  return true;
+}
+
 static napi_value js_fail(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   uint32_t chunk;
-  uint64_t error;
+  int error;
   struct handle *handle = unwrap(env, info, 2, arguments);
-  if (handle == NULL || !get_chunk(env, handle, arguments[0], &chunk) ||
-      !get_integer(env, arguments[1], 511, "errno", &error))
-    return NULL;
-  /* The kernel refuses answers with 0 or with 512 and more: the reader would hang. */
-  if (error == 0)
-    throw_range(env, "errno must be from 1 to 511");
-  else
-    store_fail(handle->store, chunk, (int)error);
+  if (handle == NULL || !get_chunk(env, handle, arguments[0], &chunk) || !get_errno(env, arguments[1], &error)) return NULL;
+  store_fail(handle->store, chunk, error);
+  return NULL;
+}
+
+static napi_value js_cancel_reads(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int error;
+  struct handle *handle = unwrap(env, info, 1, &argument);
+  if (handle == NULL || !get_errno(env, argument, &error)) return NULL;
+  store_cancel_reads(handle->store, error);
   return NULL;
 }
 
@@ -497,6 +520,7 @@ static bool get_store_options(napi_env env, napi_value object, struct store_opti
 
 static napi_value wrap_store(napi_env env, struct handle *handle) {
   const napi_property_descriptor methods[] = {
+      {"read", NULL, js_read, NULL, NULL, NULL, napi_enumerable, NULL},
       {"takeEvents", NULL, js_take_events, NULL, NULL, NULL, napi_enumerable, NULL},
       {"grant", NULL, js_grant, NULL, NULL, NULL, napi_enumerable, NULL},
       {"spare", NULL, js_spare, NULL, NULL, NULL, napi_enumerable, NULL},
@@ -505,6 +529,7 @@ static napi_value wrap_store(napi_env env, struct handle *handle) {
       {"drop", NULL, js_drop, NULL, NULL, NULL, napi_enumerable, NULL},
       {"release", NULL, js_release, NULL, NULL, NULL, napi_enumerable, NULL},
       {"fail", NULL, js_fail, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"cancelReads", NULL, js_cancel_reads, NULL, NULL, NULL, napi_enumerable, NULL},
       {"mark", NULL, js_mark, NULL, NULL, NULL, napi_enumerable, NULL},
       {"tryEvict", NULL, js_try_evict, NULL, NULL, NULL, napi_enumerable, NULL},
       {"stats", NULL, js_stats, NULL, NULL, NULL, napi_enumerable, NULL},
@@ -550,6 +575,8 @@ static napi_value create_store(napi_env env, napi_value argument, const struct s
     goto refused;
   }
   pthread_mutex_init(&handle->bell_lock, NULL);
+  pthread_mutex_init(&handle->reads_lock, NULL);
+  SLIST_INIT(&handle->answered);
   pthread_mutex_init(&handle->session_lock, NULL);
   options.ring = ring;
   options.listener = handle;
@@ -557,6 +584,7 @@ static napi_value create_store(napi_env env, napi_value argument, const struct s
   if (error != 0) {
     pthread_mutex_destroy(&handle->session_lock);
     pthread_mutex_destroy(&handle->bell_lock);
+    pthread_mutex_destroy(&handle->reads_lock);
     free(handle);
     if (error == STORE_NOT_FITTING)
       napi_throw_error(env, "EINVAL", why);
@@ -603,6 +631,7 @@ static napi_value js_create_store(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   const napi_property_descriptor functions[] = {
       {"createStore", NULL, js_create_store, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"dropPages", NULL, js_drop_pages, NULL, NULL, NULL, napi_enumerable, NULL},
       {"xts", NULL, js_xts, NULL, NULL, NULL, napi_enumerable, NULL},
       {"unmount", NULL, js_unmount, NULL, NULL, NULL, napi_enumerable, NULL},
       {"closeOnExec", NULL, js_close_on_exec, NULL, NULL, NULL, napi_enumerable, NULL},

@@ -4,7 +4,6 @@
 #include "addon_store.h"
 #include "addon_values.h"
 #include "addon_work.h"
-#include "drop_pages.h"
 #include "fuse_protocol.h"
 #include "mount.h"
 #include "notify.h"
@@ -78,32 +77,6 @@ static napi_value js_resume(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-struct page_drop {
-  struct work work;
-  struct handle *handle;
-};
-
-static void page_drop_run(struct work *work) {
-  const struct handle *handle = ((const struct page_drop *)work)->handle;
-  work->syscall = "fadvise";
-  work->error = drop_pages(handle->mountpoint, handle->file_name, handle->device_major, handle->device_minor);
-}
-
-static void page_drop_done(struct work *work) { unreference(((struct page_drop *)work)->handle); }
-
-static napi_value js_drop_pages(napi_env env, napi_callback_info info) {
-  void *data = NULL;
-  napi_get_cb_info(env, info, NULL, NULL, NULL, &data);
-  struct page_drop *drop = work_new(env, sizeof *drop);
-  if (drop == NULL) return NULL;
-  drop->handle = data;
-  drop->handle->references++;
-  drop->work.name = "tetherfs:dropPages";
-  drop->work.run = page_drop_run;
-  drop->work.done = page_drop_done;
-  return work_start(env, &drop->work);
-}
-
 /* Mounts, and starts a session of `threads` threads. 0 or an errno; nothing is left behind on failure. */
 static int start_session(struct handle *handle, const char *mountpoint, const char *source, uint64_t threads,
                          const struct session_options *options, const char **syscall) {
@@ -159,7 +132,6 @@ static napi_value session_object(napi_env env, struct handle *handle) {
   add_session_method(env, result, handle, "protocol", js_protocol);
   add_session_method(env, result, handle, "pause", js_pause);
   add_session_method(env, result, handle, "resume", js_resume);
-  add_session_method(env, result, handle, "dropPages", js_drop_pages);
   return result;
 }
 
@@ -174,12 +146,10 @@ static bool get_page_cache(napi_env env, napi_value options, bool *none) {
 }
 
 /* What mount() and adoptMount() have in common. False: an exception is pending. */
-static bool get_session_options(napi_env env, struct handle *handle, napi_value options, uint64_t *threads,
-                                struct session_options *session) {
-  char mountpoint[MAX_PATH_BYTES], name[SESSION_MAX_NAME_BYTES + 1];
+static bool get_session_options(napi_env env, const struct handle *handle, napi_value options, uint64_t *threads,
+                                char name[SESSION_MAX_NAME_BYTES + 1], struct session_options *session) {
   uint64_t mtime;
-  if (!get_property_text(env, options, "mountpoint", mountpoint, sizeof mountpoint) ||
-      !get_property_text(env, options, "fileName", name, sizeof name) ||
+  if (!get_property_text(env, options, "fileName", name, SESSION_MAX_NAME_BYTES + 1) ||
       !get_property_integer(env, options, "threads", SESSION_MAX_THREADS, threads) ||
       !get_property_integer(env, options, "mtime", MAX_SAFE_INTEGER, &mtime) ||
       !get_page_cache(env, options, &session->no_page_cache))
@@ -192,10 +162,6 @@ static bool get_session_options(napi_env env, struct handle *handle, napi_value 
     throw_range(env, "fileName must not be a path");
     return false;
   }
-  if (mountpoint[0] != '/') {
-    throw_range(env, "mountpoint must be an absolute path");
-    return false;
-  }
   if (handle->mounted || handle->frozen || handle->closed) {
     napi_throw_error(env, "ERR_INVALID_STATE",
                      handle->closed   ? "the store is closed"
@@ -203,16 +169,14 @@ static bool get_session_options(napi_env env, struct handle *handle, napi_value 
                                       : "the store is mounted already");
     return false;
   }
-  memcpy(handle->mountpoint, mountpoint, sizeof mountpoint);
-  memcpy(handle->file_name, name, sizeof name);
-  session->file_name = handle->file_name;
+  session->file_name = name;
   session->mtime = (int64_t)mtime;
   return true;
 }
 
 napi_value js_mount(napi_env env, napi_callback_info info) {
   napi_value options;
-  char source[MAX_PATH_BYTES];
+  char mountpoint[MAX_PATH_BYTES], source[MAX_PATH_BYTES], name[SESSION_MAX_NAME_BYTES + 1];
   uint64_t threads;
   struct session_options session = {0};
   const char *syscall = "";
@@ -222,17 +186,22 @@ napi_value js_mount(napi_env env, napi_callback_info info) {
     throw_type(env, "options must be an object");
     return NULL;
   }
-  if (!get_property_text(env, options, "source", source, sizeof source) ||
+  if (!get_property_text(env, options, "mountpoint", mountpoint, sizeof mountpoint) ||
+      !get_property_text(env, options, "source", source, sizeof source) ||
       !get_property_boolean(env, options, "passthrough", &session.passthrough) ||
-      !get_session_options(env, handle, options, &threads, &session))
+      !get_session_options(env, handle, options, &threads, name, &session))
     return NULL;
+  if (mountpoint[0] != '/') {
+    throw_range(env, "mountpoint must be an absolute path");
+    return NULL;
+  }
   /* The kernel would read zeros where chunks are missing. */
   if (session.passthrough && !store_is_in_ram(handle->store)) {
     napi_throw_error(env, "ERR_INVALID_STATE", "passthrough needs the whole image in a RAM file");
     return NULL;
   }
-  int error = start_session(handle, handle->mountpoint, source, threads, &session, &syscall);
-  if (error == 0) error = fuse_device(handle->mountpoint, &handle->device_major, &handle->device_minor, &syscall);
+  int error = start_session(handle, mountpoint, source, threads, &session, &syscall);
+  if (error == 0) error = fuse_device(mountpoint, &handle->device_major, &handle->device_minor, &syscall);
   if (error != 0) {
     throw_errno(env, error, syscall);
     return NULL;
@@ -341,6 +310,7 @@ static bool get_adopted(napi_env env, napi_value options, struct adopted *adopte
 
 napi_value js_adopt_mount(napi_env env, napi_callback_info info) {
   napi_value options;
+  char name[SESSION_MAX_NAME_BYTES + 1];
   uint64_t threads;
   struct session_options session = {0};
   struct adopted adopted = {0};
@@ -354,7 +324,7 @@ napi_value js_adopt_mount(napi_env env, napi_callback_info info) {
   }
   if (!get_descriptors(env, property(env, options, "fuseFds"), "fuseFds", adopted.fds, NOTIFY_MAX_FDS, &count)) return NULL;
   adopted.count = (uint32_t)count;
-  if (!get_adopted(env, options, &adopted) || !get_session_options(env, handle, options, &threads, &session)) {
+  if (!get_adopted(env, options, &adopted) || !get_session_options(env, handle, options, &threads, name, &session)) {
     close_all(adopted.fds, adopted.count);
     return NULL;
   }

@@ -7,6 +7,9 @@
 #include "store.h"
 
 #include <pthread.h>
+#include <sys/queue.h>
+
+struct js_read;
 
 struct handle {
   struct store *store;
@@ -14,8 +17,6 @@ struct handle {
   struct session_protocol protocol; /* of the session that is no more */
   bool mounted, frozen, closed;
   int pauses; /* that have not resolved */
-  /* Of the mount, for dropPages. */
-  char mountpoint[MAX_PATH_BYTES], file_name[SESSION_MAX_NAME_BYTES + 1];
   uint32_t device_major, device_minor;
   int references; /* the store object and its session object; JavaScript thread only */
   napi_ref keep;  /* keeps the store object until close(): a mount must not end by garbage collection */
@@ -26,10 +27,17 @@ struct handle {
   /* Guards `bell`, which any thread rings, and which may go when the environment ends. */
   pthread_mutex_t bell_lock;
   napi_threadsafe_function bell;
+
+  /* Guards `answered`: reads of JavaScript's whose promises are to be settled. */
+  pthread_mutex_t reads_lock;
+  SLIST_HEAD(, js_read) answered;
 };
 
 /* The store that a method was called on, and its arguments (missing ones are undefined). NULL: an exception is pending. */
 struct handle *unwrap(napi_env env, napi_callback_info info, size_t count, napi_value *arguments);
+
+/* Has onEvents called on the JavaScript thread, and answered reads settled; from any thread. `listener` is the handle. */
+void ring(void *listener);
 
 void unreference(struct handle *handle);
 

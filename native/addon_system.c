@@ -2,6 +2,7 @@
 #include "addon_system.h"
 
 #include "addon_work.h"
+#include "drop_pages.h"
 #include "inherited.h"
 #include "loop.h"
 #include "top_root.h"
@@ -79,6 +80,42 @@ napi_value js_unmount(napi_env env, napi_callback_info info) {
   unmount->work.name = "tetherfs:unmount";
   unmount->work.run = unmount_run;
   return work_start(env, &unmount->work);
+}
+
+/* ---- Page cache ---- */
+
+struct page_drop {
+  struct work work;
+  char mountpoint[MAX_PATH_BYTES], name[256];
+  uint64_t major, minor;
+};
+
+static void page_drop_run(struct work *work) {
+  const struct page_drop *drop = (const struct page_drop *)work;
+  work->syscall = "fadvise";
+  work->error = drop_pages(drop->mountpoint, drop->name, (unsigned)drop->major, (unsigned)drop->minor);
+}
+
+napi_value js_drop_pages(napi_env env, napi_callback_info info) {
+  napi_value argument, device;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  if (!is_object(env, argument) || (device = property(env, argument, "device")) == NULL || !is_object(env, device)) {
+    throw_type(env, "a mounted file and its device must be objects");
+    return NULL;
+  }
+  struct page_drop *drop = work_new(env, sizeof *drop);
+  if (drop == NULL) return NULL;
+  if (!get_property_text(env, argument, "mountpoint", drop->mountpoint, sizeof drop->mountpoint) ||
+      !get_property_text(env, argument, "fileName", drop->name, sizeof drop->name) ||
+      !get_property_integer(env, device, "major", UINT32_MAX, &drop->major) ||
+      !get_property_integer(env, device, "minor", UINT32_MAX, &drop->minor)) {
+    free(drop);
+    return NULL;
+  }
+  drop->work.name = "tetherfs:dropPages";
+  drop->work.run = page_drop_run;
+  return work_start(env, &drop->work);
 }
 
 /* ---- Mount ---- */

@@ -6,6 +6,7 @@
 
 napi_value js_xts(napi_env env, napi_callback_info info);
 napi_value js_unmount(napi_env env, napi_callback_info info);
+napi_value js_drop_pages(napi_env env, napi_callback_info info);
 napi_value js_close_on_exec(napi_env env, napi_callback_info info);
 napi_value js_mount_filesystem(napi_env env, napi_callback_info info);
 napi_value js_loop_attach(napi_env env, napi_callback_info info);

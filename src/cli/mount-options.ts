@@ -16,6 +16,7 @@ import {
   mountOptionsSchema,
   outageModes,
   pageCaches,
+  transports,
 } from '../mount/options.ts';
 import { largestMembersFile, membersOfFile } from '../profile/index.ts';
 
@@ -53,6 +54,14 @@ export function addMountOptions(command: Command): Command {
       )
         .choices(pageCaches)
         .default(defaults.pageCache),
+    )
+    .addOption(
+      new Option(
+        '--transport <name>',
+        'kernel: needs root, for everything; libfuse: also without root, through libfuse 2 (docs/transports.md)',
+      )
+        .choices(transports)
+        .default(defaults.transport),
     )
     .option('--cache-size <size>', 'hard size of the chunk cache, e.g. 64MiB', defaults.cacheSize)
     .option('--idle-cache-size <size>', 'what is left of it when the readers rest', defaults.idleCacheSize)

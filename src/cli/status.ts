@@ -28,7 +28,10 @@ Exit status: 0 all asked daemons answered, 1 one did not or there is none.`,
           ? undefined
           : controlOf(mountpoint ?? '', flags.control);
       const paths = named === undefined ? allControls() : [named];
-      if (paths.length === 0) throw new TetherfsError('NO_DAEMON', 'no tetherfs mount on this machine');
+      if (paths.length === 0) {
+        const whose = process.geteuid?.() === 0 ? '' : ' by this user; those of root are for root';
+        throw new TetherfsError('NO_DAEMON', `no tetherfs mount on this machine${whose}`);
+      }
       for (const path of paths) {
         try {
           const status = await readStatus(path);

@@ -20,11 +20,11 @@ export function nodeWords(words: readonly string[]): [string, ...string[]] {
 }
 
 /**
- * What is passed on: where programs and libraries are (sanitizers and allocators come by LD_PRELOAD), the language of dates and messages, our own
- * variables. None of Node's own but the folder of compiled code: some of them change whom it trusts.
+ * What is passed on: where programs and libraries are (sanitizers and allocators come by LD_PRELOAD), the language of dates and messages, a user's own
+ * /run, our own variables. None of Node's own but the folder of compiled code: some of them change whom it trusts.
  */
 const passedOn =
-  /^(PATH|LD_PRELOAD|LD_LIBRARY_PATH|[A-Z]+SAN_OPTIONS|LANG|LC_[A-Z]+|TZ|NODE_COMPILE_CACHE|TETHERFS_.*)$/;
+  /^(PATH|LD_PRELOAD|LD_LIBRARY_PATH|[A-Z]+SAN_OPTIONS|LANG|LC_[A-Z]+|TZ|XDG_RUNTIME_DIR|NODE_COMPILE_CACHE|TETHERFS_.*)$/;
 
 /** `program` in `/`, with descriptors and variables of its own. Whatever it opens must be named by an absolute path. */
 export function spawnClean([program, ...words]: [string, ...string[]], options: SpawnOptions): ChildProcess {

@@ -11,10 +11,17 @@ import { absolutePath } from './given-file.ts';
 import { hasConnection } from './kernel-tuning.ts';
 import { canonicalPath, insistOnTetherfs, type Mount, tetherfsAt, tetherfsMounts } from './mount-table.ts';
 
-export const controlDirectory = '/run/tetherfs';
+const isRoot = process.geteuid?.() === 0;
+export const controlDirectory = isRoot ? '/run/tetherfs' : join(userDirectory(), 'tetherfs');
 const linkPrefix = 'device-';
 /** What the kernel has room for in the name of a socket: sun_path of unix(7), less the byte that ends it. */
 const longestPath = 107;
+
+/** Where a user that is not root has what lives as long as he is logged in. XDG Base Directory Specification. */
+function userDirectory(): string {
+  const { XDG_RUNTIME_DIR: given } = process.env;
+  return given?.startsWith('/') ? given : `/run/user/${process.geteuid?.()}`;
+}
 
 /** The socket of the mount on `mountpoint`. A name that is too long for a socket ends in the hash of the whole instead. */
 export function controlPathOf(mountpoint: string): string {
@@ -71,7 +78,10 @@ function pathOf(name: string): string {
 export function controlOf(path: string, given?: string): string {
   if (given !== undefined) return givenControlPath(given);
   const mount = tetherfsAt(path);
-  if (mount !== undefined) return controlOfMount(mount);
+  if (mount !== undefined) {
+    if (isOurs(mount)) return controlOfMount(mount);
+    throw new TetherfsError('NOT_ROOT', `${path} is not a mount of yours; run this as root`);
+  }
   const usual = controlPathOf(canonicalPath(path));
   const isBeingMade = controlPaths().includes(usual) && !links().some(({ control }) => control === usual);
   if (!isBeingMade) insistOnTetherfs(path);
@@ -80,7 +90,7 @@ export function controlOf(path: string, given?: string): string {
 
 /** The control sockets of all mounts of this machine, of detached ones too; a dead daemon's may be among them. */
 export function allControls(): string[] {
-  const mounted = tetherfsMounts().map(controlOfMount);
+  const mounted = tetherfsMounts().filter(isOurs).map(controlOfMount);
   const detached = links()
     .filter(isAlive)
     .map(({ control }) => control);
@@ -95,8 +105,10 @@ export function makeControlDirectory(hint = ''): void {
   } catch (cause) {
     const code = errorCode(cause);
     if (code === 'EEXIST') return;
-    if (code === 'EACCES' || code === 'EPERM')
-      throw new TetherfsError('NOT_ROOT', 'only root can mount: run this as root', { cause });
+    if (!isRoot) {
+      const what = `cannot make ${controlDirectory}: run this as root; with --transport libfuse, have XDG_RUNTIME_DIR name a directory of yours`;
+      throw new TetherfsError('NOT_ROOT', what, { cause });
+    }
     throw new TetherfsError('CONTROL', `cannot make ${controlDirectory}: ${describeError(cause)}${hint}`, { cause });
   }
 }
@@ -132,6 +144,11 @@ function links(): Link[] {
 /** Whether there is such a mount still, be it detached or in another namespace. */
 function isAlive({ device }: Link): boolean {
   return hasConnection(device) || tetherfsMounts(device).length > 0;
+}
+
+/** A user that is not root can ask only what he has mounted himself. */
+function isOurs({ device }: Mount): boolean {
+  return isRoot || linkedControl(device) !== undefined;
 }
 
 export function controlOfMount({ device, mountpoint }: Mount): string {

@@ -4,17 +4,15 @@
  * it goes on where a daemon before it ended. It ends when the mount is gone, or when a successor has it.
  */
 import { statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
-import { parseFileUrl } from '../base/file-url.ts';
 import type { Log } from '../base/log.ts';
 import { formatSize } from '../base/size.ts';
 import { systemTime } from '../base/time-source.ts';
 import { ChunkLoader } from '../cache/index.ts';
 import type { Collective } from '../members/contract.ts';
-import { type AdoptedMemory, loadBinding, type MountedSession, type Store } from '../native/binding.ts';
+import { type AdoptedMemory, loadBinding, type Store } from '../native/binding.ts';
 import type { ImageMethod } from '../profile/index.ts';
 import { BootTrace, traceLimit } from './boot-trace.ts';
 import {
@@ -42,11 +40,10 @@ import { type OpenedImage, openImage, resumeImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
 import { snapshot } from './snapshot.ts';
 import type { Status } from './status.ts';
+import { adoptMount, mount, type Transport } from './transport.ts';
 import { detachDead, unmountEverywhere } from './unmount.ts';
 
 const MiB = 1024 * 1024;
-/** Session threads never wait for a member, so more than there are cores only fight over the lock; and eight are enough. */
-const threads = Math.min(Math.max(2, availableParallelism()), 8);
 /** Reads that wait longer than this are reported, and then again after each such time. */
 const waitReportMs = 5000;
 
@@ -79,6 +76,7 @@ export interface DaemonStart {
 /** @throws TetherfsError when the mount cannot be made; nothing is left behind then. */
 export async function startDaemon(start: DaemonStart): Promise<Daemon> {
   const { options, inheritance, log } = start;
+  insistOnRights(options);
   protectFromOomKiller(log);
   if (inheritance !== undefined) {
     return wire(start, inheritance.state.method, resumeImage(inheritance, log));
@@ -86,6 +84,12 @@ export async function startDaemon(start: DaemonStart): Promise<Daemon> {
   checkMountpoint(options.mountpoint);
   const method = await chooseImageMethod(options, log);
   return wire(start, method, await openImage(options, log));
+}
+
+/** @throws TetherfsError NOT_ROOT. A process in a namespace of its own may be told it is root: the mount will say so then. */
+function insistOnRights({ transport }: MountOptions): void {
+  if (transport === 'libfuse' || process.geteuid?.() === 0) return;
+  throw new TetherfsError('NOT_ROOT', 'only root can mount: run this as root, or give --transport libfuse');
 }
 
 /** Everything is closed again when it fails. */
@@ -148,8 +152,9 @@ async function wireParts(
   const trace = new BootTrace({ store, image, loader, window, earlier: inheritance?.state.trace ?? [], log, time });
   closers.push(() => trace.close());
 
-  let session: MountedSession | undefined;
-  const deviceName = () => session && `${session.device.major}:${session.device.minor}`;
+  let transport: Transport | undefined;
+  closers.push(() => transport?.close());
+  const deviceName = () => transport && `${transport.device.major}:${transport.device.minor}`;
   const place = () => placeOf(deviceName(), mountpoint);
   const membership = new Membership({
     options,
@@ -157,7 +162,7 @@ async function wireParts(
     onChange: () => keeper.renew(),
     isLeaving: () => handover.underWay,
   });
-  const isDetached = () => session !== undefined && tetherfsMounts(deviceName()).length === 0;
+  const isDetached = () => transport !== undefined && tetherfsMounts(deviceName()).length === 0;
   const status = () =>
     snapshot({
       options: membership.options,
@@ -170,13 +175,13 @@ async function wireParts(
       trace,
       store,
       slots,
-      session,
+      transport,
       started,
     });
   const state = () => {
+    const session = transport?.session;
     if (session === undefined) throw new TetherfsError('NOT_MOUNTED', 'the mount is not made yet; ask again');
-    const { device } = session;
-    const facts = { device, protocol: session.protocol() };
+    const facts = { device: session.device, protocol: session.protocol() };
     return makeState({
       options: membership.options,
       slots,
@@ -194,7 +199,7 @@ async function wireParts(
     keeper,
     store,
     memory,
-    session: () => session,
+    transport: () => transport,
     revision: () => membership.revision,
     leave() {
       keeper.leave();
@@ -215,22 +220,23 @@ async function wireParts(
     'POST /handover/commit': (body) => handover.commit(handoverCommitSchema.parse(body).pid),
   };
   const starts = await listenerStarts(options, routes, status);
+  const parts = { store, image, mountpoint, options, method, onEnded: onSessionEnded };
   if (inheritance !== undefined) {
-    session = adoptMount(store, image, mountpoint, options, inheritance);
+    transport = adoptMount(parts, inheritance);
     for (const start of starts) await listeners.insist(start);
   } else {
     for (const start of starts) await listeners.open(start);
     if (method === 'untethered') await memory.pull(onProgress);
     else getMetadata(image, loader, Math.floor(slots / 4));
     if (method !== 'untethered' && options.trace !== false) trace.begin(options.trace);
-    session = mount(store, image, mountpoint, options, method);
+    transport = await mount(parts);
   }
-  memory.mounted(session);
-  const { major, minor } = session.device;
+  memory.mounted(transport);
+  const { major, minor } = transport.device;
   const mounted = `${major}:${minor}`;
   announceControl(mounted, options.control, log);
-  const kept = keeper.keep(store);
-  if (method === 'untethered') raiseReadAhead(session.device, log);
+  const kept = transport.session !== undefined && keeper.keep(store);
+  if (method === 'untethered' && transport.session !== undefined) raiseReadAhead(transport.device, log);
   log.info(inheritance === undefined ? 'mounted' : 'taken over', {
     mountpoint,
     file: image.fileName,
@@ -245,7 +251,7 @@ async function wireParts(
   const keep = Math.floor(options.idleCacheSize / geometry.chunkSize);
   const stopReleasing = releaseWhenIdle({
     store,
-    session,
+    transport,
     loader,
     keep,
     idleMs: options.idleTime * 1000,
@@ -253,7 +259,7 @@ async function wireParts(
     dropPages: options.pageCache === 'drop',
     expecting: () => trace.replaying,
   });
-  const { device } = session;
+  const { device } = transport;
   const gone = ended.then(async ({ errno, handedOver }) => {
     keeper.leave();
     if (!handedOver) unlinkControl(mounted, options.control);
@@ -364,56 +370,6 @@ function slotCount(cacheSize: number, { geometry }: OpenedImage): number {
     );
   }
   return Math.min(slots, chunkCount + largestRead);
-}
-
-function mount(
-  store: Store,
-  image: OpenedImage,
-  mountpoint: string,
-  options: MountOptions,
-  method: ImageMethod,
-): MountedSession {
-  try {
-    return store.mount({ ...shown(image, mountpoint, options, method), passthrough: method === 'untethered' });
-  } catch (cause) {
-    const code = errorCode(cause);
-    const isRoot = process.geteuid?.() === 0;
-    const hint =
-      code === 'EPERM' || code === 'EACCES'
-        ? isRoot
-          ? 'root may not mount here; give the container /dev/fuse and CAP_SYS_ADMIN'
-          : 'run as root'
-        : code === 'ENOENT' || code === 'ENODEV'
-          ? 'is the kernel module fuse loaded (modprobe fuse) and /dev/fuse there?'
-          : describeError(cause);
-    throw new TetherfsError('MOUNT', `cannot mount on ${mountpoint}: ${hint}`, { cause });
-  }
-}
-
-function adoptMount(
-  store: Store,
-  image: OpenedImage,
-  mountpoint: string,
-  options: MountOptions,
-  { fuse, state }: Inheritance,
-): MountedSession {
-  const { method, session } = state;
-  return store.adoptMount({ ...shown(image, mountpoint, options, method), ...session, fuseFds: fuse });
-}
-
-/** The one file, as the kernel shows it. */
-function shown(image: OpenedImage, mountpoint: string, options: MountOptions, method: ImageMethod) {
-  // Where the kernel cannot pass through, it would keep a second copy of what is in RAM already.
-  const noPages = method === 'untethered' || options.pageCache === 'none';
-  return {
-    mountpoint,
-    fileName: image.fileName,
-    // The kernel has room for a page.
-    source: `tetherfs:${parseFileUrl(options.urls[0]).text}`.slice(0, 1024),
-    threads,
-    mtime: image.mtime,
-    pageCache: noPages ? ('none' as const) : ('keep' as const),
-  };
 }
 
 /** Never hang without saying why: says so when reads wait long, and when they go on. */

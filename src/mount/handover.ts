@@ -6,17 +6,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { TimeSource } from '../base/time-source.ts';
-import type { Binding, MountedSession, Store } from '../native/binding.ts';
+import type { Binding, Store } from '../native/binding.ts';
 import type { DescriptorKeeper } from './descriptor-keeper.ts';
 import type { ImageMemory } from './image-memory.ts';
 import { storeMessage } from './inheritance.ts';
+import type { Transport } from './transport.ts';
 
 export interface HandoverParts {
   native: Pick<Binding, 'sendDescriptors' | 'notifyServiceManager' | 'closeDescriptors'>;
   keeper: DescriptorKeeper;
   store: Store;
   memory: ImageMemory;
-  session: () => MountedSession | undefined;
+  transport: () => Transport | undefined;
   /** Number of the options' version: a successor must have the last one. */
   revision: () => number;
   /** Gives the sockets free, and ends the daemon but not the mount. */
@@ -49,9 +50,15 @@ export class Handover {
     return this.#committing;
   }
 
-  /** Sends copies of everything to a socket. @throws TetherfsError or the error of the system call; nothing has changed then. */
+  /** Sends copies of everything to a socket. @throws TetherfsError LIBFUSE, others, or the error of the system call; nothing has changed then. */
   offer(inbox: string): void {
-    const { native, keeper, store, revision } = this.#parts;
+    const { native, keeper, store, transport, revision } = this.#parts;
+    if (transport()?.name === 'libfuse') {
+      throw new TetherfsError(
+        'LIBFUSE',
+        'a mount by --transport libfuse cannot be handed over: unmount it, and mount it again',
+      );
+    }
     this.#offered = revision();
     const all = keeper.everything(store);
     try {
@@ -67,8 +74,8 @@ export class Handover {
    * @throws TetherfsError HANDOVER_UNDER_WAY, HANDOVER_WAITS when reads that must be answered first do not end: we serve on then.
    */
   async commit(pid: number): Promise<void> {
-    const { native, store, session, memory, revision, leave, log } = this.#parts;
-    const mounted = session();
+    const { native, store, transport, memory, revision, leave, log } = this.#parts;
+    const mounted = transport()?.session;
     if (mounted === undefined || this.#committing) {
       throw new TetherfsError('HANDOVER_UNDER_WAY', 'the mount is not made yet, or is being handed over already');
     }

@@ -5,12 +5,13 @@
  */
 import type { Log } from '../base/log.ts';
 import type { ChunkLoader } from '../cache/index.ts';
-import type { MountedSession, Store } from '../native/binding.ts';
+import type { Store } from '../native/binding.ts';
 import { collectGarbage } from './garbage.ts';
+import type { Transport } from './transport.ts';
 
 export interface IdleReleaseParts {
   store: Pick<Store, 'stats' | 'trim'>;
-  session: Pick<MountedSession, 'dropPages'>;
+  transport: Pick<Transport, 'dropPages'>;
   loader: Pick<ChunkLoader, 'shrink'>;
   /** Chunks that stay in the arena. */
   keep: number;
@@ -28,7 +29,7 @@ const idleBytes = 1024 * 1024;
 
 /** @returns what ends it. */
 export function releaseWhenIdle(parts: IdleReleaseParts): () => void {
-  const { store, session, loader, keep, idleMs, dropPages, expecting, log } = parts;
+  const { store, transport, loader, keep, idleMs, dropPages, expecting, log } = parts;
   let bytesBefore = 0;
   let bytesReleasedAt = 0;
   const timer = setInterval(() => {
@@ -40,7 +41,7 @@ export function releaseWhenIdle(parts: IdleReleaseParts): () => void {
     loader.shrink(keep);
     store.trim();
     // It fails when the mount is just going, and then it does not matter.
-    if (dropPages) void session.dropPages().catch(() => {});
+    if (dropPages) void transport.dropPages().catch(() => {});
     collectGarbage();
     log.debug('the readers rest', { keptChunks: keep, dropPages });
   }, idleMs);

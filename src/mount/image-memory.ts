@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts';
 import { formatSize } from '../base/size.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { BackgroundPace, type ChunkLoader, Filler, fullPace, type Pace, type Pause } from '../cache/index.ts';
-import type { MountedSession, RamFile, Store } from '../native/binding.ts';
+import type { RamFile, Store } from '../native/binding.ts';
 import {
   identityOfDescriptor,
   identityOfMounted,
@@ -18,6 +18,7 @@ import {
 } from './loop-devices.ts';
 import { checkMemory } from './memory-check.ts';
 import type { OpenedImage } from './open-image.ts';
+import type { Transport } from './transport.ts';
 
 export type MemoryState = 'tethered' | 'filling' | 'untethered';
 
@@ -61,7 +62,7 @@ export class ImageMemory {
   #ram: RamFile | undefined;
   #filler: Filler | undefined;
   #filling: Promise<void> = Promise.resolve();
-  #session: MountedSession | undefined;
+  #transport: Transport | undefined;
   #retethering: Promise<void> | undefined;
   #closed = false;
   /** The look at loop devices that is under way. */
@@ -98,8 +99,8 @@ export class ImageMemory {
   }
 
   /** The mount is there now: loop devices can be on it. */
-  mounted(session: MountedSession): void {
-    this.#session = session;
+  mounted(transport: Transport): void {
+    this.#transport = transport;
     if (this.#state === 'untethered') this.#watchLoopDevices();
   }
 
@@ -150,10 +151,10 @@ export class ImageMemory {
   }
 
   async #retether(force: boolean): Promise<void> {
-    if (this.#session === undefined) {
+    if (this.#transport === undefined) {
       throw new TetherfsError('NOT_MOUNTED', 'the image is being pulled for a mount that is not made yet');
     }
-    if (this.#session.protocol().passthrough === true) {
+    if (this.#transport.facts().passthrough === true) {
       throw new TetherfsError(
         'PASSTHROUGH',
         'readers of an untethered mount pass by the daemon, straight to RAM; unmount it and mount it tethered instead',
@@ -170,7 +171,7 @@ export class ImageMemory {
       await moveLoopDevicesToMount(
         identityOfDescriptor(fd),
         this.#parts.path(),
-        identityOfMounted(this.#session.device, this.#parts.image.fileName),
+        identityOfMounted(this.#transport.device, this.#parts.image.fileName),
       );
     } catch (cause) {
       // As it was before.
@@ -207,7 +208,7 @@ export class ImageMemory {
       if (this.#closed) return;
       log.error('the image cannot be kept in RAM', { error: describeError(error) });
       // What the kernel reads by itself cannot be taken from it.
-      if (this.#session?.protocol().passthrough !== true) await this.#release();
+      if (this.#transport?.facts().passthrough !== true) await this.#release();
     }
   }
 
@@ -276,15 +277,15 @@ export class ImageMemory {
       ...(loops.length > 0 && { moved: loops.join(' ') }),
     });
     // Every reader is served from RAM from now on: the second copy of the same bytes is of no use.
-    await this.#session?.dropPages().catch((error: unknown) => {
+    await this.#transport?.dropPages().catch((error: unknown) => {
       log.info('the page cache of the file stays', { error: describeError(error) });
     });
-    if (this.#session !== undefined) this.#watchLoopDevices();
+    if (this.#transport !== undefined) this.#watchLoopDevices();
   }
 
   /** Also devices that are attached later leave the mount. */
   #watchLoopDevices(): void {
-    if (this.#session?.protocol().passthrough === true) return;
+    if (this.#transport?.facts().passthrough === true) return;
     if (this.#closed) return;
     const timer = setInterval(() => {
       this.#moving = this.#moveLateLoopDevices();
@@ -310,9 +311,9 @@ export class ImageMemory {
   }
 
   async #moveLoopDevices(): Promise<string[]> {
-    if (this.#session === undefined || this.#ram === undefined) return [];
+    if (this.#transport === undefined || this.#ram === undefined) return [];
     return moveLoopDevices(
-      identityOfMounted(this.#session.device, this.#parts.image.fileName),
+      identityOfMounted(this.#transport.device, this.#parts.image.fileName),
       this.#ram.fd,
       this.#unmovable,
     );
@@ -347,7 +348,7 @@ export class ImageMemory {
   /** Only a pull ends by an outage; behind reads there is time. */
   #outageError(): TetherfsError | undefined {
     const { image, outageTimeoutMs } = this.#parts;
-    if (outageTimeoutMs === undefined || this.#session !== undefined) return undefined;
+    if (outageTimeoutMs === undefined || this.#transport !== undefined) return undefined;
     if (image.collective.status().outageMs < outageTimeoutMs) return undefined;
     return new TetherfsError(
       'OUTAGE',

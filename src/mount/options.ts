@@ -12,6 +12,9 @@ export const imageMethods = ['tethered', 'untethered', 'progressive'] as const s
 /** `keep`: in the kernel's page cache; `drop`: there, until the readers rest; `none`: nowhere. */
 export const pageCaches = ['keep', 'drop', 'none'] as const;
 
+/** `kernel`: /dev/fuse, answered in C; `libfuse`: the library, through JavaScript. */
+export const transports = ['kernel', 'libfuse'] as const;
+
 export const mountOptionsSchema = z.object({
   /** Members, each the URL of the image. */
   urls: z.tuple([z.string()], z.string()),
@@ -38,6 +41,8 @@ export const mountOptionsSchema = z.object({
   trace: z.union([z.string(), z.literal(false)]).optional(),
   /** Where else than in the arena bytes of the file stay. */
   pageCache: z.enum(pageCaches),
+  /** How the kernel's requests come. A predecessor may not have known of another. */
+  transport: z.enum(transports).default('kernel'),
   /** Hard size of the arena in bytes. */
   cacheSize: z.number().int().positive(),
   /** What is left of it when the readers rest, in bytes. */
@@ -71,6 +76,7 @@ export const defaults = {
   idleCacheSize: '16MiB',
   idleTime: 10,
   pageCache: 'drop',
+  transport: 'kernel',
   onOutage: 'wait',
   outageTimeout: 60,
   mountTimeout: 60,

@@ -1,7 +1,7 @@
 /** The status of a mount, gathered from its parts. */
 import { readFileSync } from 'node:fs';
 import { systemTime } from '../base/time-source.ts';
-import type { MountedSession, Store } from '../native/binding.ts';
+import type { Store } from '../native/binding.ts';
 import type { ImageMethod } from '../profile/index.ts';
 import type { BootTrace } from './boot-trace.ts';
 import type { ImageMemory } from './image-memory.ts';
@@ -9,6 +9,7 @@ import { currentReadAheadKiB } from './kernel-tuning.ts';
 import type { OpenedImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
 import type { Status } from './status.ts';
+import type { Transport } from './transport.ts';
 
 export interface SnapshotParts {
   options: MountOptions;
@@ -21,19 +22,19 @@ export interface SnapshotParts {
   trace: BootTrace;
   store: Store;
   slots: number;
-  session: MountedSession | undefined;
+  transport: Transport | undefined;
   started: number;
 }
 
 export async function snapshot(parts: SnapshotParts): Promise<Status> {
-  const { options, mountpoint, detached, version, image, method, memory, trace, store, slots, session, started } =
+  const { options, mountpoint, detached, version, image, method, memory, trace, store, slots, transport, started } =
     parts;
   const loopDevices = await memory.loopDevices();
   const { pause } = memory;
   const { members, ...collective } = image.collective.status();
   const stats = store.stats();
-  const protocol = session?.protocol();
-  const readAheadKiB = session && currentReadAheadKiB(session.device);
+  const fuse = transport?.facts();
+  const readAheadKiB = transport && currentReadAheadKiB(transport.device);
   return {
     version,
     pid: process.pid,
@@ -61,7 +62,7 @@ export async function snapshot(parts: SnapshotParts): Promise<Status> {
       state: memory.state,
       ...memory.progress,
       ...(pause !== undefined && { pause }),
-      passthrough: protocol?.passthrough ?? false,
+      passthrough: fuse?.passthrough ?? false,
       loopDevices,
     },
     trace: trace.status(),
@@ -89,8 +90,9 @@ export async function snapshot(parts: SnapshotParts): Promise<Status> {
       longestWaitMs: stats.longestWaitMs,
     },
     fuse: {
-      protocol: protocol ? `${protocol.major}.${protocol.minor}` : '',
-      maxReadBytes: protocol?.maxReadBytes ?? 0,
+      transport: options.transport,
+      protocol: fuse?.protocol ?? '',
+      maxReadBytes: fuse?.maxReadBytes ?? 0,
       ...(readAheadKiB !== undefined && { readAheadKiB }),
     },
     process: { residentBytes: residentBytes() },

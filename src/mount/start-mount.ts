@@ -29,7 +29,8 @@ export async function startMount(options: MountOptions, watcher: MountWatcher): 
       script: process.argv[1] ?? '',
       arguments: ['daemon', mountpoint],
       options,
-      held: true,
+      // Nobody could go on with a mount by libfuse.
+      held: options.transport === 'kernel',
       signal,
       onLog,
       onProgress,

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { memberStates } from '../members/contract.ts';
-import { imageMethods } from './options.ts';
+import { imageMethods, transports } from './options.ts';
 
 const count = z.number().nonnegative();
 
@@ -104,7 +104,13 @@ export const statusSchema = z.object({
     oldestWaitMs: count,
     longestWaitMs: count,
   }),
-  fuse: z.object({ protocol: z.string(), maxReadBytes: count, readAheadKiB: count.optional() }),
+  fuse: z.object({
+    transport: z.enum(transports).default('kernel'),
+    /** Empty where libfuse keeps it to itself. */
+    protocol: z.string(),
+    maxReadBytes: count,
+    readAheadKiB: count.optional(),
+  }),
   process: z.object({ residentBytes: count }),
 });
 export type Status = z.infer<typeof statusSchema>;

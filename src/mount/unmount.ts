@@ -1,8 +1,10 @@
 /**
  * Unmounting: the kernel is asked, and the daemon ends by itself when its mount is gone.
  */
+import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorCode, TetherfsError } from '../base/errors.ts';
+import { promisify } from 'node:util';
+import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { loadBinding } from '../native/binding.ts';
 import { readDaemonPid } from './control-client.ts';
@@ -11,6 +13,8 @@ import { hasConnection } from './kernel-tuning.ts';
 import { loopDevicesBelow } from './loop-devices.ts';
 import { inMachineRoot } from './machine-root.ts';
 import { insistOnTetherfs, type Mount, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
+
+const run = promisify(execFile);
 
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
 const goodbyeMs = 5000;
@@ -21,12 +25,13 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
   const { mountpoint, device } = mount;
   const pid = await daemonOf(mount);
   try {
-    await loadBinding().unmount(mountpoint, mode);
+    await detach(mountpoint, mode);
   } catch (cause) {
     if (errorCode(cause) === 'EBUSY') {
       throw new TetherfsError('MOUNT_IN_USE', `${path} is in use${usersOf(mountpoint)}`, { cause });
     }
-    if (errorCode(cause) === 'EPERM') throw new TetherfsError('NOT_ROOT', 'only root can unmount it', { cause });
+    if (errorCode(cause) === 'EPERM')
+      throw new TetherfsError('NOT_ROOT', 'only root, or whoever mounted it by libfuse, can unmount it', { cause });
     throw cause;
   }
   // Where else it is mounted, it lives on.
@@ -51,15 +56,14 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
  * @throws TetherfsError MOUNT_UNREACHABLE when another mount covers a place; Error of the system call.
  */
 export async function unmountEverywhere(device: string, log: Log): Promise<void> {
-  const { unmount } = loadBinding();
   for (const mountpoint of uncoveredPlaces(device)) {
     try {
-      await unmount(inMachineRoot(mountpoint), 'normal');
+      await detach(inMachineRoot(mountpoint), 'normal');
     } catch (error) {
       // Somebody was quicker.
       if (errorCode(error) === 'EINVAL' || errorCode(error) === 'ENOENT') continue;
       log.warn('the mount is in use: it is detached now and ends with its last user', { mountpoint });
-      await unmount(inMachineRoot(mountpoint), 'lazy');
+      await detach(inMachineRoot(mountpoint), 'lazy');
     }
   }
   const covered = tetherfsMounts(device).map(({ mountpoint }) => mountpoint);
@@ -71,7 +75,24 @@ export async function unmountEverywhere(device: string, log: Log): Promise<void>
 
 /** Takes a mount whose connection was aborted out of the way of the next one. Who has a file of it open keeps it, with errors. */
 export async function detachDead(device: string): Promise<void> {
-  for (const mountpoint of uncoveredPlaces(device)) await loadBinding().unmount(inMachineRoot(mountpoint), 'lazy');
+  for (const mountpoint of uncoveredPlaces(device)) await detach(inMachineRoot(mountpoint), 'lazy');
+}
+
+/** Of a user that is not root fusermount does it, for mounts that it has made. @throws Error with errno's code. */
+async function detach(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void> {
+  if (process.geteuid?.() === 0) return loadBinding().unmount(mountpoint, mode);
+  const words = ['-u', ...(mode === 'lazy' ? ['-z'] : []), '--', mountpoint];
+  const env = { PATH: process.env['PATH'], LC_ALL: 'C' };
+  try {
+    await run('fusermount', words, { env });
+  } catch (cause) {
+    if (errorCode(cause) === 'ENOENT')
+      throw new TetherfsError('LIBFUSE', 'fusermount is missing: install it (Debian: apt-get install fuse3)', {
+        cause,
+      });
+    const code = describeError(cause).includes('busy') ? 'EBUSY' : 'EPERM';
+    throw Object.assign(new Error(describeError(cause), { cause }), { code });
+  }
 }
 
 /** What stands on the mount, and what to do about it. Touches neither. */

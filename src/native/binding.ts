@@ -139,6 +139,13 @@ export interface Store {
   release(chunk: number): boolean;
   /** Answers all reads that wait for an in-flight chunk with `errno` (positive); the chunk is absent again. */
   fail(chunk: number, errno: number): void;
+  /**
+   * Reads the file shown from `offset` on into `bytes` (1 MiB at most), as a reader of the mount would: resolves with how many there are, 0 at its
+   * end. For transports that are not native's: `bytes` may be memory that is theirs until then. Rejects with the errno's code.
+   */
+  read(offset: number, bytes: Uint8Array): Promise<number>;
+  /** Answers all reads that wait with `errno` (positive): their connection is over. */
+  cancelReads(errno: number): void;
   /** Asks for one `touched` event when the chunk (present or in flight) is next read. */
   mark(chunk: number): void;
   /** Evicts a present chunk if it is not pinned and was not read since it was published or last refused. */
@@ -237,9 +244,7 @@ export interface MountOptions {
   passthrough: boolean;
 }
 
-export interface AdoptMountOptions extends Omit<MountOptions, 'passthrough'> {
-  /** Where it was mounted: for dropPages. `source` is not used. */
-  mountpoint: string;
+export interface AdoptMountOptions extends Omit<MountOptions, 'mountpoint' | 'source' | 'passthrough'> {
   fuseFds: number[];
   /** protocol() of the session before. */
   protocol: SettledProtocol;
@@ -277,12 +282,6 @@ export interface MountedSession {
   pause(): Promise<void>;
   /** Starts the threads again. Nothing when they run, or the session is over. Not while pause() has not resolved: throws ERR_INVALID_STATE. */
   resume(): void;
-  /**
-   * Drops the file's pages from the kernel's page cache; those that are being read or mapped stay. Done by a short-lived process, because
-   * whoever opens a file of our own mount, or waits for its pages (FUSE_NOTIFY_INVAL_INODE), must not have /dev/fuse open: killed while it
-   * waits, it could not end. Rejects with ENOENT when the mount is found neither at its mountpoint nor there in the root of process 1.
-   */
-  dropPages(): Promise<void>;
 }
 
 export interface LoopStatus {
@@ -292,6 +291,14 @@ export interface LoopStatus {
   inode: number;
   readOnly: boolean;
   directIo: boolean;
+}
+
+export interface MountedFile {
+  /** An absolute path of the time of mounting. */
+  mountpoint: string;
+  fileName: string;
+  /** Of the mount. */
+  device: { major: number; minor: number };
 }
 
 /** What mount(2) takes. */
@@ -311,6 +318,12 @@ export interface Binding {
   xts(data: Uint8Array, key: Uint8Array, firstSector: number, direction: 'encrypt' | 'decrypt'): void;
   /** mount(2) off the JavaScript thread. */
   mountFilesystem(filesystem: Filesystem): Promise<void>;
+  /**
+   * Drops the pages of a file of a mount of ours from the kernel's page cache; those that are being read or mapped stay. Done by a short-lived
+   * process, because whoever opens a file of our own mount, or waits for its pages (FUSE_NOTIFY_INVAL_INODE), must not have /dev/fuse open: killed
+   * while it waits, it could not end. Rejects with ENOENT when the mount is found neither at its mountpoint nor there in the root of process 1.
+   */
+  dropPages(file: MountedFile): Promise<void>;
   /** umount2(2) off the JavaScript thread. */
   unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
   /** Has every descriptor of this process but 0 to 2 closed in what it starts. @throws Error with errno's code when /proc is not there. */

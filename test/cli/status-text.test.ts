@@ -77,7 +77,7 @@ const status: Status = {
     oldestWaitMs: 1e9,
     longestWaitMs: 1e9,
   },
-  fuse: { protocol: '7.40', maxReadBytes: 1, readAheadKiB: 1 },
+  fuse: { transport: 'kernel', protocol: '7.40', maxReadBytes: 1, readAheadKiB: 1 },
   process: { residentBytes: 1 },
 };
 

@@ -13,6 +13,7 @@ import { isMounted, tetherfsCommand } from '../support/daemon.ts';
 import { connectionOf } from '../support/fuse-connection.ts';
 import { allProcesses, isRunning, parentOf, signal } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
+import { transport, transportOptions } from '../support/transport.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const run = promisify(execFile);
@@ -36,7 +37,7 @@ export class HeldMount implements AsyncDisposable {
   readonly control: string;
   /** The one file in it. */
   readonly file: string;
-  /** Process ids as they were at first. */
+  /** Process ids as they were at first. A mount by libfuse has no holder: then both are the daemon's. */
   readonly daemon: number;
   readonly holder: number;
   /** Its directory in /sys/fs/fuse/connections. */
@@ -47,13 +48,13 @@ export class HeldMount implements AsyncDisposable {
     this.control = control;
     this.file = join(mountpoint, 'rootimg.sfs');
     this.daemon = daemon;
-    this.holder = parentOf(daemon) ?? 0;
+    this.holder = transport === 'libfuse' ? daemon : (parentOf(daemon) ?? 0);
     this.connection = connectionOf(mountpoint);
     opened(this);
   }
 
   static async make({ urls, mountpoint, options = [], command, start = run }: HeldMountOptions): Promise<HeldMount> {
-    await start(command ?? tetherfsCommand, ['mount', ...options, ...urls, mountpoint]);
+    await start(command ?? tetherfsCommand, ['mount', ...transportOptions, ...options, ...urls, mountpoint]);
     const control = controlOf(mountpoint);
     const { pid } = await readStatus(control);
     return new HeldMount(mountpoint, control, pid);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isMounted } from '../support/daemon.ts';
 import { connectionOf } from '../support/fuse-connection.ts';
+import { itByKernel } from '../support/transport.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { expectWhole, fileIn, openImage, readAt } from './reading.ts';
 import { Site } from './site.ts';
@@ -26,7 +27,7 @@ it('shows one read-only file with size and date, and nothing else', async () => 
   expect(() => readFileSync(join(daemon.mountpoint, 'other'))).toThrow(/ENOENT/);
 });
 
-it.each([
+itByKernel.each([
   { method: 'tethered', readAheadKiB: 128 },
   { method: 'untethered', readAheadKiB: 1024 },
 ])('the kernel itself reads ahead in the largest requests only where all is in RAM: $method', async (expected) => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Lag } from '../support/lag.ts';
 import type { Nginx } from '../support/nginx.ts';
+import { itByKernel } from '../support/transport.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { expectWhole, fileIn, openImage, readAt } from './reading.ts';
 import { Site } from './site.ts';
@@ -63,7 +64,7 @@ it('with --on-outage eio reads fail after the time-out, not before, and succeed 
   expect(await readAt(file, 5_000_000, 4096)).toEqual(site.served.subarray(5_000_000, 5_004_096));
 });
 
-it('a reader that waits can be killed at once', async () => {
+itByKernel('a reader that waits can be killed at once', async () => {
   await using daemon = await site.mount();
   await everyMember((member) => member.kill());
   const reader = spawn('dd', [`if=${fileIn(daemon)}`, 'of=/dev/null', 'bs=64k', 'skip=60', 'count=1', 'iflag=direct'], {

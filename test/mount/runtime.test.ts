@@ -57,6 +57,13 @@ it('has no packages, no TypeScript, but its libraries and their loader, and the 
   ]);
 });
 
+it('has no libfuse, and says what does', async () => {
+  const words = ['mount', '--transport', 'libfuse', '--digest', site.digest, ...site.urls(), site.newMountpoint()];
+  await expect(run(join(built, 'tetherfs'), words)).rejects.toThrow(
+    /fuse-native is not here \(a runtime has none: use a checkout\)/,
+  );
+});
+
 it('is the same, byte for byte, when it is built again', async () => {
   const again = join(temp.path, 'again');
   const sum = (directory: string, file: string) =>

@@ -1,10 +1,13 @@
 /** Any server of byte ranges is a member: real ones, as docs/members.md sets them up, and with what servers differ in. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import { ServerProgram, type ServerProgramOptions } from '../support/server-program.ts';
+import { signedUrl } from '../support/signed-url.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { expectRandomReads, fileIn } from './reading.ts';
 import { Site } from './site.ts';
@@ -14,6 +17,7 @@ const document = readFileSync(fileURLToPath(new URL('../../docs/members.md', imp
 const documented = (language: string) =>
   new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'ms').exec(document)?.[1] ?? '';
 
+const storeScript = fileURLToPath(new URL('../support/s3-store.ts', import.meta.url));
 const path = 'os/test/rootimg.sfs';
 const host = '127.0.0.21';
 let site: Site;
@@ -115,19 +119,63 @@ describe('every byte is right, and the member stays up', () => {
     ],
   ])('%s', async (_what, kind) => {
     await using _server = await ServerProgram.start({ ...kind(), url });
-    const options = ['--digest', site.digest, '--cache-size', '2MiB', '--no-trace'];
-    await using daemon = await Daemon.start({ urls: [url], mountpoint: site.newMountpoint(), options });
-    await expectRandomReads(fileIn(daemon), site.served, { count: 250, longest: 200_000, seed: seed++, readers: 2 });
-    const member = await waitUntil('it is up', async () => {
-      const [found] = (await daemon.status()).members;
-      return found?.state === 'up' && found;
-    });
-    expect(member.requests).toBeGreaterThan(200);
-    // This machine may be busy; nothing that the server said was wrong.
-    expect(Object.keys(member.errors).filter((kind) => kind !== 'timeout')).toEqual([]);
-    expect(daemon.log).not.toMatch(/member is (down|corrupt|stale)/);
+    await expectToServe([url]);
+  });
+
+  it('an object store, as documented', async () => {
+    await using _store = await objectStore();
+    await expectToServe([objectUrl]);
+  });
+
+  it('an object store that wants signatures, by a signed URL, beside a member that has the sidecar', async () => {
+    await using _store = await objectStore();
+    const [plain = ''] = site.urls();
+    await expectToServe([signedUrl(objectUrl, { accessKey: 'S3RVER', secret: 'S3RVER', seconds: 600 }), plain]);
   });
 });
+
+/** Reads by the first of `urls` most of all; it has all bytes right, and nothing to be blamed for. */
+async function expectToServe(urls: string[]): Promise<void> {
+  const options = ['--digest', site.digest, '--cache-size', '2MiB', '--no-trace'];
+  await using daemon = await Daemon.start({ urls, mountpoint: site.newMountpoint(), options });
+  await expectRandomReads(fileIn(daemon), site.served, { count: 250, longest: 200_000, seed: seed++, readers: 2 });
+  const member = await waitUntil('it is up', async () => {
+    const [found] = (await daemon.status()).members;
+    return found?.state === 'up' && found;
+  });
+  expect(member.requests).toBeGreaterThan(200 / urls.length / 4);
+  // This machine may be busy; nothing that the server said was wrong.
+  expect(Object.keys(member.errors).filter((kind) => kind !== 'timeout')).toEqual([]);
+  expect(daemon.log).not.toMatch(/member is (down|corrupt|stale)/);
+}
+
+const storePort = 4568;
+const objectUrl = `http://${host}:${storePort}/images/os/demo/rootimg.sfs`;
+
+/** With the image and its sidecar, put there by what the document says. */
+async function objectStore(): Promise<ServerProgram> {
+  const store = await ServerProgram.start({
+    command: [process.execPath, storeScript, 'CONFIG'],
+    config: (directory) => JSON.stringify({ address: host, port: storePort, directory, bucket: 'images' }),
+    url: `http://${host}:${storePort}/`,
+  });
+  const directory = makeTempDir('upload');
+  const key = join(directory.path, 'key');
+  writeFileSync(key, 'user = "S3RVER:S3RVER"\n', { mode: 0o600 });
+  const commands = servingHere(documented('bash'))
+    .replaceAll('os/demo/$name"', 'os/test/$name"')
+    .replaceAll('https://store.example/images/os/test', `http://${host}:${storePort}/images/os/demo`)
+    .replaceAll('--config key', `--config ${key}`);
+  try {
+    execFileSync('sh', ['-ec', commands], { stdio: ['ignore', 'ignore', 'pipe'] });
+  } catch (error) {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  } finally {
+    directory.remove();
+  }
+  return store;
+}
 
 describe('TLS', () => {
   it.each(['TLSv1.2', 'TLSv1.3'])('%s: a session is taken up again', async (version) => {

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isMounted, tetherfsCommand } from '../support/daemon.ts';
 import { isRunning } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
+import { itByKernel } from '../support/transport.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { HeldMount } from './held-mount.ts';
 import { openImage, readAt } from './reading.ts';
@@ -120,44 +121,53 @@ describe('with its network', () => {
   });
 });
 
-it('without its holder the daemon goes on; killed then, it leaves errors and a dead mount, which umount removes', async () => {
-  await using held = await makeMount();
-  const { mount } = held;
-  process.kill(mount.holder, 'SIGKILL');
-  await waitUntil('the holder is gone', () => !isRunning(mount.holder));
-  await using file = await openImage(mount.file, true);
-  expect(await readAt(file, 2 ** 22, 4096)).toEqual(site.served.subarray(2 ** 22, 2 ** 22 + 4096));
-  process.kill(mount.daemon, 'SIGKILL');
-  await waitUntil('the daemon is gone', () => !isRunning(mount.daemon));
-  await expect(readAt(file, 0, 4096)).rejects.toThrow(/ENOTCONN|ECONNABORTED/);
-  await run('umount', ['--lazy', mount.mountpoint]);
-  expect(isMounted(mount.mountpoint)).toBe(false);
-});
+itByKernel(
+  'without its holder the daemon goes on; killed then, it leaves errors and a dead mount, which umount removes',
+  async () => {
+    await using held = await makeMount();
+    const { mount } = held;
+    process.kill(mount.holder, 'SIGKILL');
+    await waitUntil('the holder is gone', () => !isRunning(mount.holder));
+    await using file = await openImage(mount.file, true);
+    expect(await readAt(file, 2 ** 22, 4096)).toEqual(site.served.subarray(2 ** 22, 2 ** 22 + 4096));
+    process.kill(mount.daemon, 'SIGKILL');
+    await waitUntil('the daemon is gone', () => !isRunning(mount.daemon));
+    await expect(readAt(file, 0, 4096)).rejects.toThrow(/ENOTCONN|ECONNABORTED/);
+    await run('umount', ['--lazy', mount.mountpoint]);
+    expect(isMounted(mount.mountpoint)).toBe(false);
+  },
+);
 
 describe('when the network has disappeared, with a reader that waits', () => {
   const answersMeanwhile = async (mount: HeldMount) => expect((await mount.status()).reads.waiting).toBe(1);
 
-  it.each(ways.slice(0, 2))('$name is refused; the reader can be killed, and then it works', async ({ end }) => {
-    await using held = await makeMount();
-    using _ = loseNetwork();
-    await using reader = await Reader.waiting(held.mount);
-    await expect(end(held.mount)).rejects.toThrow(/busy|in use/);
-    await answersMeanwhile(held.mount);
-    await reader.kill();
-    await end(held.mount);
-    expect(await held.gone()).toBe(0);
-  });
+  itByKernel.each(ways.slice(0, 2))(
+    '$name is refused; the reader can be killed, and then it works',
+    async ({ end }) => {
+      await using held = await makeMount();
+      using _ = loseNetwork();
+      await using reader = await Reader.waiting(held.mount);
+      await expect(end(held.mount)).rejects.toThrow(/busy|in use/);
+      await answersMeanwhile(held.mount);
+      await reader.kill();
+      await end(held.mount);
+      expect(await held.gone()).toBe(0);
+    },
+  );
 
-  it.each(ways.slice(2))('$name detaches it at once; the last reader that is killed ends it', async ({ end }) => {
-    await using held = await makeMount();
-    using _ = loseNetwork();
-    await using reader = await Reader.waiting(held.mount);
-    await end(held.mount);
-    await waitUntil('it is detached', () => !isMounted(held.mount.mountpoint));
-    await answersMeanwhile(held.mount);
-    await reader.kill();
-    expect(await held.gone()).toBe(0);
-  });
+  itByKernel.each(ways.slice(2))(
+    '$name detaches it at once; the last reader that is killed ends it',
+    async ({ end }) => {
+      await using held = await makeMount();
+      using _ = loseNetwork();
+      await using reader = await Reader.waiting(held.mount);
+      await end(held.mount);
+      await waitUntil('it is detached', () => !isMounted(held.mount.mountpoint));
+      await answersMeanwhile(held.mount);
+      await reader.kill();
+      expect(await held.gone()).toBe(0);
+    },
+  );
 
   it('detached, the reader gets its bytes when the network is back, and then it ends', async () => {
     await using held = await makeMount();

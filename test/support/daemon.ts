@@ -11,6 +11,7 @@ import { controlPathOf } from '../../src/mount/control-path.ts';
 import { tetherfsMounts } from '../../src/mount/mount-table.ts';
 import type { Status } from '../../src/mount/status.ts';
 import { closed, complain, opened } from './teardown.ts';
+import { transportOptions } from './transport.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** $TETHERFS: that of a runtime, say. */
@@ -42,10 +43,14 @@ export class Daemon implements AsyncDisposable {
   private constructor({ urls, mountpoint, options = [], command = tetherfsCommand }: DaemonOptions) {
     mkdirSync(mountpoint, { recursive: true });
     this.mountpoint = mountpoint;
-    this.#child = spawn(command, ['mount', '--foreground', '--log-level', 'debug', ...options, ...urls, mountpoint], {
-      stdio: ['ignore', 'inherit', 'pipe'],
-      env: daemonEnvironment(),
-    });
+    this.#child = spawn(
+      command,
+      ['mount', '--foreground', '--log-level', 'debug', ...transportOptions, ...options, ...urls, mountpoint],
+      {
+        stdio: ['ignore', 'inherit', 'pipe'],
+        env: daemonEnvironment(),
+      },
+    );
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#log += text;
     });

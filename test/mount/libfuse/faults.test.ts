@@ -1,0 +1,3 @@
+/** The same, by libfuse. */
+import './transport.ts';
+import '../faults.test.ts';
