@@ -1,4 +1,5 @@
 /** From the image's file to a block device that shows a squashfs. */
+import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { describeError, TetherfsError } from '../../base/errors.ts';
@@ -24,8 +25,9 @@ export async function chooseDecryption(wanted: BootSettings['decryption']): Prom
   await loadModule('dm-crypt');
   try {
     const targets = await run('dmsetup', ['targets'], dmsetup);
-    if (/^crypt\s/m.test(targets)) return 'dm-crypt';
-    throw new TetherfsError('INITRAMFS', 'its targets have no crypt');
+    if (!/^crypt\s/m.test(targets)) throw new TetherfsError('INITRAMFS', 'its targets have no crypt');
+    await tryCipher();
+    return 'dm-crypt';
   } catch (cause) {
     if (wanted === 'auto') return 'tetherfs';
     throw new TetherfsError(
@@ -33,6 +35,24 @@ export async function chooseDecryption(wanted: BootSettings['decryption']): Prom
       `this kernel has no dm-crypt (${describeError(cause)}): say tetherfs.decryption=tetherfs, or add its driver`,
       { cause },
     );
+  }
+}
+
+/** dm-crypt may be there, and the cipher not. @throws TetherfsError, Error with errno's code */
+async function tryCipher(): Promise<void> {
+  const native = loadBinding();
+  await loadModule('loop');
+  const nothing = native.writeMemfd('tetherfs-trial', new Uint8Array(headerSize + sectorSize));
+  try {
+    const { device, fd } = await native.loopAttach(`/proc/self/fd/${nothing}`);
+    try {
+      await map('tetherfs-trial', device, headerSize + sectorSize, randomBytes(64).toString('hex'));
+      await run('dmsetup', ['remove', ...withoutUdev, 'tetherfs-trial'], dmsetup);
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    native.closeDescriptors([nothing]);
   }
 }
 
@@ -81,13 +101,17 @@ export async function attachImage(file: string, keyFile: string | undefined): Pr
 }
 
 async function decrypted(device: string, size: number, keyFile: string): Promise<BlockDevice> {
-  const key = Buffer.from(readImageKey(keyFile)).toString('hex');
-  const sectors = encryptedPayloadSize(size) / sectorSize;
-  const table = `0 ${sectors} crypt ${cipher} ${key} 0 ${device} ${headerSize / sectorSize}\n`;
   await removeMapping();
-  await run('dmsetup', ['create', mapping, '--readonly', ...withoutUdev], { ...dmsetup, input: table });
+  await map(mapping, device, size, Buffer.from(readImageKey(keyFile)).toString('hex'));
   const minor = await run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'minor', mapping], dmsetup);
   return { path: `/dev/dm-${minor.trim()}`, release() {} };
+}
+
+/** @param key in hexadecimal digits. */
+function map(name: string, device: string, size: number, key: string): Promise<string> {
+  const sectors = encryptedPayloadSize(size) / sectorSize;
+  const table = `0 ${sectors} crypt ${cipher} ${key} 0 ${device} ${headerSize / sectorSize}\n`;
+  return run('dmsetup', ['create', name, '--readonly', ...withoutUdev], { ...dmsetup, input: table });
 }
 
 /** Where nothing is mounted from it: what an earlier try has left. */
