@@ -29,6 +29,7 @@ const commands: Readonly<Record<string, Loader>> = {
   trace: { load: async () => (await import('./trace.ts')).traceCommand() },
   profile: { load: async () => (await import('./profile.ts')).profileCommand() },
   node: { load: async () => (await import('./node.ts')).nodeCommand() },
+  collective: { load: async () => (await import('#collective')).collectiveCommand() },
   urlmount: { load: async () => (await import('./mount.ts')).urlmountCommand(), hidden: true },
   'mount.tetherfs': {
     load: async () => (await import('./mount-helper.ts')).mountHelperCommand(),

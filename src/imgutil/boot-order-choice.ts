@@ -2,7 +2,7 @@
 import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
 import { type BootOrderItem, largestBootOrderSize, parseBootOrder } from '../image/boot-order.ts';
 import { bootOrderOfChunks } from '../image/boot-order-chunks.ts';
-import { parseDigest } from '../image/digest.ts';
+import { type ImageDigest, parseDigest } from '../image/digest.ts';
 import type { Xts } from '../image/encryption.ts';
 import { ImageFormatError } from '../image/errors.ts';
 import { largestTraceSize, parseTrace, type Trace, traceChunks, traceSuffix } from '../image/trace.ts';
@@ -71,12 +71,27 @@ async function orderInTrace(
   return bootOrderOfChunks(traceChunks(trace, placed.geometry), placed);
 }
 
+/** By what nodes have posted of their boots of it: newer than what anybody has published. Undefined when there is nothing, or nothing of use. */
+async function ofNodes(path: string, digest: ImageDigest, places: BootOrderPlaces): Promise<BootOrder | undefined> {
+  try {
+    const told = await places.privateFiles?.readTrace(digest);
+    return told === undefined
+      ? undefined
+      : { items: await orderInTrace(parseTrace(told), path, places), source: `boots of ${digest}` };
+  } catch (error) {
+    if (!(error instanceof TetherfsError)) throw error;
+    return undefined;
+  }
+}
+
 /** Its boot order by path, else its trace. Without either, or when they are of no use, none. */
 async function ofReplacedImage(places: BootOrderPlaces): Promise<BootOrder> {
   const none = { items: [], source: noBootOrder };
   const replaced = await newestImage(places.directory);
   if (replaced === undefined) return none;
   const { path, digest } = replaced;
+  const told = await ofNodes(path, digest, places);
+  if (told !== undefined) return told;
   try {
     const beside = await readSmallText(path + bootOrderSuffix, largestBootOrderSize);
     const text = beside ?? (await places.privateFiles?.readBootOrder(digest));

@@ -187,7 +187,7 @@ async function remove({ directory, privateFiles }: GcOptions, image: PublishedIm
   if (hexes.size > 0 || now?.ctimeMs !== image.arrived) return 'it changed just now';
   // The image first: without it nobody begins to use the others. Some of those last: as long as one is there, what was not removed is found again.
   const privates = privateFiles?.of(parseDigest(image.hex)) ?? [];
-  for (const path of [imageFile, ...privates, ...others]) await rm(path, { force: true });
+  for (const path of [imageFile, ...privates, ...others]) await rm(path, { force: true, recursive: true });
   return undefined;
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { largestBootOrderSize } from '../image/boot-order.ts';
 import { hexOf, type ImageDigest } from '../image/digest.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
+import { largestTraceSize } from '../image/trace.ts';
 import { readSmallFile, readSmallText } from './file-source.ts';
 import { confluentTree, defaultPrivateDir, realPlace } from './private-place.ts';
 
@@ -42,9 +43,15 @@ export class PrivateFiles {
     return join(this.directory, `rootimg-${hexOf(digest)}.paths`);
   }
 
-  /** Everything that belongs to this image alone. */
+  /** What a member has learned of its boots from nodes (src/collective/boot-traces.ts). */
+  trace(digest: ImageDigest): string {
+    return join(this.directory, `rootimg-${hexOf(digest)}.trace`);
+  }
+
+  /** Everything that belongs to this image alone; the last is a directory. */
   of(digest: ImageDigest): string[] {
-    return [this.key(digest), this.bootOrder(digest)];
+    const posted = join(this.directory, `traces-${hexOf(digest)}`);
+    return [this.key(digest), this.bootOrder(digest), this.trace(digest), posted];
   }
 
   /** Keys that may be this image's, the likeliest first. @throws KeyFileError, ImageSourceError when there is none that can be read */
@@ -66,6 +73,11 @@ export class PrivateFiles {
   /** undefined: nobody knows it. @throws ImageSourceError */
   readBootOrder(digest: ImageDigest): Promise<string | undefined> {
     return readSmallText(this.bootOrder(digest), largestBootOrderSize);
+  }
+
+  /** undefined: no node has told. @throws ImageSourceError */
+  readTrace(digest: ImageDigest): Promise<string | undefined> {
+    return readSmallText(this.trace(digest), largestTraceSize);
   }
 }
 

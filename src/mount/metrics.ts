@@ -3,7 +3,8 @@
  * status at the moment of a scrape; nothing is counted twice.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { TetherfsError } from '../base/errors.ts';
+import { describeListenError, parseListenAddress } from '../base/listen-address.ts';
 import { createServer } from '../base/node-http.ts';
 import { type MemberState, memberStates } from '../members/contract.ts';
 import type { Listener } from './listeners.ts';
@@ -135,12 +136,12 @@ export async function startMetricsServer(address: string, status: () => Promise<
     const { text, contentType } = await render();
     response.writeHead(200, { 'content-type': contentType }).end(text);
   });
-  const target = parseListenAddress(address);
+  const target = parseListenAddress(address, '--metrics');
   if ('path' in target) await claimSocketFile(target.path, '--metrics', 'METRICS_LISTEN');
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new TetherfsError('METRICS_LISTEN', `cannot listen for --metrics ${address}: ${describeListen(cause)}`, {
+        new TetherfsError('METRICS_LISTEN', `cannot listen for --metrics ${address}: ${describeListenError(cause)}`, {
           cause,
         }),
       ),
@@ -192,26 +193,4 @@ async function buildRegistry(
     snapshot = await status();
     return { text: await registry.metrics(), contentType: registry.contentType };
   };
-}
-
-/** @throws UsageError when it is neither `unix:PATH` nor an address with a port. */
-export function parseListenAddress(address: string): { path: string } | { host: string; port: number } {
-  if (address.startsWith('unix:/')) return { path: address.slice('unix:'.length) };
-  const [, bracketed, bare, port = ''] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address) ?? [];
-  const host = bracketed ?? bare;
-  if (host !== undefined && Number(port) <= 65535) return { host, port: Number(port) };
-  throw new UsageError(`--metrics: "${address}" is not ADDRESS:PORT or unix:/PATH, e.g. 127.0.0.1:9464`);
-}
-
-function describeListen(cause: unknown): string {
-  switch (errorCode(cause)) {
-    case 'EADDRINUSE':
-      return 'another program listens there; give another port';
-    case 'EADDRNOTAVAIL':
-      return 'this machine has no such address';
-    case 'EACCES':
-      return 'only root may listen there';
-    default:
-      return describeError(cause);
-  }
 }

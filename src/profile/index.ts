@@ -8,4 +8,4 @@ export { imageMethodArgument, imageMethodOfCommandLine } from './command-line.ts
 export { type ImageMethod, imageMethodWords, type SaidMethod } from './image-method.ts';
 export { largestMembersFile, membersOfFile } from './members-file.ts';
 export { imageMethodOf, kernelArgsOf } from './profile-yaml.ts';
-export { largestProfileSize } from './yaml.ts';
+export { largestProfileSize, parseYaml } from './yaml.ts';

@@ -36,7 +36,7 @@ export class Container implements AsyncDisposable {
     opened(this);
     this.link('/usr/bin/tetherfs', `${runtime}/bin/tetherfs`);
     this.link('/sbin/mount.tetherfs', `${runtime}/bin/mount.tetherfs`);
-    for (const name of ['tetherfs@.service', 'mnt-remoteimg.mount'])
+    for (const name of ['tetherfs@.service', 'tetherfs-collective.service', 'mnt-remoteimg.mount'])
       this.write(`/etc/systemd/system/${name}`, readFileSync(join(checkout, 'systemd', name), 'utf8'));
   }
 
@@ -58,6 +58,8 @@ export class Container implements AsyncDisposable {
       [
         ...['--directory', this.root, '--boot', '--register=no', '--keep-unit', '--console=read-only'],
         ...['--capability=all', '--bind=/dev/fuse', `--bind-ro=${this.#runtime}`],
+        // For a member: a checkout, and what the tree of a node has not.
+        ...[`--bind-ro=${checkout}:/opt/tetherfs`, '--bind-ro=/usr/bin/openssl', `--bind-ro=${libatomic()}`],
         ...['systemd.unit=multi-user.target', 'systemd.show_status=1'],
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' } },
@@ -108,6 +110,12 @@ export class Container implements AsyncDisposable {
     for (const path of [this.root, this.#directory.path]) execFileSync('umount', ['--lazy', path]);
     this.#directory.remove();
   }
+}
+
+/** Of Node.js, as this machine has it. */
+function libatomic(): string {
+  const linked = execFileSync('ldd', [process.execPath], { encoding: 'utf8' });
+  return /libatomic\.so\.1 => (\S+)/.exec(linked)?.[1] ?? '/usr/lib';
 }
 
 /** `systemctl is-system-running` says `degraded` or `starting` with an exit status of 1. */

@@ -7,11 +7,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { cpioArchive, padded } from '../../src/base/cpio.ts';
 import { onOutput } from '../support/child-output.ts';
 import { tetherfsCommand } from '../support/daemon.ts';
 import { closed, opened } from '../support/teardown.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
-import { cpioArchive, padded } from './cpio.ts';
 
 export interface MachineOptions {
   /** The profile's directory. */

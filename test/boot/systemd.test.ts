@@ -76,6 +76,40 @@ it('its units are as systemd wants them', async () => {
   ).toBe('');
 });
 
+it('a member is a service: confined, not root, with the right to its ports alone; ready when it serves, and ended whole', async () => {
+  const member = 'tetherfs-collective.service';
+  await container.run('useradd', '--system', '--no-create-home', '--shell', '/usr/sbin/nologin', 'tetherfs');
+  await container.run('install', '-d', '-o', 'tetherfs', '/var/lib/confluent');
+  const options = '--https-port 444 --http-port 0 --listen 127.0.0.40';
+  const soon = `[Service]\nExecStart=\nExecStart=/opt/tetherfs/bin/tetherfs collective run ${options}\n`;
+  await container.run(
+    'sh',
+    '-c',
+    `mkdir /run/systemd/system/${member}.d; printf '%s' '${soon}' >/run/systemd/system/${member}.d/here.conf; systemctl daemon-reload`,
+  );
+  expect(await container.run('sh', '-c', `systemd-analyze verify /etc/systemd/system/${member} 2>&1`)).toBe('');
+  await container.run('sh', '-c', `systemctl start ${member} || { journalctl -u ${member} -n 20 -o cat >&2; false; }`);
+  const pid = await show('MainPID', member);
+  const [user, capabilities] = (
+    await container.run('sh', '-c', `stat -c %U /proc/${pid}; grep CapEff /proc/${pid}/status`)
+  ).split('\n');
+  // CAP_NET_BIND_SERVICE.
+  expect([user, capabilities]).toEqual(['tetherfs', 'CapEff:\t0000000000000400']);
+  const { stdout } = await promisify(execFile)('curl', ['-sk', 'https://127.0.0.40:444/confluent-api/healthz']);
+  expect(stdout).toBe('ok\n');
+  // A command beside it, by root.
+  await container.run('/opt/tetherfs/bin/tetherfs', 'collective', 'node', 'add', 'n1');
+  expect(await container.run('stat', '-c', '%U %a', '/var/lib/tetherfs/collective.sqlite')).toBe('tetherfs 600\n');
+  await container.run('systemctl', 'kill', '--signal=KILL', member);
+  await waitUntil(
+    'another one serves',
+    async () => (await show('MainPID', member)) !== pid && (await show('ActiveState', member)) === 'active',
+    patience,
+  );
+  await container.run('systemctl', 'stop', member);
+  expect(await show('Result', member)).toBe('success');
+});
+
 it('a line of fstab is mounted at boot', async () => {
   expect(await show('ActiveState', 'mnt-fstab.mount')).toBe('active');
   expect(await sha256('/mnt/fstab/rootimg.sfs')).toBe(right());

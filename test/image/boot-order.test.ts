@@ -187,6 +187,21 @@ describe('image pack --boot-order', () => {
   });
 });
 
+describe('what nodes have posted of their boots', () => {
+  const told = (image: PackedImage) => at(`public.private/pending/rootimg-${hex(image)}.trace`);
+
+  test('orders the next image, before what anybody has listed or published; what is of no use does not', async () => {
+    const old = await pack({ ...options, bootOrder: listed(...boot) });
+    const others = ['/usr/lib/libssl.so', ...boot.slice(0, 1)];
+    writeFileSync(told(old), await traceOf(old, others));
+    const image = await pack(options);
+    expect(image.bootOrder.source).toBe(`boots of ${old.digest}`);
+    expect(inOrder(await placed(image)).slice(0, 2)).toEqual(others);
+    writeFileSync(told(image), 'no trace');
+    expect((await pack(options)).bootOrder.source).toBe(image.digest);
+  });
+});
+
 describe('a trace survives a repack', () => {
   test('of an encrypted image: the next is packed in its order, and has a trace of the same files; nothing public names them', async () => {
     const old = await pack(options);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { parseListenAddress } from '../../src/base/listen-address.ts';
 import { formatSize, parseSize } from '../../src/base/size.ts';
-import { parseListenAddress } from '../../src/mount/metrics.ts';
 
 describe('sizes', () => {
   it.each([
@@ -21,12 +21,12 @@ describe('sizes', () => {
 
 describe('listen addresses', () => {
   it('are host and port, IPv6 in brackets, or a socket path', () => {
-    expect(parseListenAddress('127.0.0.1:9464')).toEqual({ host: '127.0.0.1', port: 9464 });
-    expect(parseListenAddress('[::1]:9464')).toEqual({ host: '::1', port: 9464 });
-    expect(parseListenAddress('unix:/run/t.sock')).toEqual({ path: '/run/t.sock' });
+    expect(parseListenAddress('127.0.0.1:9464', '--metrics')).toEqual({ host: '127.0.0.1', port: 9464 });
+    expect(parseListenAddress('[::1]:9464', '--metrics')).toEqual({ host: '::1', port: 9464 });
+    expect(parseListenAddress('unix:/run/t.sock', '--metrics')).toEqual({ path: '/run/t.sock' });
   });
 
   it.each(['9464', 'localhost', ':9464', '::1:9464', '1.2.3.4:99999', 'unix:relative'])('%s is refused', (text) => {
-    expect(() => parseListenAddress(text)).toThrow(/--metrics/);
+    expect(() => parseListenAddress(text, '--metrics')).toThrow(/--metrics/);
   });
 });

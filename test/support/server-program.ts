@@ -14,7 +14,9 @@ export interface ServerProgramOptions {
   /** @param directory of its own, for what it writes. @returns the text of its configuration. */
   config: (directory: string) => string;
   /** What it answers when it is ready, whatever the status. */
-  url: string;
+  url?: string;
+  /** Of one that speaks no HTTP. */
+  ready?: () => Promise<unknown>;
 }
 
 export class ServerProgram implements AsyncDisposable {
@@ -30,7 +32,7 @@ export class ServerProgram implements AsyncDisposable {
   }
 
   /** @throws Error with its own words when it does not start. */
-  static async start({ command, config, url }: ServerProgramOptions): Promise<ServerProgram> {
+  static async start({ command, config, url = '', ready }: ServerProgramOptions): Promise<ServerProgram> {
     const directory = makeTempDir('server');
     const file = join(directory.path, 'config');
     writeFileSync(file, config(directory.path));
@@ -50,7 +52,10 @@ export class ServerProgram implements AsyncDisposable {
       over = true;
     });
     try {
-      await waitUntil(`${program} answers`, async () => over || (await plainGet(url, { timeoutMs: 1_000 })));
+      await waitUntil(
+        `${program} answers`,
+        async () => over || (await (ready?.() ?? plainGet(url, { timeoutMs: 1_000 }))),
+      );
       if (over) throw new Error(`${program} did not start: ${said}`);
     } catch (error) {
       await server[Symbol.asyncDispose]();

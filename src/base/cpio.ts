@@ -3,13 +3,22 @@
 /** Archives begin on such a border. */
 const alignment = 4;
 
-/** @param files path from `/` without it -> content, mode 0600; the directories of a path are made, mode 0755. */
-export function cpioArchive(files: Readonly<Record<string, Uint8Array>>): Buffer {
+/** A file, or a symbolic link to what it names. */
+export type Content = Uint8Array | { link: string };
+
+/** @param files path from `/` without it -> content, mode 0600 unless said otherwise; the directories of a path are made, mode 0755. */
+export function cpioArchive(files: Readonly<Record<string, Content>>, mode = 0o600): Buffer {
   const parts: Buffer[] = [];
+  const made = new Set<string>();
   for (const [path, content] of Object.entries(files)) {
     const names = path.split('/').slice(0, -1);
-    for (const depth of names.keys()) parts.push(entry(names.slice(0, depth + 1).join('/'), 0o40755));
-    parts.push(entry(path, 0o100600, content));
+    for (const depth of names.keys()) {
+      const directory = names.slice(0, depth + 1).join('/');
+      if (!made.has(directory)) parts.push(entry(directory, 0o40755));
+      made.add(directory);
+    }
+    if (content instanceof Uint8Array) parts.push(entry(path, 0o100000 | mode, content));
+    else parts.push(entry(path, 0o120777, Buffer.from(content.link)));
   }
   parts.push(entry('TRAILER!!!', 0));
   return Buffer.concat(parts);

@@ -1,0 +1,48 @@
+/**
+ * A member's state, opened by a command beside the server that has it open. Root becomes the state's owner first: a file that it made there could be read by the server no more.
+ */
+import { join } from 'node:path';
+import { Authorities } from './authorities.ts';
+import { loadMasterKey } from './authority/secrets.ts';
+import { SshAuthority } from './authority/ssh.ts';
+import { Grants } from './grants.ts';
+import { Nodes } from './nodes.ts';
+import { type Owner, ownerOf, storeFile } from './places.ts';
+import { SqliteStore } from './store/sqlite.ts';
+import { toolRunner } from './tools.ts';
+
+export interface Administration extends AsyncDisposable {
+  store: SqliteStore;
+  nodes: Nodes;
+  grants: Grants;
+  authorities: Authorities;
+  ssh: SshAuthority;
+  /** Who does it, for the audit. */
+  by: string;
+}
+
+/** What is read from files that are not the owner's must have been read before. @throws TetherfsError */
+export function openForAdministration(state: string): Administration {
+  const by = `user ${process.env['SUDO_USER'] ?? process.env['USER'] ?? process.geteuid?.() ?? 'unknown'}`;
+  become(ownerOf(state));
+  const masterKey = loadMasterKey(state, false);
+  const store = new SqliteStore(storeFile(state));
+  const ssh = new SshAuthority({ run: toolRunner(), scratch: join(state) });
+  return {
+    store,
+    nodes: new Nodes(store),
+    grants: new Grants(store, masterKey),
+    authorities: new Authorities({ store, masterKey, ssh }),
+    ssh,
+    by,
+    [Symbol.asyncDispose]: () => store.close(),
+  };
+}
+
+/** Of root; for ever. Anybody else stays who he is. */
+export function become({ uid, gid }: Owner): void {
+  if (process.geteuid?.() !== 0 || uid === 0) return;
+  process.setgroups?.([gid]);
+  process.setgid?.(gid);
+  process.setuid?.(uid);
+}

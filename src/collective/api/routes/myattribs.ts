@@ -1,0 +1,10 @@
+/** GET self/myattribs: all that is known of the node, but secrets. */
+import { type Routes, send, whoAsks } from '../context.ts';
+
+export const myattribs: Routes = (app) => {
+  app.get('/self/myattribs', async (request, reply) => {
+    const { attributes } = whoAsks(request);
+    const shown = Object.entries(attributes).filter(([name]) => !/^(?:secret|crypt)/.test(name));
+    return send(reply, request, Object.fromEntries(shown));
+  });
+};

@@ -1,0 +1,211 @@
+/**
+ * What is known of a node, by the names that upstream's attributes have: `net.ipv4_address`, `deployment.pendingprofile`, … A node's own go before the
+ * defaults of all. What we act on is checked; others are kept, shown to the node, and mean nothing to us.
+ */
+import { isIP } from 'node:net';
+import { UsageError } from '../base/errors.ts';
+
+export type Attributes = Readonly<Record<string, string>>;
+
+/** A profile's name is a directory's. */
+export const profileName = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,200}$/;
+
+interface Known {
+  name: RegExp;
+  /** For the help. */
+  as: string;
+  what: string;
+  isValid: (value: string) => boolean;
+  form: string;
+}
+
+const words = (value: string) => value.split(/[\s,]+/).filter((word) => word !== '');
+const address = (version: 4 | 6) => (value: string) => isIP(value) === version;
+const network = (version: 4 | 6) => (value: string) => {
+  const [at = '', bits] = value.split('/');
+  return (
+    isIP(at) === version &&
+    (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)))
+  );
+};
+const oneOf = (...allowed: string[]) => ({
+  isValid: (value: string) => allowed.includes(value),
+  form: allowed.join(', '),
+});
+const hostName = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/;
+const net = (name: string) => new RegExp(`^net\\.(?:[A-Za-z0-9_-]+\\.)?${name}$`);
+const methods = oneOf('static', 'dhcp', 'firmwaredhcp', 'firmwarenone');
+const macAddress = /^(?:[0-9a-f]{2}:){5}(?:[0-9a-f]{2})(?:,(?:[0-9a-f]{2}:){5}[0-9a-f]{2})*$/i;
+
+export const knownAttributes: readonly Known[] = [
+  {
+    name: /^deployment\.pendingprofile$/,
+    as: 'deployment.pendingprofile',
+    what: 'the profile to boot',
+    isValid: (value) => profileName.test(value),
+    form: 'the name of a profile',
+  },
+  {
+    name: /^deployment\.useinsecureprotocols$/,
+    as: 'deployment.useinsecureprotocols',
+    what: 'always: the image comes by http, which a digest makes safe; else by https',
+    ...oneOf('always', 'firmware', 'never'),
+  },
+  {
+    name: /^id\.uuid$/,
+    as: 'id.uuid',
+    what: 'what its firmware says it is',
+    isValid: (value) => /^[0-9a-f-]{32,36}$/i.test(value),
+    form: 'a UUID',
+  },
+  {
+    name: net('hwaddr'),
+    as: 'net.[NAME.]hwaddr',
+    what: 'by which it is found; several with commas between',
+    isValid: (value) => macAddress.test(value),
+    form: '52:54:00:12:34:56',
+  },
+  {
+    name: net('ipv4_address'),
+    as: 'net.[NAME.]ipv4_address',
+    what: 'its address',
+    isValid: network(4),
+    form: '10.0.0.5/24, or without the bits',
+  },
+  {
+    name: net('ipv4_gateway'),
+    as: 'net.[NAME.]ipv4_gateway',
+    what: 'and way out',
+    isValid: address(4),
+    form: '10.0.0.1',
+  },
+  { name: net('ipv4_method'), as: 'net.[NAME.]ipv4_method', what: 'how it gets the address', ...methods },
+  {
+    name: net('ipv6_address'),
+    as: 'net.[NAME.]ipv6_address',
+    what: 'its address',
+    isValid: network(6),
+    form: 'fd00::5/64',
+  },
+  {
+    name: net('ipv6_gateway'),
+    as: 'net.[NAME.]ipv6_gateway',
+    what: 'and way out',
+    isValid: address(6),
+    form: 'fd00::1',
+  },
+  { name: net('ipv6_method'), as: 'net.[NAME.]ipv6_method', what: 'how it gets the address', ...methods },
+  {
+    name: net('hostname'),
+    as: 'net.[NAME.]hostname',
+    what: 'a name that it has there',
+    isValid: (value) => words(value).every((word) => hostName.test(word)),
+    form: 'a host name',
+  },
+  {
+    name: net('(?:connection_name|interface_names|team_mode)'),
+    as: 'net.[NAME.]interface_names',
+    what: 'for the node: also connection_name, team_mode',
+    isValid: () => true,
+    form: '',
+  },
+  {
+    name: net('(?:vlan_id|mtu)'),
+    as: 'net.[NAME.]mtu',
+    what: 'for the node: also vlan_id',
+    isValid: (value) => /^\d{1,5}$/.test(value),
+    form: 'a number',
+  },
+  {
+    name: /^dns\.servers$/,
+    as: 'dns.servers',
+    what: 'name servers',
+    isValid: (value) => words(value).every((word) => isIP(word) !== 0),
+    form: 'addresses, with commas between',
+  },
+  {
+    name: /^dns\.domain$/,
+    as: 'dns.domain',
+    what: 'of all names',
+    isValid: (value) => hostName.test(value),
+    form: 'example.org',
+  },
+  { name: /^ntp\.servers$/, as: 'ntp.servers', what: 'where the time is', isValid: () => true, form: '' },
+  {
+    name: /^timezone$/,
+    as: 'timezone',
+    what: 'ours when it is not said',
+    isValid: (value) => /^[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+)*$/.test(value),
+    form: 'Europe/Berlin',
+  },
+  {
+    name: /^ssh\.trustnodes$/,
+    as: 'ssh.trustnodes',
+    what: 'nodes that may log in; all when it is not said',
+    isValid: () => true,
+    form: '',
+  },
+  {
+    name: /^trusted\.subnets$/,
+    as: 'trusted.subnets',
+    what: 'from where a grant may be asked for, beside the local ones',
+    isValid: (value) => words(value).every((word) => network(4)(word) || network(6)(word)),
+    form: '10.1.0.0/16, fd01::/48',
+  },
+  {
+    name: /^crypted\.rootpassword$/,
+    as: 'crypted.rootpassword',
+    what: "root's, as crypt(3) has it: give it by a file",
+    isValid: (value) => /^\$(?:5|6|y|2[aby]|gy|7)\$[^\s:]+$/.test(value),
+    form: '$6$…',
+  },
+  {
+    name: /^console\.method$/,
+    as: 'console.method',
+    what: 'that it has a console somebody looks at',
+    isValid: () => true,
+    form: '',
+  },
+  {
+    name: /^hardwaremanagement\.manager$/,
+    as: 'hardwaremanagement.manager',
+    what: 'address of its BMC, which is not its own',
+    isValid: () => true,
+    form: '',
+  },
+  {
+    name: /^collective\.managercandidates$/,
+    as: 'collective.managercandidates',
+    what: 'members that answer it',
+    isValid: () => true,
+    form: '',
+  },
+];
+
+/** States that nodes report; set by them. */
+export const reportedAttributes = [
+  'deployment.stagedprofile',
+  'deployment.profile',
+  'deployment.state',
+  'deployment.state_detail',
+  'deployment.state_last_updated',
+  'deployment.client_ip',
+] as const;
+
+const anyName = /^[a-z][a-z0-9]*(?:[._-][A-Za-z0-9]+)*$/;
+
+/** @throws UsageError when it is none, or what we act on makes no sense. @param isStrict whether we must know it. */
+export function checkAttribute(name: string, value: string, isStrict: boolean): void {
+  const known = knownAttributes.find((attribute) => attribute.name.test(name));
+  if (known === undefined) {
+    const isReported = reportedAttributes.some((reported) => reported === name);
+    if (anyName.test(name) && (!isStrict || isReported)) return;
+    throw new UsageError(`${name}: no such attribute; "tetherfs collective node set --help" lists them`);
+  }
+  if (/[\p{Cc}]/u.test(value) || !known.isValid(value)) throw new UsageError(`${name}: ${known.what}, ${known.form}`);
+}
+
+/** Names that are listed in one attribute. */
+export function listed(value: string | undefined): string[] {
+  return words(value ?? '');
+}

@@ -1,0 +1,306 @@
+/**
+ * A whole member: what `tetherfs collective run` starts. It binds its ports, becomes its own user, makes what is not there (authorities, keys, store), and serves. It need not be
+ * root: ports below 1024 are a capability's (CAP_NET_BIND_SERVICE).
+ */
+import type { Socket as UdpSocket } from 'node:dgram';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createPlainServer, type Server as HttpServer } from 'node:http';
+import { createServer as createSecureServer, type Server as HttpsServer } from 'node:https';
+import { hostname } from 'node:os';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { discoveryPort } from '../protocol/discovery.ts';
+import { grantPort } from '../protocol/grant.ts';
+import { memberApp, publicApp } from './api/app.ts';
+import type { ApiContext } from './api/context.ts';
+import { AttemptLimit } from './attempt-limit.ts';
+import { Authorities } from './authorities.ts';
+import { loadMasterKey } from './authority/secrets.ts';
+import { SshAuthority } from './authority/ssh.ts';
+import { BootTraces } from './boot-traces.ts';
+import { CryptTexts } from './crypt-text.ts';
+import { Grants } from './grants.ts';
+import { answerNodes } from './listeners/discovery.ts';
+import { answerGrant, mostGrantConnections } from './listeners/grant.ts';
+import { LocalInterfaces } from './local-interfaces.ts';
+import { MemberCertificate } from './member-certificate.ts';
+import { CollectiveMetrics } from './metrics.ts';
+import { startMetricsListener } from './metrics-listener.ts';
+import { NodeKeys } from './node-keys.ts';
+import { isLinkLocal } from './node-networks.ts';
+import { Nodes } from './nodes.ts';
+import { automationFile, type Places, storeFile } from './places.ts';
+import { Playbooks } from './playbooks.ts';
+import { bindDiscovery, Port } from './ports.ts';
+import { Profiles } from './profiles.ts';
+import { ensureSite } from './site.ts';
+import { linkSiteArchive, makeSiteArchive, writeSiteArchive } from './site-archive.ts';
+import type { SiteFacts } from './site-facts.ts';
+import { SqliteStore } from './store/sqlite.ts';
+import { SyncFiles } from './sync-files.ts';
+import { type RunTool, toolRunner } from './tools.ts';
+
+export interface MemberOptions {
+  places: Places;
+  /** Its name; that of the machine when it is not said. */
+  name?: string | undefined;
+  /** Other names by which nodes and people call it: for its certificate. */
+  names: readonly string[];
+  /** Addresses that are listened on; all when none is said. */
+  addresses: readonly string[];
+  /** 0: not at all. */
+  httpsPort: number;
+  httpPort: number;
+  /** A Unix socket instead of both, behind a proxy. */
+  socket?: string | undefined;
+  grants: boolean;
+  discovery: boolean;
+  /** `ADDRESS:PORT` of the metrics. */
+  metrics?: string | undefined;
+}
+
+export interface MemberParts {
+  options: MemberOptions;
+  log: Log;
+  /** Runs external programs; tests pass one that looks at them. */
+  run?: RunTool;
+  /** Becomes the member's own user, once all ports are bound. */
+  leaveRoot?: () => void;
+}
+
+export interface Member {
+  /** What it has made and what there is to do, in lines. */
+  summary: string[];
+  close(): Promise<void>;
+}
+
+/** How long requests that are under way may take when it ends, ms. */
+const goodbyeMs = 5_000;
+/** How often it is looked whether authorities or addresses have changed, ms. */
+const lookMs = 5_000;
+
+/** @throws TetherfsError; everything is closed again then. */
+export async function startMember(parts: MemberParts): Promise<Member> {
+  const closers: (() => unknown)[] = [];
+  try {
+    return await start(parts, closers);
+  } catch (error) {
+    for (const close of closers.reverse()) await close();
+    throw error;
+  }
+}
+
+async function start(
+  { options, log, run = toolRunner(), leaveRoot }: MemberParts,
+  closers: (() => unknown)[],
+): Promise<Member> {
+  const { places, names } = options;
+  const ports = await bindPorts(options, closers);
+  leaveRoot?.();
+  const member = options.name ?? hostname();
+  const isNew = !existsSync(storeFile(places.state));
+  const masterKey = loadMasterKey(places.state, isNew);
+  const store = new SqliteStore(storeFile(places.state));
+  closers.push(() => store.close());
+  const ssh = new SshAuthority({ run, scratch: places.scratch });
+  const authorities = new Authorities({ store, masterKey, ssh });
+  const site = await ensureSite(store);
+  const made = await authorities.make(site.uuid);
+  const automationKey = await ensureAutomationKey(places.state, member, ssh);
+  const interfaces = new LocalInterfaces();
+  const profiles = new Profiles(places.tree);
+  const nodes = new Nodes(store);
+  const attempts = new AttemptLimit();
+  const metrics = new CollectiveMetrics(async () => (await nodes.list()).length);
+  const keys = new NodeKeys({
+    store,
+    attempts,
+    texts: new CryptTexts(run),
+    onPromoted(node, peer) {
+      metrics.keysPromoted.inc();
+      void store.audit({ subject: node, event: 'key used', by: peer });
+    },
+  });
+  const facts: SiteFacts = {
+    uuid: site.uuid,
+    member,
+    memberNames: () => [...new Set([member, hostname(), ...names])],
+    memberAddresses: () => interfaces.ownAddresses().filter((address) => !isLinkLocal(address)),
+    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    hostCertificateDays: site.hostCertificateDays,
+  };
+  const knownHosts = async () =>
+    (await authorities.list('ssh')).map(({ shown }) => `@cert-authority * ${shown.trim()}\n`).join('');
+  const tools = { profiles, run, scratch: places.scratch, automationKey, knownHosts, log };
+  const grants = new Grants(store, masterKey);
+  const context: ApiContext = {
+    store,
+    nodes,
+    keys,
+    attempts,
+    grants,
+    authorities,
+    ssh,
+    profiles,
+    interfaces,
+    syncFiles: new SyncFiles(tools),
+    playbooks: new Playbooks(tools),
+    traces: new BootTraces(profiles),
+    site: facts,
+    log,
+    isBehindProxy: options.socket !== undefined,
+  };
+  const archive = await makeSiteArchive(
+    { uuid: site.uuid, member, rootKeys: site.rootKeys, automationKey: readFileSync(`${automationKey}.pub`, 'utf8') },
+    { authorities, run },
+  );
+  await writeSiteArchive(archive, profiles);
+  const linked = await linkSiteArchive(profiles);
+  const certificate = new MemberCertificate({ authorities, interfaces, state: places.state, names: { member, names } });
+  await serveHttp(ports, context, { certificate, metrics, closers });
+  if (options.metrics !== undefined) closers.push(await startMetricsListener(options.metrics, metrics.registry));
+  const onEnded = (result: string) => metrics.grants.inc({ result });
+  ports.grants?.serve((socket) => answerGrant(socket, { grants, nodes, interfaces, attempts, log, onEnded }));
+  if (ports.discovery !== undefined) {
+    const onAnswered = () => metrics.discoveries.inc();
+    closers.push(answerNodes(ports.discovery, { nodes, interfaces, site: facts, log, onAnswered }));
+  }
+  await store.audit({ subject: member, event: 'member started', by: 'tetherfs collective run' });
+  const count = (await nodes.list()).length;
+  return {
+    summary: summaryOf({ options, member, uuid: site.uuid, isNew, made, linked, count }),
+    async close() {
+      for (const close of closers.reverse()) await close();
+    },
+  };
+}
+
+interface Ports {
+  /** The API and the public part. */
+  https: Port[];
+  /** The public part alone. */
+  http: Port[];
+  /** The API and the public part, from a proxy. */
+  proxy: Port | undefined;
+  grants: Port | undefined;
+  discovery: UdpSocket[] | undefined;
+}
+
+async function bindPorts(options: MemberOptions, closers: (() => unknown)[]): Promise<Ports> {
+  const { addresses, httpsPort, httpPort, socket } = options;
+  const hosts = addresses.length === 0 ? ['::'] : addresses;
+  const bind = async (...where: Parameters<typeof Port.bind>) => {
+    const port = await Port.bind(...where);
+    closers.push(() => port.close());
+    return port;
+  };
+  const all = async (port: number) => {
+    const bound: Port[] = [];
+    if (port !== 0 && socket === undefined) for (const host of hosts) bound.push(await bind({ host, port }));
+    return bound;
+  };
+  if (socket !== undefined) rmSync(socket, { force: true });
+  const discovery = options.discovery ? await bindDiscovery() : undefined;
+  closers.push(() => discovery?.map((one) => one.close()));
+  return {
+    https: await all(httpsPort),
+    http: await all(httpPort),
+    proxy: socket === undefined ? undefined : await bind({ path: socket, readableAll: true, writableAll: true }),
+    grants: options.grants ? await bind({ host: hosts[0], port: grantPort }, mostGrantConnections) : undefined,
+    discovery,
+  };
+}
+
+async function ensureAutomationKey(state: string, member: string, ssh: SshAuthority): Promise<string> {
+  const path = automationFile(state);
+  if (existsSync(path)) return path;
+  const pair = await ssh.make(`tetherfs automation of ${member}`);
+  writeFileSync(`${path}.pub`, pair.publicKey, { mode: 0o644 });
+  writeFileSync(path, pair.privateKey, { mode: 0o600 });
+  return path;
+}
+
+interface HttpParts {
+  certificate: MemberCertificate;
+  metrics: CollectiveMetrics;
+  closers: (() => unknown)[];
+}
+
+async function serveHttp(
+  ports: Ports,
+  context: ApiContext,
+  { certificate, metrics, closers }: HttpParts,
+): Promise<void> {
+  const { log } = context;
+  const serve = async (
+    on: readonly Port[],
+    server: HttpServer | HttpsServer,
+    makeApp: typeof memberApp | typeof publicApp,
+  ) => {
+    if (on.length === 0) return;
+    const app = makeApp(context, { serverFactory: (handler) => server.on('request', handler) });
+    app.addHook('onResponse', async (request, reply) => {
+      const route = request.routeOptions.url ?? 'none';
+      metrics.requests.inc({ route, status: String(reply.statusCode) });
+      metrics.requestSeconds.observe({ route }, reply.elapsedTime / 1000);
+    });
+    await app.ready();
+    closers.push(async () => {
+      const closed = app.close();
+      server.closeIdleConnections();
+      await Promise.all(on.map((port) => port.close(goodbyeMs)));
+      await closed;
+    });
+    for (const port of on) port.serve((socket) => server.emit('connection', socket));
+  };
+  const first = await certificate.renew();
+  const secure = createSecureServer({ cert: first?.certificate, key: first?.key, minVersion: 'TLSv1.2' });
+  await serve(ports.https, secure, memberApp);
+  await serve(ports.http, createPlainServer(), publicApp);
+  await serve(ports.proxy === undefined ? [] : [ports.proxy], createPlainServer(), memberApp);
+  const timer = setInterval(() => {
+    certificate.renew().then(
+      (pair) => {
+        if (pair === undefined) return;
+        secure.setSecureContext({ cert: pair.certificate, key: pair.key });
+        log.info('this member shows a new certificate');
+      },
+      (error: unknown) => log.error('the certificate cannot be renewed', { error: describeError(error) }),
+    );
+  }, lookMs);
+  timer.unref();
+  closers.push(() => clearInterval(timer));
+}
+
+interface SummaryFacts {
+  options: MemberOptions;
+  member: string;
+  uuid: string;
+  isNew: boolean;
+  made: readonly string[];
+  linked: readonly string[];
+  count: number;
+}
+
+function summaryOf({ options, member, uuid, isNew, made, linked, count }: SummaryFacts): string[] {
+  const { state, tree } = options.places;
+  const { socket, httpsPort, httpPort } = options;
+  const listening = [
+    ...(socket === undefined ? [] : [`${socket}, for a proxy`]),
+    ...(socket !== undefined || httpsPort === 0 ? [] : [`HTTPS on port ${httpsPort}`]),
+    ...(socket !== undefined || httpPort === 0 ? [] : [`HTTP on port ${httpPort}, the public part alone`]),
+    ...(options.grants ? [`grants on port ${grantPort}`] : []),
+    ...(options.discovery ? [`discovery on port ${discoveryPort}`] : []),
+  ];
+  return [
+    `member ${member} of site ${uuid}`,
+    `state: ${state}${isNew ? ' (new: back up master.key and the store, separately; "tetherfs collective backup --help")' : ''}`,
+    ...(made.length > 0 ? [`made: authorities for ${made.join(' and ')}`] : []),
+    `images: ${tree}/public/os, their keys: ${tree}/private/os`,
+    `listens: ${listening.join('; ')}`,
+    ...(linked.length > 0 ? [`site archive linked into ${linked.join(', ')}: nodes must boot with it`] : []),
+    count === 0
+      ? 'next: tetherfs collective node add NODE net.hwaddr=52:54:00:12:34:56 deployment.pendingprofile=PROFILE; tetherfs collective node arm NODE once'
+      : `nodes: ${count}`,
+  ];
+}

@@ -1,0 +1,199 @@
+/**
+ * Files of the member into a node: rsync over ssh, as root there, by the site's automation key. The node must show a host certificate of the site's authority for its
+ * name. What is to be merged or appended goes to directories that the node has named, and it does the rest.
+ */
+import { glob, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { basename, dirname, join } from 'node:path';
+import pLimit from 'p-limit';
+import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Profiles } from './profiles.ts';
+import { readSyncList, type SyncEntry } from './sync-list.ts';
+import type { RunTool } from './tools.ts';
+
+export interface SyncRequest {
+  node: string;
+  profile: string;
+  /** The node's address. */
+  to: string;
+  /** Directories on the node. */
+  merge?: string | undefined;
+  appendOnce?: string | undefined;
+}
+
+/** Of upstream's client: what it sets after it has the files. */
+type Options = Record<string, Record<string, { name?: string; id?: number } | string>>;
+
+export type SyncState =
+  | { kind: 'running' }
+  | { kind: 'done'; options: Options; output: string }
+  | { kind: 'failed'; why: string };
+
+export interface SyncFilesParts {
+  profiles: Profiles;
+  run: RunTool;
+  /** A directory that nobody else can enter, in memory (/run). */
+  scratch: string;
+  /** Private key for root on the nodes: a file. */
+  automationKey: string;
+  /** Lines that name the authorities of host certificates. */
+  knownHosts: () => Promise<string>;
+  log: Log;
+}
+
+/** Nodes that are served at once. */
+const mostAtOnce = 8;
+/** A node that takes longer is not there, ms. */
+const longestMs = 600_000;
+/** An answer that nobody asks for is forgotten, ms. */
+const keptMs = 600_000;
+const rsync = { package: 'rsync openssh-client' };
+
+export class SyncFiles {
+  readonly #parts: SyncFilesParts;
+  readonly #states = new Map<string, SyncState>();
+  readonly #atOnce = pLimit(mostAtOnce);
+
+  constructor(parts: SyncFilesParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws TetherfsError when its list makes no sense. */
+  async start(request: SyncRequest): Promise<'none' | 'empty' | 'started' | 'busy'> {
+    const { node, profile } = request;
+    if (this.#states.get(node)?.kind === 'running') return 'busy';
+    if (profile === '') return 'none';
+    const path = join(this.#parts.profiles.publicDirectory(profile), 'syncfiles');
+    const entries = await readSyncList(path, node).catch((error: unknown) => {
+      if (errorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (entries === undefined) return 'none';
+    if (entries.length === 0) return 'empty';
+    this.#states.set(node, { kind: 'running' });
+    void this.#atOnce(() => this.#sync(request, entries)).then(
+      (state) => this.#settle(node, state),
+      (error: unknown) => this.#settle(node, { kind: 'failed', why: describeError(error) }),
+    );
+    return 'started';
+  }
+
+  /** What was done is told once. Undefined when there is nothing to tell. */
+  state(node: string): SyncState | undefined {
+    const state = this.#states.get(node);
+    if (state !== undefined && state.kind !== 'running') this.#states.delete(node);
+    return state;
+  }
+
+  #settle(node: string, state: SyncState): void {
+    if (state.kind === 'failed') this.#parts.log.warn('files could not be copied to a node', { node, why: state.why });
+    this.#states.set(node, state);
+    setTimeout(() => {
+      if (this.#states.get(node) === state) this.#states.delete(node);
+    }, keptMs).unref();
+  }
+
+  async #sync(request: SyncRequest, entries: readonly SyncEntry[]): Promise<SyncState> {
+    const { run, scratch, automationKey, knownHosts } = this.#parts;
+    const work = await mkdtemp(join(scratch, 'sync-'));
+    try {
+      const stage = join(work, 'stage');
+      await mkdir(stage, { mode: 0o755 });
+      const staged = new Set<string>();
+      for (const entry of entries) await stageEntry(entry, stage, placeOf(entry, request), staged);
+      await writeFile(join(work, 'known_hosts'), await knownHosts());
+      const ssh = ['ssh', '-i', automationKey, '-F', 'none', ...sshOptions(request.node, join(work, 'known_hosts'))];
+      const own = [`--usermap=${process.getuid?.()}:root`, `--groupmap=${process.getgid?.()}:root`];
+      const words = ['-vLpgotDA', '--no-implied-dirs', '--files-from=-', '--from0', ...own, '-e', ssh.join(' ')];
+      const target = isIP(request.to) === 6 ? `[${request.to}]` : request.to;
+      const output = await run('rsync', [...words, `${stage}/`, `root@${target}:/`], {
+        ...rsync,
+        input: [...staged].map((path) => `${path}\0`).join(''),
+        signal: AbortSignal.timeout(longestMs),
+      });
+      return { kind: 'done', options: optionsOf(entries), output };
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Of a host that shows a certificate for the node's name, whatever address it has. */
+export function sshOptions(node: string, knownHosts: string): string[] {
+  const options = {
+    BatchMode: 'yes',
+    StrictHostKeyChecking: 'yes',
+    HostKeyAlias: node,
+    UserKnownHostsFile: knownHosts,
+    GlobalKnownHostsFile: '/dev/null',
+    IdentitiesOnly: 'yes',
+    ConnectTimeout: '10',
+    ServerAliveInterval: '10',
+  };
+  return Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
+}
+
+/** Below the root of the node; empty for what lies where it is said to. @throws UsageError when the node has named no directory for it. */
+function placeOf({ section }: SyncEntry, { merge, appendOnce }: SyncRequest): string | undefined {
+  if (section === 'replace') return '';
+  const place = section === 'merge' ? merge : appendOnce;
+  return place === undefined ? undefined : safe(place);
+}
+
+function safe(path: string): string {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.includes('..') || /[\0\n]/.test(path)) throw new UsageError(`${path}: no directory for files`);
+  return parts.join('/');
+}
+
+/** Links to the files, in a tree as the node's root is to be. */
+async function stageEntry(
+  entry: SyncEntry,
+  stage: string,
+  place: string | undefined,
+  staged: Set<string>,
+): Promise<void> {
+  if (place === undefined) return;
+  const found: string[] = [];
+  for (const source of entry.sources) {
+    const matches = await Array.fromAsync(glob(source));
+    if (matches.length === 0) throw new TetherfsError('SYNC', `there is no file ${source}`);
+    found.push(...matches.sort());
+  }
+  const { target } = entry;
+  if (found.length > 1 && target !== undefined && !target.endsWith('/')) {
+    throw new UsageError(`${entry.sources.join(' ')}: several files; ${target} must be a directory: ${target}/`);
+  }
+  for (const source of found) {
+    const to = target === undefined ? source : target.endsWith('/') ? join(target, basename(source)) : target;
+    const path = join(place, safe(to));
+    if (staged.has(path)) {
+      // Of several parts: one after the other.
+      const before = await readFile(join(stage, path));
+      await rm(join(stage, path));
+      await writeFile(join(stage, path), Buffer.concat([before, await readFile(source)]));
+      continue;
+    }
+    await stat(source);
+    await mkdir(dirname(join(stage, path)), { recursive: true, mode: 0o755 });
+    await symlink(source, join(stage, path));
+    staged.add(path);
+  }
+}
+
+function optionsOf(entries: readonly SyncEntry[]): Options {
+  return Object.fromEntries(
+    entries.flatMap(({ sources, target, options }) =>
+      (target === undefined ? sources : [target]).map((path) => [
+        path,
+        Object.fromEntries(Object.entries(options).map(shownOption)),
+      ]),
+    ),
+  );
+}
+
+function shownOption([name, value]: [string, string]): [string, { name?: string; id?: number } | string] {
+  if (name === 'permissions') return [name, value];
+  return [name, /^\d+$/.test(value) ? { id: Number(value) } : { name: value }];
+}

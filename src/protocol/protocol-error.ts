@@ -1,0 +1,2 @@
+/** The other side does not keep to the protocol: the connection is closed, and nothing else happens. */
+export class ProtocolError extends Error {}

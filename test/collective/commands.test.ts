@@ -1,0 +1,184 @@
+/** `tetherfs collective` as administrators use it: beside a member that runs, and without. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tetherfsCommand } from '../support/daemon.ts';
+import { askForKey, MemberServer, memberUser } from '../support/member.ts';
+
+let member: MemberServer;
+beforeAll(async () => {
+  member = await MemberServer.start();
+});
+afterAll(() => member?.[Symbol.asyncDispose]());
+
+/** Fails: its one line. */
+function complaint(...words: string[]): string {
+  const { status, stderr, stdout } = spawnSync(tetherfsCommand, ['collective', ...words, '--state', member.state], {
+    encoding: 'utf8',
+    input: '',
+  });
+  expect([words, status === 0, stdout]).toEqual([words, false, '']);
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  return stderr;
+}
+
+describe('a mistake is one line that says what to do', () => {
+  it.each([
+    [['node', 'add', 'n1;rm'], /called as a host may be; several: n1,n2 or n\[1-20\]/],
+    [['node', 'add'], /missing required argument/],
+    [['node', 'add', 'dns.domain=x.org'], /give the name of a node/],
+    [['node', 'add', 'x1', 'dns.domian=x.org'], /no such attribute; "tetherfs collective node set --help" lists them/],
+    [['node', 'set', 'x9', 'dns.domain=x.org'], /there is no node x9; "tetherfs collective node list"/],
+    [['node', 'set', 'x9'], /give an attribute: NAME=VALUE/],
+    [['node', 'set', '--default', 'x1', 'dns.domain=x.org'], /with --default there are no nodes/],
+    [
+      ['node', 'add', 'x1', 'crypted.rootpassword=$6$a$b'],
+      /everybody can read words of a command; give --root-password-file/,
+    ],
+    [['node', 'add', 'x1', '--root-password'], /no terminal to ask.*--root-password-file/],
+    [['node', 'add', 'x1', '--root-password-file', '/nonexistent'], /\/nonexistent: no such file/],
+    [['node', 'arm', 'x1'], /say how long, after the nodes: once, continuous/],
+    [['node', 'arm', 'x1', 'sometimes'], /say how long/],
+    [['node', 'arm', 'x1', 'once'], /there is no node x1/],
+    [['node', 'import', '/nonexistent'], /\/nonexistent: no such file/],
+    [['profile', 'set', 'nothing', 'x1'], /nothing: there is no such profile/],
+    [['ca', 'rm', 'ssh', 'x'], /there is no ssh authority x; "tetherfs collective ca show" lists them/],
+    [['ca', 'rotate', 'gpg'], /gpg/],
+    [['ca', 'revoke', '99', '--output', '/dev/null'], /no certificate has the serial 99/],
+    [['ca', 'revoke', 'x', '--output', '/dev/null'], /a serial is a number from 1 on/],
+    [['site', '--root-key', '/etc/hostname'], /no public ssh key/],
+    [['audit', '--since', 'yesterday'], /Give a time/],
+    [['backup', '/etc/hostname'], /there is one already/],
+    [['restore', '/etc/hostname'], /damaged, or no backup|not a database/],
+    [['run', '--https-port', 'x'], /Give a port/],
+  ])('%j', (words, expected) => expect(complaint(...words)).toMatch(expected));
+
+  it('where there is no member, and where there is one already', () => {
+    const nothing = spawnSync(tetherfsCommand, ['collective', 'node', 'list', '--state', '/nonexistent'], {
+      encoding: 'utf8',
+    });
+    expect(nothing.stderr).toMatch(
+      /no member in \/nonexistent: "tetherfs collective run" makes one; --state names another place\n$/,
+    );
+    const places = ['--user', memberUser, '--tree', member.tree, '--scratch', member.path('scratch')];
+    expect(complaint('run', ...places)).toMatch(/cannot listen on :: port 443: another program listens there/);
+    expect(complaint('run', ...places, '--user', 'root')).toMatch(/--user root is root: name somebody who is not/);
+    expect(complaint('run', ...places, '--user', '../x')).toMatch(/nobody can be called that/);
+  });
+});
+
+it('a thousand nodes of a file, and what is shown of one', async () => {
+  const lines = Array.from(
+    { length: 1_000 },
+    (_, number) =>
+      `i${number}: net.ipv4_address: 10.9.${number >> 8}.${number & 255}/16\ni${number}: crypted.rootpassword: ********\n`,
+  );
+  expect(member.cliWith(lines.join(''), 'node', 'import', '-')).toBe(
+    '1000 nodes; 1000 secrets were not in the file: set them here\n',
+  );
+  member.cliWith('a password\n', 'node', 'set', 'i7', '--root-password-file', '-', 'dns.domain=x.org');
+  const shown = await member.cli('node', 'show', 'i7');
+  expect(shown).toMatch(/^net\.ipv4_address +10\.9\.0\.7\/16$/m);
+  expect(shown).toMatch(/^crypted\.rootpassword +\*{8}$/m);
+  expect(shown).toMatch(/^armed +no$/m);
+  expect((await member.cli('node', 'list')).split('\n').filter((line) => /^i\d/.test(line))).toHaveLength(1_000);
+  await member.cli('node', 'rm', 'i[0-999]');
+  expect(JSON.parse(await member.cli('node', 'list', '--json'))).toEqual([]);
+});
+
+it('certificates that are revoked are in the list that ssh reads', async () => {
+  const key = await member.nodeWithKey('r1');
+  const file = member.path('r1');
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
+  const body = readFileSync(`${file}.pub`, 'utf8');
+  const serials: number[] = [];
+  for (let count = 0; count < 2; count++) {
+    const { body: certificate } = await member.ask('sshcert', 'r1', key, { method: 'POST', body });
+    writeFileSync(`${file}-${count}-cert.pub`, certificate);
+    serials.push(
+      Number(
+        /Serial: (\d+)/.exec(
+          execFileSync('ssh-keygen', ['-L', '-f', `${file}-${count}-cert.pub`], { encoding: 'utf8' }),
+        )?.[1],
+      ),
+    );
+  }
+  expect(serials[1]).toBe((serials[0] ?? 0) + 1);
+  await member.cli('ca', 'revoke', String(serials[0]), '--output', member.path('krl'));
+  const isRevoked = (count: number) =>
+    spawnSync('ssh-keygen', ['-Q', '-f', member.path('krl'), `${file}-${count}-cert.pub`]).status !== 0;
+  expect([isRevoked(0), isRevoked(1)]).toEqual([true, false]);
+});
+
+it('the site archive is what an initramfs unpacks: uuid, authorities, keys of people and of the member', async () => {
+  const person = member.path('person');
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'a person', '-f', person]);
+  member.profile('demo', { 'boot/initramfs/distribution': 'x' });
+  const said = await member.cli(
+    'site',
+    '--tree',
+    member.tree,
+    '--name',
+    'm1',
+    '--root-key',
+    `${person}.pub`,
+    '--host-certificate-days',
+    '30',
+  );
+  expect(said).toContain('linked into demo');
+  const into = member.path('unpacked');
+  execFileSync('sh', [
+    '-ec',
+    `mkdir ${into}; cd ${into}; cpio -idu --quiet <${member.tree}/public/os/demo/boot/initramfs/site.cpio 2>/dev/null`,
+  ]);
+  const file = (name: string) => readFileSync(join(into, name), 'utf8');
+  expect(file('confluent_uuid')).toMatch(/^[0-9a-f-]{36}\n$/);
+  expect(file('ssh/m1.ca')).toMatch(/^ssh-ed25519 /);
+  expect(file('ssh/m1.rootpubkey')).toBe(readFileSync(`${person}.pub`, 'utf8'));
+  expect(file('ssh/m1.automationpubkey')).toBe(readFileSync(join(member.state, 'automation.pub'), 'utf8'));
+  // OpenSSL finds the authority by its hash.
+  execFileSync('openssl', ['verify', '-CApath', join(into, 'tls'), '-no-CAfile', join(member.state, 'member.pem')]);
+  await member.cli('ca', 'rotate', 'ssh');
+  await member.cli('site', '--tree', member.tree, '--name', 'm1');
+  execFileSync('sh', ['-ec', `cd ${into}; cpio -idu --quiet <${member.tree}/public/site/initramfs.cpio 2>/dev/null`]);
+  expect(file('ssh/m1-2.ca')).not.toBe(file('ssh/m1.ca'));
+  expect(file('ssh/m1.rootpubkey')).toBe(readFileSync(`${person}.pub`, 'utf8'));
+});
+
+it('a backup is whole while the member goes on, and brings everything back, on another machine too with the master key', async () => {
+  const key = await member.nodeWithKey('b1');
+  expect((await member.ask('myattribs', 'b1', key)).status).toBe(200);
+  const copy = member.path('backup.sqlite');
+  await member.cli('backup', copy);
+  expect(statSync(copy).mode & 0o777).toBe(0o600);
+  await member.cli('node', 'rm', 'b1');
+  expect(complaint('restore', copy)).toMatch(/runs, or did not end by itself: end it/);
+  await member.end();
+  expect(await member.cli('restore', copy)).toMatch(/^restored; what was there is collective\.sqlite\.before-/);
+  await member.run();
+  expect((await member.ask('myattribs', 'b1', key)).status).toBe(200);
+  expect(statSync(join(member.state, 'collective.sqlite')).uid).toBe(statSync(member.state).uid);
+  // Without the master key it does not start, and says what is to be done.
+  await member.end();
+  const master = join(member.state, 'master.key');
+  const kept = readFileSync(master);
+  rmSync(master);
+  await expect(member.run()).rejects.toThrow(/the master key .*master\.key is missing: restore it from its backup/);
+  expect(existsSync(master)).toBe(false);
+  writeFileSync(master, `${'0'.repeat(64)}\n`, { mode: 0o600 });
+  execFileSync('chown', [memberUser, master]);
+  await expect(member.run()).rejects.toThrow(/sealed by another master key/);
+  writeFileSync(master, kept);
+  await member.run();
+});
+
+it('a node that was armed while the member ran, and by whom, is in its audit', async () => {
+  await member.cli('node', 'add', 'a1');
+  await member.cli('node', 'arm', 'a1', '2h');
+  expect(await askForKey('a1')).toEqual(expect.any(String));
+  const shown = await member.cli('audit', 'a1');
+  expect(shown).toMatch(/a1 +node added +user /);
+  expect(shown).toMatch(/a1 +armed +user .* +until$/m);
+  expect(shown).toMatch(/a1 +key granted +127\.0\.0\.1/);
+});

@@ -1,0 +1,229 @@
+/** A member of a site as a machine has it: `tetherfs collective run`, started by root in directories of its own, with what nodes and people do to it. */
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { GrantNode, grantPort } from '../../src/protocol/grant.ts';
+import { nodeHeaders } from '../../src/protocol/headers.ts';
+import { onOutput } from './child-output.ts';
+import { tetherfsCommand } from './daemon.ts';
+import { closed, opened } from './teardown.ts';
+import { waitUntil } from './wait-until.ts';
+
+const run = promisify(execFile);
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: string;
+}
+
+export interface AskOptions {
+  method?: string;
+  body?: string;
+  headers?: Record<string, string>;
+  /** Ours that is asked. */
+  host?: string;
+}
+
+/** Somebody whom every Debian has. */
+export const memberUser = 'www-data';
+
+export class MemberServer implements AsyncDisposable {
+  readonly state: string;
+  readonly tree: string;
+  /** PEM file of its authority. */
+  readonly ca: string;
+  readonly #directory: string;
+  readonly #extra: readonly string[];
+  #child: ChildProcess | undefined;
+  #ended: Promise<number> = Promise.resolve(0);
+  #said = '';
+
+  private constructor(extra: readonly string[]) {
+    // Where its user can get: /run is the sandbox's own.
+    this.#directory = mkdtempSync('/run/member-');
+    chmodSync(this.#directory, 0o755);
+    this.state = this.path('state');
+    this.tree = this.path('tree');
+    this.ca = this.path('ca.pem');
+    this.#extra = extra;
+  }
+
+  /** @param extra options of `collective run`. */
+  static async start(...extra: string[]): Promise<MemberServer> {
+    const member = new MemberServer(extra);
+    try {
+      await member.run();
+      writeFileSync(member.ca, await member.cli('ca', 'export', 'tls'));
+      return member;
+    } catch (error) {
+      await member[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  path(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** What it has said since it was started last. */
+  get said(): string {
+    return this.#said;
+  }
+
+  /** @throws Error with its words when it does not come to serving. */
+  async run(): Promise<void> {
+    this.#said = '';
+    const places = ['--state', this.state, '--tree', this.tree, '--scratch', this.path('scratch')];
+    const child = spawn(tetherfsCommand, ['collective', 'run', '--user', memberUser, ...places, ...this.#extra], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    opened(this);
+    onOutput(child, (text) => {
+      this.#said += text;
+    });
+    let status: number | undefined;
+    this.#ended = new Promise((resolve) => {
+      child.on('close', (code) => {
+        status = code ?? 128;
+        resolve(status);
+      });
+    });
+    await waitUntil('the member serves', () => /^listens: /m.test(this.#said) || status !== undefined);
+    if (status !== undefined) throw new Error(`it ended with ${status}: ${this.#said}`);
+  }
+
+  /** @returns its exit status. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
+    this.#child?.kill(signal);
+    const status = await this.#ended;
+    closed(this);
+    return status;
+  }
+
+  /** `tetherfs collective` with these words: what it prints. */
+  async cli(...words: string[]): Promise<string> {
+    const { stdout } = await run(tetherfsCommand, ['collective', ...words, '--state', this.state]);
+    return stdout;
+  }
+
+  /** The same, with that on standard input. */
+  cliWith(input: string, ...words: string[]): string {
+    return execFileSync(tetherfsCommand, ['collective', ...words, '--state', this.state], {
+      input,
+      encoding: 'utf8',
+      stdio: 'pipe',
+    });
+  }
+
+  /** Makes a profile: files by their paths, in the public part, or in the private one below `private/`. */
+  profile(name: string, files: Record<string, string>): void {
+    for (const [path, text] of Object.entries(files)) {
+      const part = path.startsWith('private/') ? 'private/os' : 'public/os';
+      const file = join(this.tree, part, name, path.replace(/^private\//, ''));
+      mkdirSync(join(file, '..'), { recursive: true });
+      writeFileSync(file, text);
+    }
+    execFileSync('chown', ['-R', memberUser, this.tree]);
+  }
+
+  /** A node, armed, with a key that has been granted and not used. */
+  async nodeWithKey(node: string, ...attributes: string[]): Promise<string> {
+    await this.cli('node', 'add', node, ...attributes);
+    await this.cli('node', 'arm', node, 'once');
+    const key = await askForKey(node);
+    if (key === undefined) throw new Error(`${node} got no key: ${this.said}`);
+    return key;
+  }
+
+  /** Asks its API as a node. */
+  async ask(path: string, node: string, key: string, options: AskOptions = {}): Promise<Answer> {
+    return this.askAnybody(`/confluent-api/self/${path}`, {
+      ...options,
+      headers: { ...nodeHeaders(node, key), ...options.headers },
+    });
+  }
+
+  askAnybody(
+    path: string,
+    { method = 'GET', body, headers = {}, host = '127.0.0.1' }: AskOptions = {},
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const request = httpsRequest(
+        { host, port: 443, path, method, headers, ca: readFileSync(this.ca), agent: false },
+        (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (piece: string) => {
+            text += piece;
+          });
+          response.on('end', () =>
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }),
+          );
+        },
+      );
+      request.on('error', reject).end(body);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child?.exitCode === null) {
+      const impatience = setTimeout(() => this.#child?.kill('SIGKILL'), 15_000);
+      await this.end();
+      clearTimeout(impatience);
+    }
+    rmSync(this.#directory, { recursive: true });
+  }
+}
+
+export interface GrantOptions {
+  /** Ours that it comes from; the member's. */
+  from?: string;
+  to?: string;
+  token?: string;
+  /** A port that root alone can have, unless said otherwise. */
+  port?: number;
+  /** What it sends in the place of its hash. */
+  hash?: string;
+}
+
+let ports = 600;
+
+/** A new key of 32 characters, and its crypt(3) text. */
+export function newKey(): { key: string; hash: string } {
+  const key = randomBytes(24).toString('base64').replaceAll('+', '.');
+  const hash = execFileSync('openssl', ['passwd', '-5', '-stdin'], { input: `${key}\n`, encoding: 'utf8' }).trim();
+  return { key, hash };
+}
+
+/** Asks for a key as clortho does. @returns it; undefined when it was refused. */
+export function askForKey(
+  node: string,
+  { from = '127.0.0.1', to = '127.0.0.1', token, port, hash }: GrantOptions = {},
+): Promise<string | undefined> {
+  const made = newKey();
+  const side = new GrantNode(node, hash ?? made.hash, token === undefined ? undefined : Buffer.from(token));
+  ports = ports < 999 ? ports + 1 : 601;
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: to, port: grantPort, localAddress: from, localPort: port ?? ports });
+    let granted = false;
+    socket.on('data', (bytes: Buffer) => {
+      const { send, verdict } = side.receive(bytes);
+      if (send !== undefined) socket.write(send);
+      granted = verdict === 'granted';
+      if (verdict !== undefined) socket.end();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error);
+    });
+    socket.on('close', () => resolve(granted ? made.key : undefined));
+  });
+}
