@@ -10,6 +10,8 @@ export interface ListedMount {
   type: string;
   /** Of a block device its path. */
   source: string;
+  /** The file system's own. */
+  options: string;
 }
 
 /** All that can be reached from our root; what covers another comes after it. */
@@ -19,8 +21,8 @@ export function listMounts(): ListedMount[] {
     .filter((line) => line !== '')
     .map((line) => {
       const [id = '', , device = '', , mountedOn = ''] = line.split(' ');
-      const [, type = '', source = ''] = / - (\S+) (\S+)/.exec(line) ?? [];
-      return { id, device, type, source, mountpoint: unescapeOctal(mountedOn) };
+      const [, type = '', source = '', options = ''] = / - (\S+) (\S+) (\S+)/.exec(line) ?? [];
+      return { id, device, type, source, options, mountpoint: unescapeOctal(mountedOn) };
     });
 }
 

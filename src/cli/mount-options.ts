@@ -75,7 +75,12 @@ export function addMountOptions(command: Command): Command {
         .default(defaults.onOutage),
     )
     .option('--outage-timeout <seconds>', 'with --on-outage eio: fail reads after', seconds, defaults.outageTimeout)
-    .option('--mount-timeout <seconds>', 'give up when no member is usable; 0 = never', seconds, defaults.mountTimeout)
+    .option(
+      '--mount-timeout <seconds>',
+      'give up when no member is usable, at once when none will ever be; 0 = never',
+      seconds,
+      defaults.mountTimeout,
+    )
     .option('--control <socket>', 'control socket (default: /run/tetherfs/<mountpoint>.sock)')
     .option('--metrics <address>', 'serve Prometheus metrics on ADDRESS:PORT or unix:/PATH')
     .addOption(new Option('--log-level <level>').choices(logLevels).default(defaults.logLevel))

@@ -24,8 +24,9 @@ Example:
       /var/lib/confluent/public/os/demo`,
       )
       .action(async (directory: string, { member }: CmdlineFlags) => {
-        const { bootCommandLine } = await import('../imgutil/boot-command-line.ts');
+        const { bootCommandLine, bootDoubts } = await import('../imgutil/boot-command-line.ts');
         process.stdout.write(`${await bootCommandLine(directory, member)}\n`);
+        for (const doubt of await bootDoubts(directory, member)) process.stderr.write(`tetherfs: ${doubt}\n`);
       }),
   );
 }

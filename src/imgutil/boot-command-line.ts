@@ -1,8 +1,10 @@
 /** The kernel command line of a profile: what it says itself, and where its image is. */
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode, UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
+import { headerSize, imageLayout } from '../image/header.ts';
 import {
   bootFile,
   imageMethodArgument,
@@ -50,6 +52,36 @@ export async function bootCommandLine(directory: string, members: readonly strin
   return line;
 }
 
+/** What a machine that boots from it would stumble over, as far as the profile tells. */
+export async function bootDoubts(directory: string, members: readonly string[]): Promise<string[]> {
+  const yaml = await readFile(join(directory, 'profile.yaml'), 'utf8').catch(() => '');
+  const own = kernelArgsOf(yaml);
+  const image = await newestImage(directory);
+  const isEncrypted = image !== undefined && (await formatOf(image.path)) === 'encrypted';
+  const doubts: [boolean, string][] = [
+    [members.length === 0, `no --member: the tree's ${bootFile} must name them`],
+    [
+      !existsSync(join(directory, 'boot/kernel')),
+      'the profile has no kernel: install one in the tree, and pack it again',
+    ],
+    [
+      !existsSync(join(directory, 'boot/initramfs/distribution')),
+      'the profile has no initramfs: make it in the tree, and pack it again',
+    ],
+    [
+      isEncrypted && !/(^|\s)tetherfs\.(api|insecure-key-file)=/.test(own),
+      `the image is encrypted, and nothing here gives its key: pack it with --no-encrypt, or see "A key" in docs/node.md`,
+    ],
+  ];
+  return doubts.flatMap(([isSo, what]) => (isSo ? [what] : []));
+}
+
+async function formatOf(path: string): Promise<string> {
+  await using handle = await open(path);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(headerSize), 0, headerSize, 0);
+  return imageLayout(buffer.subarray(0, bytesRead)).format;
+}
+
 /** COMMAND_LINE_SIZE of x86, less its end; others have no less. */
 const longestCommandLine = 2047;
 
@@ -58,5 +90,7 @@ function imageUrl(profile: string): string {
   if (!isFileUrl(profile)) throw refuse('not an http:// or https:// URL');
   if (/[,"]/.test(profile)) throw refuse('a comma would divide it, a quote would not end: write %2C, %22');
   if (profile.includes('?')) throw refuse('the URL of a directory has no query');
-  return parseFileUrl(`${profile.replace(/\/+$/, '')}/${imageName}`).given;
+  // Elsewhere a member is the URL of the image.
+  const directory = profile.replace(/\/+$/, '').replace(new RegExp(`/${imageName.replace('.', '\\.')}$`), '');
+  return parseFileUrl(`${directory}/${imageName}`).given;
 }

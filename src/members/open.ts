@@ -34,7 +34,10 @@ export interface OpenOptions {
   sidecar?: Sidecar<Verification> | undefined;
   /** Without a digest: whether a file can be an image at all. */
   examine?: Examine | undefined;
-  /** How long to try until a member serves, in ms: 0 is one pass over the members, undefined for ever. */
+  /**
+   * How long to try until a member serves, in ms: 0 is one pass over the members, undefined for ever. Unless it is for ever, it ends at once when all members say what time
+   * does not mend.
+   */
   mountTimeoutMs: number | undefined;
   onOutage: OutagePolicy;
   /** How often members are asked for a byte although nobody reads, in ms ± a quarter; an hour unless said otherwise. */
@@ -106,7 +109,8 @@ async function findSidecar(
     if (time.now() - began >= usualStallMs) timedOut++;
     for (const [url, reason] of result.refusals) if (reason !== noAnswer || !told.has(url)) told.set(url, reason);
     const reasons = [...told].map(([url, reason]) => `${url} (${reason})`).join('; ');
-    if (result.final || patience.exhausted) throw new NoValidTreeError(reasons, result.missing);
+    if ((result.final && !patience.isEndless) || patience.exhausted)
+      throw new NoValidTreeError(reasons, result.missing);
     if (patience.worthSaying(reasons)) log.warn(`no member serves the hash tree of the digest yet: ${reasons}`);
     await new Promise<void>((resolve) => time.after(jittered(time, sidecarPauseMs), resolve));
   }
@@ -136,7 +140,7 @@ async function identifyImage(
   /** Nobody serves it: for good, as far as can be seen, or for now. */
   const onNobody = () => {
     const faults = [...unanswered.values()];
-    const isFinal = faults.every(({ transient }) => !transient);
+    const isFinal = !patience.isEndless && faults.every(({ transient }) => !transient);
     if (isFinal || patience.exhausted) chosen.reject(noMember());
     else if (patience.worthSaying(collective.reasons())) {
       log.warn(`no member serves the image yet: ${collective.reasons()}`);
@@ -197,6 +201,11 @@ class Patience {
     this.#timeoutMs = timeoutMs;
     this.#time = time;
     this.#startedAt = time.now();
+  }
+
+  /** Whoever waits for ever waits also for what only an administrator can mend. */
+  get isEndless(): boolean {
+    return this.#timeoutMs === undefined;
   }
 
   get exhausted(): boolean {

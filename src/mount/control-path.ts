@@ -5,11 +5,11 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { absolutePath } from './given-file.ts';
 import { hasConnection } from './kernel-tuning.ts';
-import { canonicalPath, insistOnTetherfs, type Mount, tetherfsAt, tetherfsMounts } from './mount-table.ts';
+import { canonicalPath, insistOnTetherfs, type Mount, tetherfsAt, tetherfsMounts, userOf } from './mount-table.ts';
 
 const isRoot = process.geteuid?.() === 0;
 export const controlDirectory = isRoot ? '/run/tetherfs' : join(userDirectory(), 'tetherfs');
@@ -80,7 +80,9 @@ export function controlOf(path: string, given?: string): string {
   const mount = tetherfsAt(path);
   if (mount !== undefined) {
     if (isOurs(mount)) return controlOfMount(mount);
-    throw new TetherfsError('NOT_ROOT', `${path} is not a mount of yours; run this as root`);
+    const user = userOf(mount);
+    const whose = user === 0 ? 'a mount of root: run this as root' : `a mount of user ${user}: run this as that user`;
+    throw new TetherfsError('NOT_ROOT', `${path} is ${whose}`);
   }
   const usual = controlPathOf(canonicalPath(path));
   const isBeingMade = controlPaths().includes(usual) && !links().some(({ control }) => control === usual);
@@ -121,6 +123,14 @@ export function linkControl(device: string, control: string): void {
   symlinkSync(control, linkOf(device));
 }
 
+/** Of a mount that is no more, and whose daemon could not do so: its socket, and what led to it. */
+export function forgetDead({ device, mountpoint }: Pick<Mount, 'device' | 'mountpoint'>): void {
+  if (isAlive({ device, control: '' })) return;
+  const control = controlOfMount({ device, mountpoint });
+  if (dirname(control) === controlDirectory) rmSync(control, { force: true });
+  rmSync(linkOf(device), { force: true });
+}
+
 /** Unless another mount has got the device, and the name. */
 export function unlinkControl(device: string, control: string): void {
   if (linkedControl(device) === control) rmSync(linkOf(device), { force: true });
@@ -146,12 +156,12 @@ function isAlive({ device }: Link): boolean {
   return hasConnection(device) || tetherfsMounts(device).length > 0;
 }
 
-/** A user that is not root can ask only what he has mounted himself. */
-function isOurs({ device }: Mount): boolean {
-  return isRoot || linkedControl(device) !== undefined;
+/** Each asks what he has mounted himself: control sockets lie where only their user gets. */
+function isOurs(mount: Mount): boolean {
+  return userOf(mount) === (process.geteuid?.() ?? 0);
 }
 
-export function controlOfMount({ device, mountpoint }: Mount): string {
+export function controlOfMount({ device, mountpoint }: Pick<Mount, 'device' | 'mountpoint'>): string {
   return linkedControl(device) ?? controlPathOf(mountpoint);
 }
 

@@ -89,7 +89,10 @@ export async function startDaemon(start: DaemonStart): Promise<Daemon> {
 /** @throws TetherfsError NOT_ROOT. A process in a namespace of its own may be told it is root: the mount will say so then. */
 function insistOnRights({ transport }: MountOptions): void {
   if (transport === 'libfuse' || process.geteuid?.() === 0) return;
-  throw new TetherfsError('NOT_ROOT', 'only root can mount: run this as root, or give --transport libfuse');
+  throw new TetherfsError(
+    'NOT_ROOT',
+    'only root can mount: run this as root, or mount by "tetherfs mount --transport libfuse"',
+  );
 }
 
 /** Everything is closed again when it fails. */

@@ -8,7 +8,7 @@ import { errorCode, TetherfsError } from '../base/errors.ts';
 import { type ListedMount, listMounts } from '../base/mounts.ts';
 import { inMachineRoot } from './machine-root.ts';
 
-export type Mount = Pick<ListedMount, 'mountpoint' | 'device' | 'type'>;
+export type Mount = Pick<ListedMount, 'mountpoint' | 'device' | 'type' | 'options'>;
 
 const tetherfsType = 'fuse.tetherfs';
 
@@ -17,6 +17,11 @@ const openPath = 0o10000000;
 /** Mounts of ours that can be reached from our root; of that device alone, if one is given. */
 export function tetherfsMounts(device?: string): Mount[] {
   return listMounts().filter((mount) => mount.type === tetherfsType && mount.device === (device ?? mount.device));
+}
+
+/** Of the user that mounted it: by libfuse, anybody. */
+export function userOf({ options }: Mount): number {
+  return Number(/(?:^|,)user_id=(\d+)/.exec(options)?.[1] ?? 0);
 }
 
 /** Where block devices are mounted. */

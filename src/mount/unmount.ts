@@ -8,7 +8,7 @@ import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { loadBinding } from '../native/binding.ts';
 import { readDaemonPid } from './control-client.ts';
-import { controlOfMount } from './control-path.ts';
+import { controlOfMount, forgetDead } from './control-path.ts';
 import { hasConnection } from './kernel-tuning.ts';
 import { loopDevicesBelow } from './loop-devices.ts';
 import { inMachineRoot } from './machine-root.ts';
@@ -35,7 +35,11 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
     throw cause;
   }
   // Where else it is mounted, it lives on.
-  if (mode === 'lazy' || pid === undefined || tetherfsMounts(device).length > 0) return;
+  if (mode === 'lazy' || tetherfsMounts(device).length > 0) return;
+  if (pid === undefined) {
+    forgetDead(mount);
+    return;
+  }
   const patience = performance.now() + goodbyeMs;
   while (isAlive(pid)) {
     if (performance.now() > patience) {

@@ -32,10 +32,12 @@ export interface MachineOptions {
 /** Where a machine's key lies in its initramfs. */
 const keyInside = '/etc/tetherfs/rootimg.key';
 
-/** However slow the emulation is, whoever says nothing for so long has come to a halt. ms. */
-const patienceMs = 180_000;
+/** However slow the emulation is, and the host busy, whoever says nothing for so long has come to a halt. ms. (136 s have been seen of one that went on.) */
+const patienceMs = 420_000;
 /** … or not what was waited for. */
-const longestMs = 480_000;
+const longestMs = 840_000;
+/** What the kernel says is on the console, too: of a lock that took long, on a host that is busy. */
+const kernelLine = /^\[ *\d+\.\d{6}\] .*\r?\n/gm;
 const lookEveryMs = 20;
 
 export class Machine implements AsyncDisposable {
@@ -152,7 +154,7 @@ export class Machine implements AsyncDisposable {
     const from = this.#seen;
     this.#type(`{ ${command}\n} 2>&1; echo "<$?:${number}>"`);
     const [mark, status] = await this.says(new RegExp(`<(\\d+):${number}>\\n`));
-    const said = this.#console.slice(from, this.#seen - mark.length);
+    const said = this.#console.slice(from, this.#seen - mark.length).replace(kernelLine, '');
     if (status !== '0') throw new Error(`${command}: exit status ${status}:\n${said}`);
     return said;
   }

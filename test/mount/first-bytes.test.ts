@@ -1,13 +1,14 @@
 /** A mount is made when its first bytes have been read through it; when they do not come it is said, in time, and nothing is left. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readStatus } from '../../src/mount/control-client.ts';
 import { controlPathOf } from '../../src/mount/control-path.ts';
 import { MisbehavingServer } from '../members/misbehaving-server.ts';
-import { isMounted, tetherfsCommand } from '../support/daemon.ts';
+import { Daemon, isMounted, tetherfsCommand } from '../support/daemon.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { Site } from './site.ts';
 
@@ -84,4 +85,16 @@ it('has any time that --mount-timeout gives it', async () => {
   await run(tetherfsCommand, ['mount', '--digest', site.digest, '--mount-timeout', days, ...site.urls(), mountpoint]);
   await run(tetherfsCommand, ['unmount', mountpoint]);
   await expectNothingLeft(mountpoint);
+});
+
+it('--mount-timeout 0 waits for ever, also for what only an administrator can mend', async () => {
+  const mountpoint = site.newMountpoint();
+  const [url = ''] = site.urls();
+  const options = ['--digest', site.digest, '--mount-timeout', '0'];
+  // The directory is there, the image is not: a disk that is not mounted yet, a copy that is under way.
+  await using daemon = Daemon.launch({ urls: [url.replace('os/test', 'os/late')], mountpoint, options });
+  await daemon.says(/no member serves the hash tree of the digest yet.*status 404/);
+  execFileSync('ln', ['-s', 'test', join(dirname(dirname(site.fileOf(0))), 'late')]);
+  await daemon.ready();
+  expect(await daemon.close()).toBe(0);
 });

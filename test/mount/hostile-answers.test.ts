@@ -99,7 +99,7 @@ it('what a server says is no command to a terminal', async () => {
   const mounting = Daemon.launch({
     urls: [server.url],
     mountpoint: site.newMountpoint(),
-    options: ['--allow-unverified', '--mount-timeout', '0'],
+    options: ['--allow-unverified', '--mount-timeout', '1'],
   });
   await mounting.ended;
   expect(mounting.log).toContain('redirects (status 302)');

@@ -138,6 +138,16 @@ itByKernel(
   },
 );
 
+it('a dead mount that "tetherfs unmount" has removed is not spoken of any more', async () => {
+  await using held = await makeMount();
+  const { mount } = held;
+  for (const pid of new Set([mount.holder, mount.daemon])) process.kill(pid, 'SIGKILL');
+  await waitUntil('they are gone', () => !isRunning(mount.holder) && !isRunning(mount.daemon));
+  await mount.run('unmount', mount.mountpoint);
+  await expect(mount.run('status')).rejects.toThrow(/no tetherfs mount on this machine\n$/);
+  expect(mount.leftovers().filter((what) => !what.includes('zombie'))).toEqual([]);
+});
+
 describe('when the network has disappeared, with a reader that waits', () => {
   const answersMeanwhile = async (mount: HeldMount) => expect((await mount.status()).reads.waiting).toBe(1);
 

@@ -25,6 +25,13 @@ install() {
     inst_simple "$file" || dfatal "$file is missing: run tetherfs image prepare"
   done
   inst_multiple -o /etc/tetherfs/boot.yaml /etc/tetherfs/ca.pem
+  # What boot.yaml names is to be there, too.
+  # shellcheck disable=SC2154 # dracut's
+  if [[ -e $dracutsysrootdir/etc/tetherfs/boot.yaml ]]; then
+    while read -r file; do
+      inst_simple "$file" || dfatal "$file is missing, which /etc/tetherfs/boot.yaml names"
+    done < <(sed -n 's/^\(ca-file\|insecure-key-file\): *//p' "$dracutsysrootdir/etc/tetherfs/boot.yaml" | tr -d "\"'")
+  fi
   # shellcheck disable=SC2154 # dracut's
   inst_hook cmdline 90 "$moddir/parse-tetherfs.sh"
   # shellcheck disable=SC2154

@@ -75,7 +75,10 @@ export async function attachImage(file: string, keyFile: string | undefined): Pr
   const { head, size } = await readHead(file);
   const { format } = imageLayout(head);
   if (format === 'encrypted' && keyFile === undefined) {
-    throw new TetherfsError('IMAGE_KIND', 'the image is encrypted, and nobody has given its key');
+    throw new TetherfsError(
+      'IMAGE_KIND',
+      'the image is encrypted, and nobody has given its key: pack it with --no-encrypt, or name a key file (tetherfs.insecure-key-file=)',
+    );
   }
   if (format !== 'encrypted' && keyFile !== undefined) {
     throw new TetherfsError('IMAGE_KIND', 'a key is given, and the image is not encrypted: it is another one');

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { isMounted, tetherfsCommand } from '../../support/daemon.ts';
+import { Daemon, isMounted, tetherfsCommand } from '../../support/daemon.ts';
 import type { Nginx } from '../../support/nginx.ts';
 import { isRunning } from '../../support/process-tree.ts';
 import { closed, opened } from '../../support/teardown.ts';
@@ -55,7 +55,9 @@ class User implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    execFileSync('umount', [this.#checkout]);
+    // Of a test that failed.
+    if (isMounted(this.mountpoint)) execFileSync('umount', ['--lazy', this.mountpoint]);
+    execFileSync('umount', ['--lazy', this.#checkout]);
     rmSync('/run/user-of-libfuse', { recursive: true });
     closed(this);
   }
@@ -76,10 +78,30 @@ it('a user that is not root mounts, reads, asks and unmounts; others cannot see 
   expect(readdirSync(join(runtime, 'tetherfs'))).toEqual([]);
 });
 
+it('root and the user each see that it is the other’s, and root’s status is of root’s alone', async () => {
+  using user = new User();
+  const { mountpoint } = user;
+  await user.tetherfs('mount', ...libfuse, '--digest', site.digest, ...site.urls(), mountpoint);
+  await using roots = await Daemon.start({
+    urls: site.urls(),
+    mountpoint: '/run/user-of-libfuse/roots',
+    options: [...libfuse, '--digest', site.digest],
+  });
+  await expect(run(tetherfsCommand, ['status', mountpoint])).rejects.toThrow(
+    /is a mount of user 65534: run this as that user\n$/,
+  );
+  await run(tetherfsCommand, ['status']);
+  await expect(user.tetherfs('status', roots.mountpoint)).rejects.toThrow(/is a mount of root: run this as root\n$/);
+  await user.tetherfs('status');
+  await user.tetherfs('unmount', mountpoint);
+});
+
 it('without it, a user that is not root is told of it', async () => {
   using user = new User();
   const mounting = user.tetherfs('mount', '--digest', site.digest, ...site.urls(), user.mountpoint);
-  await expect(mounting).rejects.toThrow(/only root can mount: run this as root, or give --transport libfuse\n$/);
+  await expect(mounting).rejects.toThrow(
+    /only root can mount: run this as root, or mount by "tetherfs mount --transport libfuse"\n$/,
+  );
 });
 
 it('it cannot be handed over to a successor; nothing happens to it', async () => {
