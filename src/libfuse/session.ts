@@ -84,9 +84,11 @@ function mount(fuse: LibfuseMount, mountpoint: string): Promise<void> {
       if (cause === null) resolve();
       else {
         const isRoot = process.geteuid?.() === 0;
-        const hint = isRoot
-          ? 'is there a /dev/fuse, and may root mount here (a container: CAP_SYS_ADMIN)?'
-          : 'is fusermount installed (Debian: fuse3), and the directory yours?';
+        const hint = /in use/.test(cause.message)
+          ? 'a file system is mounted there already, on which the package mounts nothing: give a directory in it'
+          : isRoot
+            ? 'is there a /dev/fuse, and may root mount here (a container: CAP_SYS_ADMIN)?'
+            : 'is fusermount installed (Debian: fuse3), and the directory yours?';
         reject(
           new TetherfsError('LIBFUSE', `libfuse cannot mount on ${mountpoint}: ${hint} (${cause.message})`, { cause }),
         );

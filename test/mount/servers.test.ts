@@ -130,23 +130,28 @@ describe('every byte is right, and the member stays up', () => {
   it('an object store that wants signatures, by a signed URL, beside a member that has the sidecar', async () => {
     await using _store = await objectStore();
     const [plain = ''] = site.urls();
-    await expectToServe([signedUrl(objectUrl, { accessKey: 'S3RVER', secret: 'S3RVER', seconds: 600 }), plain]);
+    const [beside] = site.members;
+    const signed = signedUrl(objectUrl, { accessKey: 'S3RVER', secret: 'S3RVER', seconds: 600 });
+    // Once that is mounted, all that is read comes from the store.
+    await expectToServe([signed, plain], () => beside?.kill());
+    await beside?.restart();
   });
 });
 
-/** Reads by the first of `urls` most of all; it has all bytes right, and nothing to be blamed for. */
-async function expectToServe(urls: string[]): Promise<void> {
+/** Reads by the first of `urls`; it has all bytes right, and nothing to be blamed for. @param onMounted makes it the only one. */
+async function expectToServe(urls: string[], onMounted?: () => unknown): Promise<void> {
   const options = ['--digest', site.digest, '--cache-size', '2MiB', '--no-trace'];
   await using daemon = await Daemon.start({ urls, mountpoint: site.newMountpoint(), options });
+  await onMounted?.();
   await expectRandomReads(fileIn(daemon), site.served, { count: 250, longest: 200_000, seed: seed++, readers: 2 });
   const member = await waitUntil('it is up', async () => {
     const [found] = (await daemon.status()).members;
     return found?.state === 'up' && found;
   });
-  expect(member.requests).toBeGreaterThan(200 / urls.length / 4);
+  expect(member.requests).toBeGreaterThan(200);
   // This machine may be busy; nothing that the server said was wrong.
   expect(Object.keys(member.errors).filter((kind) => kind !== 'timeout')).toEqual([]);
-  expect(daemon.log).not.toMatch(/member is (down|corrupt|stale)/);
+  expect(daemon.log).not.toMatch(new RegExp(`member is (down|corrupt|stale).*${new URL(urls[0] ?? '').host}`));
 }
 
 const storePort = 4568;

@@ -14,6 +14,7 @@ depends() {
 installkernel() {
   hostonly='' instmods fuse loop squashfs overlay zram xfs dm_crypt xts aesni_intel aes_ce_blk aes_arm64
   hostonly='' instmods af_packet ipv6 virtio_pci virtio_mmio virtio_net virtio_rng =drivers/net/ethernet =drivers/net/phy
+  hostonly='' instmods atkbd i8042 usbhid hid_generic xhci_pci ehci_pci uhci_hcd
   hostonly='' instmods tpm_tis tpm_crb ib_ipoib ib_umad hfi1 mlx4_ib mlx5_ib ipmi_si ipmi_devintf
 }
 
