@@ -11,7 +11,7 @@ import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { discoveryPort } from '../protocol/discovery.ts';
 import { grantPort } from '../protocol/grant.ts';
-import { memberApp, publicApp } from './api/app.ts';
+import { memberApp, publicApp, rehearse } from './api/app.ts';
 import type { ApiContext } from './api/context.ts';
 import { AttemptLimit } from './attempt-limit.ts';
 import { Authorities } from './authorities.ts';
@@ -96,6 +96,8 @@ async function start(
 ): Promise<Member> {
   const { places, names } = options;
   const ports = await bindPorts(options, closers);
+  const profiles = new Profiles(places.tree);
+  await rehearse(profiles.publicRoot);
   leaveRoot?.();
   const member = options.name ?? hostname();
   const isNew = !existsSync(storeFile(places.state));
@@ -108,7 +110,6 @@ async function start(
   const made = await authorities.make(site.uuid);
   const automationKey = await ensureAutomationKey(places.state, member, ssh);
   const interfaces = new LocalInterfaces();
-  const profiles = new Profiles(places.tree);
   const nodes = new Nodes(store);
   const attempts = new AttemptLimit();
   const metrics = new CollectiveMetrics(async () => (await nodes.list()).length);

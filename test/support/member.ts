@@ -1,10 +1,10 @@
 /** A member of a site as a machine has it: `tetherfs collective run`, started by root in directories of its own, with what nodes and people do to it. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { GrantNode, grantPort } from '../../src/protocol/grant.ts';
 import { nodeHeaders } from '../../src/protocol/headers.ts';
@@ -83,7 +83,7 @@ export class MemberServer implements AsyncDisposable {
   async run(): Promise<void> {
     this.#said = '';
     const places = ['--state', this.state, '--tree', this.tree, '--scratch', this.path('scratch')];
-    const child = spawn(tetherfsCommand, ['collective', 'run', '--user', memberUser, ...places, ...this.#extra], {
+    const child = spawn(this.#closedCommand(), ['collective', 'run', '--user', memberUser, ...places, ...this.#extra], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
@@ -100,6 +100,18 @@ export class MemberServer implements AsyncDisposable {
     });
     await waitUntil('the member serves', () => /^listens: /m.test(this.#said) || status !== undefined);
     if (status !== undefined) throw new Error(`it ended with ${status}: ${this.#said}`);
+  }
+
+  /** The program where its user cannot get, as in a checkout of root's: whatever it needs of that it must have loaded before. */
+  #closedCommand(): string {
+    const closedDirectory = this.path('closed');
+    const checkout = join(closedDirectory, 'checkout');
+    if (!existsSync(checkout)) {
+      mkdirSync(checkout, { recursive: true });
+      chmodSync(closedDirectory, 0o700);
+      execFileSync('mount', ['--bind', dirname(dirname(tetherfsCommand)), checkout]);
+    }
+    return join(checkout, 'bin/tetherfs');
   }
 
   /** @returns its exit status. */
@@ -180,6 +192,7 @@ export class MemberServer implements AsyncDisposable {
       await this.end();
       clearTimeout(impatience);
     }
+    if (existsSync(this.path('closed/checkout'))) execFileSync('umount', ['--lazy', this.path('closed/checkout')]);
     rmSync(this.#directory, { recursive: true });
   }
 }

@@ -80,6 +80,15 @@ export function memberApp(
   return app;
 }
 
+/** Has everything loaded that fastify loads only when it is used: afterwards the place of the program may be out of reach. */
+export async function rehearse(publicRoot: string): Promise<void> {
+  const app = newApp({});
+  app.register(fastifyStatic, { root: publicRoot, prefix: '/confluent-public/' });
+  app.get('/', async () => 'ok');
+  await app.ready();
+  await app.close();
+}
+
 /** What plain HTTP serves: the public tree, nothing else. */
 export function publicApp(
   context: Pick<ApiContext, 'profiles' | 'log'>,
@@ -91,7 +100,7 @@ export function publicApp(
   return app;
 }
 
-function newApp(options: Pick<FastifyServerOptions, 'serverFactory'>): FastifyInstance {
+function newApp(options: Partial<Pick<FastifyServerOptions, 'serverFactory'>>): FastifyInstance {
   return fastify({
     ...options,
     logger: false,
