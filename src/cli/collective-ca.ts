@@ -71,8 +71,9 @@ Nodes that run know the old one only: what is signed by the new one they believe
 takes the old one away, and "tetherfs collective site" again.`,
     )
     .action(async (kind: Kind, { state }: StateFlags) => {
-      await using site = await open(state);
+      // Before root is left.
       const { ensureSite } = await import('../collective/site.ts');
+      await using site = await open(state);
       const id = await site.authorities.rotate(kind, (await ensureSite(site.store)).uuid);
       await site.store.audit({ subject: `${kind} authority`, event: 'rotated', by: site.by, detail: id });
       process.stdout.write(`${kind} authority ${id} signs from now on; next: tetherfs collective site\n`);

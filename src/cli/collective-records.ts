@@ -148,8 +148,8 @@ export function statusCommand(): Command {
     .description('the site at a glance')
     .option('--json', 'print JSON', false)
     .action(async ({ state, json }: StateFlags & { json: boolean }) => {
-      await using site = await open(state);
       const { readSite } = await import('../collective/site.ts');
+      await using site = await open(state);
       const nodes = await site.nodes.list();
       const states: Record<string, number> = {};
       for (const { attributes } of nodes) {

@@ -124,13 +124,13 @@ export class MemberServer implements AsyncDisposable {
 
   /** `tetherfs collective` with these words: what it prints. */
   async cli(...words: string[]): Promise<string> {
-    const { stdout } = await run(tetherfsCommand, ['collective', ...words, '--state', this.state]);
+    const { stdout } = await run(this.#closedCommand(), ['collective', ...words, '--state', this.state]);
     return stdout;
   }
 
   /** The same, with that on standard input. */
   cliWith(input: string, ...words: string[]): string {
-    return execFileSync(tetherfsCommand, ['collective', ...words, '--state', this.state], {
+    return execFileSync(this.#closedCommand(), ['collective', ...words, '--state', this.state], {
       input,
       encoding: 'utf8',
       stdio: 'pipe',
