@@ -1,8 +1,10 @@
 /** Addresses that a server is told to listen on, and why it cannot. */
 import { describeError, errorCode, UsageError } from './errors.ts';
 
+export type ListenAddress = { path: string } | { host: string; port: number };
+
 /** @throws UsageError when it is neither `unix:PATH` nor an address with a port. */
-export function parseListenAddress(address: string, option: string): { path: string } | { host: string; port: number } {
+export function parseListenAddress(address: string, option: string): ListenAddress {
   if (address.startsWith('unix:/')) return { path: address.slice('unix:'.length) };
   const [, bracketed, bare, port = ''] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address) ?? [];
   const host = bracketed ?? bare;

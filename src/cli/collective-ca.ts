@@ -4,7 +4,7 @@ import { Argument, Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { unreadable } from '../base/given-file.ts';
 import { renderTable } from '../mount/text-table.ts';
-import { print, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
+import { openSite, print, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
 
 const kinds = ['tls', 'ssh'] as const;
 type Kind = (typeof kinds)[number];
@@ -24,7 +24,7 @@ function showCommand(): Command {
     .description('all authorities: which signs, and which are believed still')
     .option('--json', 'print JSON', false)
     .action(async ({ state, json }: StateFlags & { json: boolean }) => {
-      await using site = await open(state);
+      await using site = await openSite(state);
       const all = (
         await Promise.all(
           kinds.map(async (kind) => (await site.authorities.list(kind)).map((one) => ({ kind, ...one }))),
@@ -51,7 +51,7 @@ function exportCommand(): Command {
     .description('what people and programs have to believe: certificates in PEM, or lines for known_hosts')
     .addArgument(new Argument('<kind>').choices(kinds))
     .action(async (kind: Kind, { state }: StateFlags) => {
-      await using site = await open(state);
+      await using site = await openSite(state);
       for (const { shown } of await site.authorities.list(kind)) {
         process.stdout.write(kind === 'tls' ? shown : `@cert-authority * ${shown.trim()}\n`);
       }
@@ -73,7 +73,7 @@ takes the old one away, and "tetherfs collective site" again.`,
     .action(async (kind: Kind, { state }: StateFlags) => {
       // Before root is left.
       const { ensureSite } = await import('../collective/site.ts');
-      await using site = await open(state);
+      await using site = await openSite(state);
       const id = await site.authorities.rotate(kind, (await ensureSite(site.store)).uuid);
       await site.store.audit({ subject: `${kind} authority`, event: 'rotated', by: site.by, detail: id });
       process.stdout.write(`${kind} authority ${id} signs from now on; next: tetherfs collective site\n`);
@@ -86,7 +86,7 @@ function removeCommand(): Command {
     .addArgument(new Argument('<kind>').choices(kinds))
     .argument('<authority>', 'as "ca show" has it')
     .action(async (kind: Kind, id: string, { state }: StateFlags) => {
-      await using site = await open(state);
+      await using site = await openSite(state);
       await site.authorities.remove(kind, id);
       await site.store.audit({ subject: `${kind} authority`, event: 'removed', by: site.by, detail: id });
     });
@@ -105,7 +105,7 @@ function revokeCommand(): Command {
       });
       // Before root is left.
       const file = openOutput(output);
-      await using site = await open(state);
+      await using site = await openSite(state);
       await site.authorities.revoke(serials);
       const { revoked } = (await site.authorities.list('ssh')).find(({ retired }) => retired === undefined) ?? {
         revoked: [],
@@ -128,9 +128,4 @@ function openOutput(path: string): number {
   } catch (cause) {
     throw unreadable(`--output ${path}`, cause, 'directory');
   }
-}
-
-async function open(state: string) {
-  const { openForAdministration } = await import('../collective/administration.ts');
-  return openForAdministration(state);
 }

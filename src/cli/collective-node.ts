@@ -6,7 +6,15 @@ import { knownAttributes } from '../collective/attributes.ts';
 import type { AttributeChanges } from '../collective/nodes.ts';
 import { expandNames } from '../collective/nodes.ts';
 import { renderTable } from '../mount/text-table.ts';
-import { askSecret, print, readInput, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
+import {
+  askSecret,
+  openSite,
+  print,
+  readInput,
+  type StateFlags,
+  shownTime,
+  stateCommand,
+} from './collective-options.ts';
 
 interface SetFlags extends StateFlags {
   rootPassword: boolean;
@@ -39,7 +47,7 @@ function addCommand(): Command {
     .addHelpText('after', attributeHelp)
     .action(async (words: string[], flags: SetFlags) => {
       const { names, attributes } = await readWords(words, flags);
-      await using site = await open(flags.state);
+      await using site = await openSite(flags.state);
       await site.nodes.add(names, attributes);
       for (const subject of names) await site.store.audit({ subject, event: 'node added', by: site.by });
     });
@@ -54,7 +62,7 @@ function setCommand(): Command {
     .action(async (words: string[], flags: SetFlags & { default: boolean }) => {
       const { names, attributes } = await readWords(words, flags, flags.default);
       if (Object.keys(attributes).length === 0) throw new UsageError('give an attribute: NAME=VALUE');
-      await using site = await open(flags.state);
+      await using site = await openSite(flags.state);
       if (flags.default) await site.nodes.setDefaults(attributes);
       else await site.nodes.set(names, attributes);
       const detail = Object.keys(attributes).join(' ');
@@ -69,7 +77,7 @@ function showCommand(): Command {
     .argument('<node>')
     .option('--json', 'print JSON', false)
     .action(async (name: string, { state, json }: StateFlags & { json: boolean }) => {
-      await using site = await open(state);
+      await using site = await openSite(state);
       const { attributes: own } = await site.nodes.insistOn(name);
       const { armed, candidate, promoted, token } = await site.grants.state(name);
       const all = { ...(await site.nodes.defaults()), ...own };
@@ -104,7 +112,7 @@ function listCommand(): Command {
     .description('all nodes: profile, state, when it reported last')
     .option('--json', 'print JSON', false)
     .action(async ({ state, json }: StateFlags & { json: boolean }) => {
-      await using site = await open(state);
+      await using site = await openSite(state);
       const nodes = await site.nodes.list();
       const rows = await Promise.all(
         nodes.map(async ({ name, attributes }) => {
@@ -141,7 +149,7 @@ function removeCommand(): Command {
     .argument('<node...>', 'n1, n1,n2 or n[1-20]')
     .action(async (words: string[], { state }: StateFlags) => {
       const names = expandNames(words);
-      await using site = await open(state);
+      await using site = await openSite(state);
       await site.nodes.remove(names);
       for (const subject of names) await site.store.audit({ subject, event: 'node removed', by: site.by });
     });
@@ -166,7 +174,7 @@ Example:
       if (mode === undefined)
         throw new UsageError(`say how long, after the nodes: once, continuous, 2026-12-01T08:00:00Z, 30min, 8h or 2d`);
       const names = expandNames(words);
-      await using site = await open(state);
+      await using site = await openSite(state);
       for (const name of names) await site.nodes.insistOn(name);
       const tokens = await site.grants.arm(names, mode, site.by, token);
       for (const [name, secret] of tokens) process.stdout.write(`${name} ${secret}\n`);
@@ -179,7 +187,7 @@ function disarmCommand(): Command {
     .argument('<node...>', 'n1, n1,n2 or n[1-20]')
     .action(async (words: string[], { state }: StateFlags) => {
       const names = expandNames(words);
-      await using site = await open(state);
+      await using site = await openSite(state);
       for (const name of names) await site.nodes.insistOn(name);
       await site.grants.disarm(names, site.by);
     });
@@ -198,7 +206,7 @@ Nodes that are there already get what the file says, and keep what it does not. 
     .action(async (file: string, { state }: StateFlags) => {
       const { parseNodes } = await import('../collective/node-import.ts');
       const { nodes, leftOut } = parseNodes(await readInput(file), file);
-      await using site = await open(state);
+      await using site = await openSite(state);
       await site.nodes.setEach(nodes);
       await site.store.audit({ subject: 'nodes', event: 'imported', by: site.by, detail: String(nodes.size) });
       process.stdout.write(
@@ -246,9 +254,4 @@ async function encrypted(password: string): Promise<string> {
   const { CryptTexts } = await import('../collective/crypt-text.ts');
   const { toolRunner } = await import('../collective/tools.ts');
   return new CryptTexts(toolRunner()).make(password);
-}
-
-async function open(state: string) {
-  const { openForAdministration } = await import('../collective/administration.ts');
-  return openForAdministration(state);
 }

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { unreadable } from '../base/given-file.ts';
+import type { Administration } from '../collective/administration.ts';
 import { defaultPlaces } from '../collective/places.ts';
 
 export interface StateFlags {
@@ -14,6 +15,17 @@ export interface StateFlags {
 
 export function stateCommand(name: string): Command {
   return new Command(name).option('--state <directory>', 'where the member keeps its state', defaultPlaces.state);
+}
+
+/** Of an option that may be said again. */
+export function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+/** The member's state, for a command beside it. Root is left: what it needs must be loaded and read before. */
+export async function openSite(state: string): Promise<Administration> {
+  const { openForAdministration } = await import('../collective/administration.ts');
+  return openForAdministration(state);
 }
 
 /** JSON for programs, a table for people. */

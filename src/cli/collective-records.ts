@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { defaultPlaces } from '../collective/places.ts';
 import { renderTable } from '../mount/text-table.ts';
-import { print, readInput, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
+import { collect, openSite, print, readInput, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
 
 export function profileCommand(): Command {
   const tree = ['--tree <directory>', 'where images and their keys are', defaultPlaces.tree] as const;
@@ -34,7 +34,7 @@ export function profileCommand(): Command {
       const profiles = new Profiles(flags.tree);
       const found = (await profiles.list()).find((profile) => profile.name === name);
       if (found === undefined) throw new UsageError(`${name}: there is no such profile in ${profiles.publicRoot}/os`);
-      await using site = await open(flags.state);
+      await using site = await openSite(flags.state);
       const nodes = await site.nodes.list();
       const defaults = await site.nodes.defaults();
       const boots = nodes.filter(
@@ -63,7 +63,7 @@ export function profileCommand(): Command {
       if (!(await new Profiles(flags.tree).exists(name)))
         throw new UsageError(`${name}: there is no such profile in ${flags.tree}/public/os`);
       const names = expandNames(words);
-      await using site = await open(flags.state);
+      await using site = await openSite(flags.state);
       await site.nodes.set(names, { 'deployment.pendingprofile': name });
       for (const subject of names) await site.store.audit({ subject, event: 'profile set', by: site.by, detail: name });
     });
@@ -81,7 +81,7 @@ export function siteCommand(): Command {
       collect,
       [],
     )
-    .option('--host-certificate-days <days>', 'how long host certificates are valid, 0 for ever', days)
+    .option('--host-certificate-days <days>', 'how long host certificates are valid, 0 for ever', wholeNumber)
     .addHelpText(
       'after',
       '\nKeys and days stay until they are said anew. Nodes know what has changed after their next boot.',
@@ -95,7 +95,7 @@ export function siteCommand(): Command {
         const { Profiles } = await import('../collective/profiles.ts');
         const { automationFile } = await import('../collective/places.ts');
         const { toolRunner } = await import('../collective/tools.ts');
-        await using admin = await open(flags.state);
+        await using admin = await openSite(flags.state);
         const facts = await changeSite(admin.store, (before) => ({
           ...before,
           ...(rootKeys.length > 0 && { rootKeys }),
@@ -123,14 +123,14 @@ export function auditCommand(): Command {
     .argument('[subject]', 'a node, or what else it is about')
     .option('--event <event>', 'of this kind alone')
     .option('--since <time>', '2026-11-30, or 2026-11-30T08:00:00Z', moment)
-    .option('--limit <number>', 'the newest so many', days, 100)
+    .option('--limit <number>', 'the newest so many', wholeNumber, 100)
     .option('--json', 'print JSON', false)
     .action(
       async (
         subject: string | undefined,
         flags: StateFlags & { event?: string; since?: number; limit: number; json: boolean },
       ) => {
-        await using site = await open(flags.state);
+        await using site = await openSite(flags.state);
         const { event, since, limit } = flags;
         const entries = await site.store.audited({ subject, event, since, limit });
         print(flags.json, entries, () =>
@@ -149,7 +149,7 @@ export function statusCommand(): Command {
     .option('--json', 'print JSON', false)
     .action(async ({ state, json }: StateFlags & { json: boolean }) => {
       const { readSite } = await import('../collective/site.ts');
-      await using site = await open(state);
+      await using site = await openSite(state);
       const nodes = await site.nodes.list();
       const states: Record<string, number> = {};
       for (const { attributes } of nodes) {
@@ -204,11 +204,7 @@ async function readKey(path: string): Promise<string> {
   return line;
 }
 
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
-}
-
-function days(text: string): number {
+function wholeNumber(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('Give a number.');
   return Number(text);
 }
@@ -217,9 +213,4 @@ function moment(text: string): number {
   const at = Date.parse(text);
   if (Number.isNaN(at)) throw new InvalidArgumentError('Give a time, e.g. 2026-11-30T08:00:00Z.');
   return at;
-}
-
-async function open(state: string) {
-  const { openForAdministration } = await import('../collective/administration.ts');
-  return openForAdministration(state);
 }

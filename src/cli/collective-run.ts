@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { createLog, logFormats, logLevels } from '../base/log.ts';
 import { defaultPlaces } from '../collective/places.ts';
 import { stderrSink } from '../mount/log-sink.ts';
-import { stateCommand } from './collective-options.ts';
+import { collect, stateCommand } from './collective-options.ts';
 
 interface Flags {
   state: string;
@@ -81,10 +81,6 @@ Examples:
       notifyServiceManager('STOPPING=1');
       await member.close();
     });
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 function port(text: string): number {

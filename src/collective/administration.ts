@@ -1,7 +1,6 @@
 /**
  * A member's state, opened by a command beside the server that has it open. Root becomes the state's owner first: a file that it made there could be read by the server no more.
  */
-import { join } from 'node:path';
 import { Authorities } from './authorities.ts';
 import { loadMasterKey } from './authority/secrets.ts';
 import { SshAuthority } from './authority/ssh.ts';
@@ -27,7 +26,7 @@ export function openForAdministration(state: string): Administration {
   become(ownerOf(state));
   const masterKey = loadMasterKey(state, false);
   const store = new SqliteStore(storeFile(state));
-  const ssh = new SshAuthority({ run: toolRunner(), scratch: join(state) });
+  const ssh = new SshAuthority({ run: toolRunner(), scratch: state });
   return {
     store,
     nodes: new Nodes(store),

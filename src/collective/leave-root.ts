@@ -1,5 +1,4 @@
 /** From root to the member's own user. */
-
 import { TetherfsError } from '../base/errors.ts';
 import { become } from './administration.ts';
 import { type Owner, type Places, preparePlaces } from './places.ts';

@@ -1,12 +1,9 @@
 /** Ansible playbooks of a profile, run by the member against one node: `ansible/CATEGORY[.d]/*.yaml` of the public part, then of the private one. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { describeError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
-import type { Profiles } from './profiles.ts';
-import { sshOptions } from './sync-files.ts';
-import type { RunTool } from './tools.ts';
+import { type IntoTheNode, withSsh } from './into-the-node.ts';
 
 export interface PlaybookRequest {
   node: string;
@@ -14,15 +11,6 @@ export interface PlaybookRequest {
   category: string;
   /** The node's address. */
   to: string;
-}
-
-export interface PlaybooksParts {
-  profiles: Profiles;
-  run: RunTool;
-  scratch: string;
-  automationKey: string;
-  knownHosts: () => Promise<string>;
-  log: Log;
 }
 
 interface Run {
@@ -39,11 +27,11 @@ const patienceMs = 1_000;
 const ansible = { package: 'ansible-core' };
 
 export class Playbooks {
-  readonly #parts: PlaybooksParts;
+  readonly #parts: IntoTheNode;
   readonly #runs = new Map<string, Run>();
   readonly #atOnce = pLimit(mostAtOnce);
 
-  constructor(parts: PlaybooksParts) {
+  constructor(parts: IntoTheNode) {
     this.#parts = parts;
   }
 
@@ -78,17 +66,13 @@ export class Playbooks {
     return run.words;
   }
 
-  async #play({ node, to }: PlaybookRequest, playbooks: readonly string[], run: Run): Promise<void> {
-    const { scratch, automationKey, knownHosts } = this.#parts;
-    const work = await mkdtemp(join(scratch, 'ansible-'));
-    try {
-      await writeFile(join(work, 'known_hosts'), await knownHosts());
-      const ssh = ['-F', 'none', ...sshOptions(node, join(work, 'known_hosts'))].join(' ');
+  #play({ node, to }: PlaybookRequest, playbooks: readonly string[], run: Run): Promise<void> {
+    return withSsh(node, this.#parts, async (work, sshWords) => {
       const variables = {
         ansible_host: to,
         ansible_user: 'root',
-        ansible_ssh_private_key_file: automationKey,
-        ansible_ssh_common_args: ssh,
+        ansible_ssh_private_key_file: this.#parts.automationKey,
+        ansible_ssh_common_args: sshWords.join(' '),
       };
       await writeFile(join(work, 'inventory.json'), JSON.stringify({ all: { hosts: { [node]: variables } } }));
       await writeFile(join(work, 'ansible.cfg'), `[defaults]\nlocal_tmp = ${work}/tmp\nhome = ${work}/home\n`);
@@ -102,8 +86,6 @@ export class Playbooks {
           },
         });
       }
-    } finally {
-      await rm(work, { recursive: true, force: true });
-    }
+    });
   }
 }

@@ -8,7 +8,9 @@ import { createServer as createPlainServer, type Server as HttpServer } from 'no
 import { createServer as createSecureServer, type Server as HttpsServer } from 'node:https';
 import { hostname } from 'node:os';
 import { describeError } from '../base/errors.ts';
+import { parseListenAddress } from '../base/listen-address.ts';
 import type { Log } from '../base/log.ts';
+import { serveMetrics } from '../base/metrics-server.ts';
 import { discoveryPort } from '../protocol/discovery.ts';
 import { grantPort } from '../protocol/grant.ts';
 import { memberApp, publicApp, rehearse } from './api/app.ts';
@@ -25,7 +27,6 @@ import { answerGrant, mostGrantConnections } from './listeners/grant.ts';
 import { LocalInterfaces } from './local-interfaces.ts';
 import { MemberCertificate } from './member-certificate.ts';
 import { CollectiveMetrics } from './metrics.ts';
-import { startMetricsListener } from './metrics-listener.ts';
 import { NodeKeys } from './node-keys.ts';
 import { isLinkLocal } from './node-networks.ts';
 import { Nodes } from './nodes.ts';
@@ -97,7 +98,7 @@ async function start(
   const { places, names } = options;
   const ports = await bindPorts(options, closers);
   const profiles = new Profiles(places.tree);
-  await rehearse(profiles.publicRoot);
+  await rehearse(profiles);
   leaveRoot?.();
   const member = options.name ?? hostname();
   const isNew = !existsSync(storeFile(places.state));
@@ -159,7 +160,15 @@ async function start(
   const linked = await linkSiteArchive(profiles);
   const certificate = new MemberCertificate({ authorities, interfaces, state: places.state, names: { member, names } });
   await serveHttp(ports, context, { certificate, metrics, closers });
-  if (options.metrics !== undefined) closers.push(await startMetricsListener(options.metrics, metrics.registry));
+  if (options.metrics !== undefined) {
+    const { registry } = metrics;
+    const render = async () => ({ text: await registry.metrics(), contentType: registry.contentType });
+    const server = await serveMetrics(options.metrics, parseListenAddress(options.metrics, '--metrics'), render);
+    closers.push(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+  }
   const onEnded = (result: string) => metrics.grants.inc({ result });
   ports.grants?.serve((socket) => answerGrant(socket, { grants, nodes, interfaces, attempts, log, onEnded }));
   if (ports.discovery !== undefined) {

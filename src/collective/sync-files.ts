@@ -1,16 +1,13 @@
 /**
- * Files of the member into a node: rsync over ssh, as root there, by the site's automation key. The node must show a host certificate of the site's authority for its
- * name. What is to be merged or appended goes to directories that the node has named, and it does the rest.
+ * Files of the member into a node: rsync over ssh. What is to be merged or appended goes to directories that the node has named, and it does the rest.
  */
-import { glob, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { glob, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
-import type { Profiles } from './profiles.ts';
+import { type IntoTheNode, withSsh } from './into-the-node.ts';
 import { readSyncList, type SyncEntry } from './sync-list.ts';
-import type { RunTool } from './tools.ts';
 
 export interface SyncRequest {
   node: string;
@@ -30,18 +27,6 @@ export type SyncState =
   | { kind: 'done'; options: Options; output: string }
   | { kind: 'failed'; why: string };
 
-export interface SyncFilesParts {
-  profiles: Profiles;
-  run: RunTool;
-  /** A directory that nobody else can enter, in memory (/run). */
-  scratch: string;
-  /** Private key for root on the nodes: a file. */
-  automationKey: string;
-  /** Lines that name the authorities of host certificates. */
-  knownHosts: () => Promise<string>;
-  log: Log;
-}
-
 /** Nodes that are served at once. */
 const mostAtOnce = 8;
 /** A node that takes longer is not there, ms. */
@@ -51,11 +36,11 @@ const keptMs = 600_000;
 const rsync = { package: 'rsync openssh-client' };
 
 export class SyncFiles {
-  readonly #parts: SyncFilesParts;
+  readonly #parts: IntoTheNode;
   readonly #states = new Map<string, SyncState>();
   readonly #atOnce = pLimit(mostAtOnce);
 
-  constructor(parts: SyncFilesParts) {
+  constructor(parts: IntoTheNode) {
     this.#parts = parts;
   }
 
@@ -94,16 +79,14 @@ export class SyncFiles {
     }, keptMs).unref();
   }
 
-  async #sync(request: SyncRequest, entries: readonly SyncEntry[]): Promise<SyncState> {
-    const { run, scratch, automationKey, knownHosts } = this.#parts;
-    const work = await mkdtemp(join(scratch, 'sync-'));
-    try {
+  #sync(request: SyncRequest, entries: readonly SyncEntry[]): Promise<SyncState> {
+    const { run, automationKey } = this.#parts;
+    return withSsh(request.node, this.#parts, async (work, sshWords) => {
       const stage = join(work, 'stage');
       await mkdir(stage, { mode: 0o755 });
       const staged = new Set<string>();
       for (const entry of entries) await stageEntry(entry, stage, placeOf(entry, request), staged);
-      await writeFile(join(work, 'known_hosts'), await knownHosts());
-      const ssh = ['ssh', '-i', automationKey, '-F', 'none', ...sshOptions(request.node, join(work, 'known_hosts'))];
+      const ssh = ['ssh', '-i', automationKey, ...sshWords];
       const own = [`--usermap=${process.getuid?.()}:root`, `--groupmap=${process.getgid?.()}:root`];
       const words = ['-vLpgotDA', '--no-implied-dirs', '--files-from=-', '--from0', ...own, '-e', ssh.join(' ')];
       const target = isIP(request.to) === 6 ? `[${request.to}]` : request.to;
@@ -113,25 +96,8 @@ export class SyncFiles {
         signal: AbortSignal.timeout(longestMs),
       });
       return { kind: 'done', options: optionsOf(entries), output };
-    } finally {
-      await rm(work, { recursive: true, force: true });
-    }
+    });
   }
-}
-
-/** Of a host that shows a certificate for the node's name, whatever address it has. */
-export function sshOptions(node: string, knownHosts: string): string[] {
-  const options = {
-    BatchMode: 'yes',
-    StrictHostKeyChecking: 'yes',
-    HostKeyAlias: node,
-    UserKnownHostsFile: knownHosts,
-    GlobalKnownHostsFile: '/dev/null',
-    IdentitiesOnly: 'yes',
-    ConnectTimeout: '10',
-    ServerAliveInterval: '10',
-  };
-  return Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
 /** Below the root of the node; empty for what lies where it is said to. @throws UsageError when the node has named no directory for it. */

@@ -3,9 +3,8 @@
  * status at the moment of a scrape; nothing is counted twice.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import { TetherfsError } from '../base/errors.ts';
-import { describeListenError, parseListenAddress } from '../base/listen-address.ts';
-import { createServer } from '../base/node-http.ts';
+import { parseListenAddress } from '../base/listen-address.ts';
+import { type RenderedMetrics, serveMetrics } from '../base/metrics-server.ts';
 import { type MemberState, memberStates } from '../members/contract.ts';
 import type { Listener } from './listeners.ts';
 import { claimSocketFile, removeSocketFile } from './socket-file.ts';
@@ -128,26 +127,9 @@ export const metrics: readonly Metric[] = [
  */
 export async function startMetricsServer(address: string, status: () => Promise<Status>): Promise<Listener> {
   const render = await buildRegistry(status);
-  const server = createServer(async (request, response) => {
-    if (request.method !== 'GET' || request.url !== '/metrics') {
-      response.writeHead(404).end('try /metrics\n');
-      return;
-    }
-    const { text, contentType } = await render();
-    response.writeHead(200, { 'content-type': contentType }).end(text);
-  });
   const target = parseListenAddress(address, '--metrics');
   if ('path' in target) await claimSocketFile(target.path, '--metrics', 'METRICS_LISTEN');
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(
-        new TetherfsError('METRICS_LISTEN', `cannot listen for --metrics ${address}: ${describeListenError(cause)}`, {
-          cause,
-        }),
-      ),
-    );
-    server.listen(target, resolve);
-  });
+  const server = await serveMetrics(address, target, render);
   let left = false;
   const leave = () => {
     server.close();
@@ -164,9 +146,7 @@ export async function startMetricsServer(address: string, status: () => Promise<
 }
 
 /** Every metric takes its values from one snapshot, taken when the registry is asked. */
-async function buildRegistry(
-  status: () => Promise<Status>,
-): Promise<() => Promise<{ text: string; contentType: string }>> {
+async function buildRegistry(status: () => Promise<Status>): Promise<() => Promise<RenderedMetrics>> {
   const registry = new Registry();
   let snapshot = await status();
   for (const { name, help, labels, values } of metrics) {

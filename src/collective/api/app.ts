@@ -5,6 +5,7 @@
 import fastifyStatic from '@fastify/static';
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import { describeError, TetherfsError } from '../../base/errors.ts';
+import type { Profiles } from '../profiles.ts';
 import type { ApiContext } from './context.ts';
 import { bootTrace } from './routes/boot-trace.ts';
 import { deploycfg } from './routes/deploycfg.ts';
@@ -56,11 +57,7 @@ const statuses: Readonly<Record<string, number>> = {
   TOO_LARGE: 413,
 };
 
-/** @param options https, or serverFactory. */
-export function memberApp(
-  context: ApiContext,
-  options: Pick<FastifyServerOptions, 'serverFactory'> = {},
-): FastifyInstance {
+export function memberApp(context: ApiContext, options: Pick<FastifyServerOptions, 'serverFactory'>): FastifyInstance {
   const app = newApp(options);
   app.register(
     async (api) => {
@@ -81,9 +78,9 @@ export function memberApp(
 }
 
 /** Has everything loaded that fastify loads only when it is used: afterwards the place of the program may be out of reach. */
-export async function rehearse(publicRoot: string): Promise<void> {
+export async function rehearse(profiles: Profiles): Promise<void> {
   const app = newApp({});
-  app.register(fastifyStatic, { root: publicRoot, prefix: '/confluent-public/' });
+  servePublic(app, { profiles });
   app.get('/', async () => 'ok');
   await app.ready();
   await app.close();
@@ -100,7 +97,7 @@ export function publicApp(
   return app;
 }
 
-function newApp(options: Partial<Pick<FastifyServerOptions, 'serverFactory'>>): FastifyInstance {
+function newApp(options: Pick<FastifyServerOptions, 'serverFactory'>): FastifyInstance {
   return fastify({
     ...options,
     logger: false,

@@ -63,16 +63,26 @@ export function whoAsks(request: FastifyRequest): Asking {
   return request.asking;
 }
 
-/** What the node boots or has booted; empty when nobody has said. */
-export function profileOf(attributes: Attributes): string {
+/** What the node is to boot, has staged, has booted: as far as they are said, each once. */
+export function profilesOf(attributes: Attributes): string[] {
   const names = ['deployment.pendingprofile', 'deployment.stagedprofile', 'deployment.profile'];
-  return names.map((name) => attributes[name]).find((profile) => profile !== undefined && profile !== '') ?? '';
+  return [...new Set(names.flatMap((name) => attributes[name] || []))];
 }
 
-/** As YAML or JSON, whichever was asked for (`negotiated`). */
-export function send(reply: FastifyReply, request: FastifyRequest, value: unknown): FastifyReply {
+/** What the node boots or has booted; empty when nobody has said. */
+export function profileOf(attributes: Attributes): string {
+  return profilesOf(attributes)[0] ?? '';
+}
+
+/** As YAML or JSON, whichever was asked for (`isNegotiable`). @param yaml how it is written as YAML. */
+export function send<T>(
+  reply: FastifyReply,
+  request: FastifyRequest,
+  value: T,
+  yaml: (value: T) => string = formatYaml,
+): FastifyReply {
   if (request.headers.accept === 'application/json') return reply.type('application/json').send(JSON.stringify(value));
-  return reply.type('application/yaml; charset=utf-8').send(formatYaml(value));
+  return reply.type('application/yaml; charset=utf-8').send(yaml(value));
 }
 
 /** Whether the client takes anything: upstream's shell scripts do. */

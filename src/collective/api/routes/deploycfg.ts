@@ -6,7 +6,7 @@ import { listed } from '../../attributes.ts';
 import { resolveName } from '../../host-names.ts';
 import type { LocalAddress } from '../../node-networks.ts';
 import { arrivalOf, netmaskOf } from '../../node-networks.ts';
-import { type ApiContext, type Asking, type Routes, whoAsks } from '../context.ts';
+import { type ApiContext, type Asking, type Routes, send, whoAsks } from '../context.ts';
 
 export const deploycfg: Routes = (app, context) => {
   for (const [path, form] of [
@@ -15,9 +15,7 @@ export const deploycfg: Routes = (app, context) => {
   ] as const) {
     app.get(path, async (request, reply) => {
       const config = form(await configOf(whoAsks(request), localOf(request, context), context));
-      if (request.headers.accept === 'application/json')
-        return reply.type('application/json').send(JSON.stringify(config));
-      return reply.type('application/yaml; charset=utf-8').send(formatDeploycfg(config));
+      return send(reply, request, config, formatDeploycfg);
     });
   }
 };
