@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { FaultKind, MemberState } from '../../src/members/index.ts';
 import { Lag } from '../support/lag.ts';
+import { slowedTime } from '../support/slowed-time.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { type Behaviour, MisbehavingServer } from './misbehaving-server.ts';
 import { chunkSize, makeImage, Site, sidecarOf } from './site.ts';
@@ -147,29 +148,21 @@ test('a late first byte is hedged, within the budget', async () => {
 test('an answer that crawls is overtaken long before it is overdue', async () => {
   await using good = await MisbehavingServer.start(image);
   await using slow = await MisbehavingServer.start(image);
-  await using site = await Site.open(image, [slow.url, good.url]);
+  // Deadlines come so many times later than they would: what holds up this process is none of them.
+  await using site = await Site.open(image, [slow.url, good.url], { time: slowedTime(4) });
   await waitUntil('both are up', () => site.collective.status().members.every((member) => member.state === 'up'));
   slow.behaviour = 'drip';
-  using lag = new Lag();
-  const waits: number[] = [];
   const overdue = () => (site.member(slow.url).errors['timeout'] ?? 0) > 0;
   const overtaken = () => site.member(good.url).hedgesWon > 0;
-  // that it is given up in the end is seen later than that it is overtaken
-  while (!overdue() && waits.length < 10_000) {
-    const startedAt = performance.now();
-    await site.read({ offset: (waits.length % 20) * chunkSize, length: chunkSize });
-    waits.push(performance.now() - startedAt);
-  }
-  expect(overdue()).toBe(true);
-  expect(Math.max(...waits) - lag.total).toBeLessThan(900);
-  // Unless it stood still for a moment as well, and so was left at once; and who gets no turn himself overtakes nobody.
-  const stoodStill = site.lines.some((line) => line.includes('member is suspect'));
-  if (!stoodStill && lag.total < 500) expect(overtaken()).toBe(true);
+  const read = await site.readUntil('an answer that crawls', () => overtaken() || overdue());
+  expect({ overtaken: overtaken(), overdue: overdue() }).toEqual({ overtaken: true, overdue: false });
+  // It is listened to for a while yet, and given up.
+  await waitUntil('it is overdue', overdue);
   await waitUntil('nothing is under way', () =>
     site.collective.status().members.every(({ inFlight }) => inFlight === 0),
   );
   const { members, bytesWasted } = site.collective.status();
-  expect(members.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(waits.length * chunkSize + bytesWasted);
+  expect(members.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(read + bytesWasted);
 });
 
 test('a cancelled fetch says so, and leaves nothing open', async () => {

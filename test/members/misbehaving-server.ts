@@ -305,7 +305,7 @@ export class MisbehavingServer implements AsyncDisposable {
       case 'stall-head':
         break;
       case 'drip': {
-        respond(...promise);
+        respond(...promise, body.subarray(0, 1));
         const timer = setInterval(() => socket.write(body.subarray(0, 1)), 20);
         socket.on('close', () => clearInterval(timer));
         break;

@@ -93,8 +93,9 @@ export class Site implements AsyncDisposable {
     return target;
   }
 
-  /** Reads on through the image, several spans at once, until `seen` says so; throws when it does not in a long while. */
-  async readUntil(what: string, seen: () => boolean, options: ReadOptions = {}): Promise<void> {
+  /** Reads on through the image, several spans at once, until `seen` says so; throws when it does not in a long while. @returns bytes read. */
+  async readUntil(what: string, seen: () => boolean, options: ReadOptions = {}): Promise<number> {
+    let bytes = 0;
     const length = 2 * chunkSize;
     let next = 0;
     const deadline = performance.now() + 10_000;
@@ -103,10 +104,13 @@ export class Site implements AsyncDisposable {
         if (performance.now() > deadline) throw new Error(`read for long, but ${what} did not come about`);
         const offset = next;
         next = offset + length < this.#image.length ? offset + length : 0;
-        await this.read({ offset, length: Math.min(length, this.#image.length - offset) }, options);
+        const range = { offset, length: Math.min(length, this.#image.length - offset) };
+        await this.read(range, options);
+        bytes += range.length;
       }
     };
     await Promise.all(Array.from({ length: 6 }, reader));
+    return bytes;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

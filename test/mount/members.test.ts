@@ -64,8 +64,12 @@ it('who is removed while he hangs is asked no more, not even for what was under 
   await using held = await mount([url(0), url(1)]);
   await read(held);
   await site.members[0]?.stop();
-  const reading = read(held);
+  let seen = false;
+  const reading = (async () => {
+    while (!seen) await read(held);
+  })();
   await waitUntil('it is asked in vain', async () => (await held.status()).members[0]?.state !== 'up');
+  seen = true;
   await members('remove', held, url(0));
   site.members[0]?.cont();
   await waitUntil('it has answered what it was asked before', async () => (await site.members[0]?.inFlight()) === 0);
