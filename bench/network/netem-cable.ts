@@ -5,7 +5,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import type { Cable, LinkSettings, WireCounters } from './cable.ts';
 import { run } from './run.ts';

@@ -1,7 +1,7 @@
 /** Random 4 KiB reads by fio, past the page cache. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const report = z.object({ jobs: z.array(z.object({ read: z.object({ iops: z.number() }) })).min(1) });
 

@@ -22,6 +22,8 @@ export interface FileUrl {
 
 const scheme = /^https?:/i;
 const zonedHost = /^([a-z]+:\/\/\[[0-9a-f:.]+)%([^\]]+)\]/i;
+/** RFC 4291, 2.4: fe80::/10. */
+const linkLocal = /^\[fe[89ab][0-9a-f]:/;
 /** NAME_MAX of Linux. */
 const longestName = 255;
 
@@ -42,6 +44,8 @@ export function parseFileUrl(given: string): FileUrl {
   const zone = decodeZone(zonedHost.exec(given)?.[2]);
   const url = URL.parse(zone === undefined ? given : given.replace(zonedHost, '$1]'));
   if (url === null || !/^[a-z]+:\/\/[^/]/i.test(given)) throw refuse('not a valid http:// or https:// URL');
+  if (zone === undefined && linkLocal.test(url.hostname))
+    throw refuse('a link-local address is one of an interface: name that, such as [fe80::1%eth0]');
   if (url.port === '0') throw refuse('there is no port 0');
   if (/^[a-z]+:\/\/[^/?]*@/i.test(given)) {
     throw refuse('a URL must not hold a user name or password: images are public');

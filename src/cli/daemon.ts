@@ -42,7 +42,7 @@ export function daemonCommand(version: string): Command {
     });
 }
 
-async function run(start: Omit<DaemonStart, 'log' | 'onProgress'>, caller?: Caller): Promise<number> {
+async function run(start: Omit<DaemonStart, 'log' | 'onProgress' | 'onMounting'>, caller?: Caller): Promise<number> {
   const { runDaemon } = await import('../mount/run.ts');
   const log = makeLog(start.options, caller);
   const logProgress = progressLog(log, systemTime);

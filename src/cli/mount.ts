@@ -24,7 +24,8 @@ export function mountCommand(version: string): Command {
     .addHelpText(
       'after',
       `
-Returns 0 once the first bytes have been read through the mount; the daemon then lives in the background, and its log is the kernel's (dmesg).
+Returns 0 once the first bytes have been read through the mount; the daemon then lives in the background, and its log is the kernel's (dmesg;
+of a user that is not root it has none: --foreground).
 
 Examples:
   tetherfs mount --digest sha256:1f0c… http://10.0.0.1/confluent-public/os/demo/rootimg.sfs \\

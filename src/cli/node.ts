@@ -10,8 +10,17 @@ export function nodeCommand(): Command {
       .addHelpText(
         'after',
         `
-What to boot from is said on the kernel command line (tetherfs.members=URL,URL tetherfs.digest=sha256:HEX …), or by /etc/tetherfs/boot.yaml in the
-initramfs. Tries again, for ever, what a second try may mend; ends with 1 when it cannot be, with 2 when a setting makes no sense.`,
+What to boot from is said on the kernel command line, or by the same names (without "tetherfs.") in /etc/tetherfs/boot.yaml in the initramfs:
+  tetherfs.members=URL[,URL…]           the image on each member
+  tetherfs.digest=sha256:HEX            what it must be; may be absent where all members are https://
+  tetherfs.ca-file=FILE                 authorities of https:// members, a file of the initramfs
+  tetherfs.zram=SIZE[,algorithm=NAME][,limit=SIZE]
+                                        the writable layer, before compression: 50% (of RAM), 8GiB
+  tetherfs.decryption=auto|dm-crypt|tetherfs
+  tetherfs.insecure-key-file=FILE       key of the image, a file of the initramfs: for trials
+and confluent_imagemethod=tethered|untethered|progressive|uncompressed, on the command line alone. docs/node.md tells more of each.
+
+Tries again, for ever, what a second try may mend; ends with 1 when it cannot be, with 2 when a setting makes no sense.`,
       )
       .action(async (root: string) => {
         const { boot, settingsOfMachine } = await import('../node/boot.ts');

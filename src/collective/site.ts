@@ -1,6 +1,6 @@
 /** What is of the site and no member's alone: its UUID, and the keys of the people who may log in to every node. */
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { siteKey } from './keys.ts';
 import { change, type Store } from './store/contract.ts';
 

@@ -29,7 +29,7 @@ interface Rule {
 }
 
 const rules: readonly Rule[] = [
-  { what: 'ssh host key', paths: ['/etc/ssh/ssh_host_*'] },
+  { what: 'ssh host key', paths: ['/etc/ssh/ssh_host_*', '/etc/dropbear*/*host_key', '/etc/dropbear/*/*host_key'] },
   { what: 'machine id', paths: ['/etc/machine-id', '/var/lib/dbus/machine-id'], blank: exceptUninitialized },
   { what: 'random seed', paths: ['/var/lib/systemd/random-seed'] },
   { what: 'key of systemd credentials', paths: ['/var/lib/systemd/credential.secret'], leaveOut: true },
@@ -55,8 +55,18 @@ const rules: readonly Rule[] = [
   { what: 'API key', paths: ['/etc/confluent/*.apikey', '/etc/tetherfs/*.apikey'] },
   {
     what: 'private ssh key',
-    paths: ['/root/.ssh/*', '/home/*/.ssh/*'],
+    paths: ofPeople('.ssh/*', '.ssh/*/*'),
     blank: unlessItHolds(/-----BEGIN [A-Z ]*PRIVATE KEY|PuTTY-User-Key-File/),
+  },
+  { what: 'private GnuPG key', paths: ofPeople('.gnupg/private-keys-v1.d/*', '.gnupg/secring.gpg') },
+  {
+    what: 'password or token of a person',
+    paths: ofPeople('.netrc', '.pgpass', '.git-credentials', '.vault-token', '.aws/credentials', '.kube/config'),
+  },
+  {
+    what: 'settings with a password or token of a person',
+    paths: ofPeople('.my.cnf', '.npmrc', '.docker/config.json', '.config/gh/hosts.yml', '.config/rclone/rclone.conf'),
+    blank: unlessItHolds(/pass|token|auth|secret|key/i),
   },
   {
     what: 'key of a self-signed certificate',
@@ -70,6 +80,7 @@ const rules: readonly Rule[] = [
     what: 'network secrets',
     paths: [
       ...['/etc/netplan/*', '/etc/NetworkManager/system-connections/*', '/etc/wpa_supplicant/*', '/etc/wireguard/*'],
+      ...['/usr/lib/netplan/*', '/usr/lib/NetworkManager/system-connections/*', '/var/lib/iwd/*'],
       ...[
         '/etc/systemd/network/*',
         '/etc/sysconfig/network-scripts/keys-*',
@@ -83,6 +94,11 @@ const rules: readonly Rule[] = [
     ),
   },
 ];
+
+/** Of root and of whoever has a home directory. */
+function ofPeople(...paths: string[]): string[] {
+  return ['/root', '/home/*'].flatMap((home) => paths.map((path) => `${home}/${path}`));
+}
 
 /** What is larger is no settings; bytes. */
 const largestText = 16 * 1024 * 1024;

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, copyFile, mkdir, open, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
-import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { initramfsFiles, nodeRuntime, runtimeImage } from '../base/installation.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
 import { entryInside, fileInside, placeOf } from './tree-entry.ts';
@@ -96,8 +96,7 @@ export async function prepareTree(directory: string, runtime = runtimeImage): Pr
     bootScript,
     ...found.flatMap((name) => tools[name]?.pieces ?? []),
   ];
-  for (const piece of pieces) await place(tree, piece);
-  const linked = await linkCommand(tree);
+  const linked = await placeAll(tree, pieces);
   return {
     files: [...pieces.map(({ to }) => to), ...(linked ? [command] : [])],
     tools: found,
@@ -118,6 +117,18 @@ async function readHead(path: string): Promise<Uint8Array> {
   return buffer.subarray(0, bytesRead);
 }
 
+/** @returns whether the command is there because of us. @throws TetherfsError NOT_ROOT */
+async function placeAll(tree: string, pieces: readonly Piece[]): Promise<boolean> {
+  try {
+    for (const piece of pieces) await place(tree, piece);
+    return await linkCommand(tree);
+  } catch (cause) {
+    if (!['EACCES', 'EPERM'].includes(errorCode(cause) ?? '')) throw cause;
+    const what = `the tree cannot be written to (${pathOf(cause) ?? tree}: ${describeError(cause)}): run this as root`;
+    throw new TetherfsError('NOT_ROOT', what, { cause });
+  }
+}
+
 /** Never half: under another name first. */
 async function place(tree: string, { from, to, mode }: Piece): Promise<void> {
   const target = await directoryInside(tree, dirname(to));
@@ -127,7 +138,7 @@ async function place(tree: string, { from, to, mode }: Piece): Promise<void> {
     await chmod(made, mode);
     await rename(made, Buffer.from(`${target}/${basename(to)}`, 'latin1'));
   } catch (cause) {
-    await rm(made, { force: true });
+    await rm(made, { force: true }).catch(() => {});
     throw cause;
   }
 }

@@ -23,7 +23,7 @@ export interface Attributes {
 /** What a filesystem does. `result` is 0 or a negative errno; of `read`, the number of bytes. */
 export interface Operations {
   getattr(path: string, answer: (result: number, attributes?: Attributes) => void): void;
-  readdir(path: string, answer: (result: number, names?: string[]) => void): void;
+  readdir(path: string, answer: (result: number, names?: string[], attributes?: Attributes[]) => void): void;
   statfs(path: string, answer: (result: number, numbers?: Record<string, number>) => void): void;
   /** `buffer` is libfuse's memory, and may be written to until it is answered. */
   read(
@@ -36,8 +36,12 @@ export interface Operations {
   ): void;
 }
 
-/** One mount. */
+/** One mount. What begins with an underscore is not documented by the package, which is pinned. */
 export interface LibfuseMount {
+  /** Words for libfuse: `-oWORD,WORD…`, of at most 1023 bytes. */
+  _fuseOptions(): string;
+  /** Makes room for what the package keeps of each thread that libfuse starts. */
+  _malloc(size: number): Buffer;
   /** Mounts, and starts libfuse's threads; answers when the kernel has said what it can (INIT). */
   mount(answer: (error: Error | null) => void): void;
   /** Lets the package's hold of the event loop go. It unmounts first, by `FuseNative.unmount`. */

@@ -2,7 +2,7 @@
  * What is known of a member, as plain values for a successor of this process: it goes on with the same opinion of each member, and asks all
  * of them anew at once.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { memberStates } from './contract.ts';
 
 export const memberMemorySchema = z.object({

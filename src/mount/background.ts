@@ -8,11 +8,12 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { holderProgram } from '../base/installation.ts';
 import { nodeWords, spawnClean } from './clean-child.ts';
 import type { MemoryProgress } from './image-memory.ts';
+import { whereLogged } from './log-sink.ts';
 import { type MountOptions, mountOptionsSchema } from './options.ts';
 
 /** argv[0] of every daemon. */
@@ -58,6 +59,11 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
   const stop = () => child.kill('SIGTERM');
   if (interruption.aborted) stop();
   interruption.addEventListener('abort', stop);
+  const leave = () => {
+    child.removeAllListeners('exit');
+    if (child.connected) child.disconnect();
+    child.unref();
+  };
   return new Promise<number>((resolve, reject) => {
     child.on('error', (cause) =>
       reject(
@@ -78,13 +84,11 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
           onProgress(message);
           break;
         case 'failed':
-          child.removeAllListeners('exit');
+          leave();
           reject(new TetherfsError(message.code, message.message, { exitStatus: message.exitStatus }));
           break;
         case 'ready':
-          child.removeAllListeners('exit');
-          child.disconnect();
-          child.unref();
+          leave();
           resolve(child.pid ?? 0);
           break;
       }
@@ -100,7 +104,7 @@ function endOf(status: number | null, signal: NodeJS.Signals | null): TetherfsEr
   const how = name === undefined ? `ended with status ${status}` : `was ended by ${name}`;
   return new TetherfsError(
     'DAEMON_DIED',
-    `the daemon ${how} while the mount was being made: see the kernel log, or mount with --foreground to see why`,
+    `the daemon ${how} while the mount was being made: ${whereLogged()}, or mount with --foreground to see why`,
   );
 }
 

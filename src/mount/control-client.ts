@@ -2,9 +2,10 @@
  * Asks a running daemon through its control socket. Never touches the mount.
  */
 import { text } from 'node:stream/consumers';
-import { z } from 'zod';
+import * as z from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import { request } from '../base/node-http.ts';
+import { whereLogged } from './log-sink.ts';
 import { type Status, statusSchema } from './status.ts';
 
 /** A daemon that does not answer within this is stuck or stopped; say so instead of waiting with it. */
@@ -128,7 +129,7 @@ function explain(socketPath: string, cause: Error): TetherfsError {
   if (code === 'ENOENT' || code === 'ECONNREFUSED') {
     return new TetherfsError(
       'NO_DAEMON',
-      `no tetherfs answers at ${socketPath}; if it is mounted its daemon has died, or is being started again: see the kernel log`,
+      `no tetherfs answers at ${socketPath}; if it is mounted its daemon has died, or is being started again: ${whereLogged()}`,
       { cause },
     );
   }

@@ -4,7 +4,7 @@
  * mount (`device-0:53`), leads to the socket, wherever that was made: by it a mount is found whatever it is called.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { absolutePath } from './given-file.ts';
@@ -23,7 +23,10 @@ function userDirectory(): string {
   return given?.startsWith('/') ? given : `/run/user/${process.geteuid?.()}`;
 }
 
-/** The socket of the mount on `mountpoint`. A name that is too long for a socket ends in the hash of the whole instead. */
+/**
+ * The socket of the mount on `mountpoint`. A name that is too long for a socket ends in the hash of the whole instead. @throws TetherfsError CONTROL
+ * when even that has no room.
+ */
 export function controlPathOf(mountpoint: string): string {
   const name = resolve(mountpoint)
     .slice(1)
@@ -32,9 +35,14 @@ export function controlPathOf(mountpoint: string): string {
     )
     .replaceAll('/', '-');
   const path = pathOf(name || '-');
-  if (path.length <= longestPath) return path;
+  if (Buffer.byteLength(path) <= longestPath) return path;
   const ending = `~${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
-  return pathOf(name.slice(0, longestPath - pathOf(ending).length) + ending);
+  const room = longestPath - Buffer.byteLength(pathOf(ending));
+  if (room >= 0) return pathOf(name.slice(0, room) + ending);
+  throw new TetherfsError(
+    'CONTROL',
+    `${controlDirectory} is too long a path for sockets, which have ${longestPath} bytes: have XDG_RUNTIME_DIR name a shorter one`,
+  );
 }
 
 /**
@@ -106,13 +114,27 @@ export function makeControlDirectory(hint = ''): void {
     mkdirSync(controlDirectory, { mode: 0o700 });
   } catch (cause) {
     const code = errorCode(cause);
-    if (code === 'EEXIST') return;
+    if (code === 'EEXIST') {
+      insistOnOwnDirectory();
+      return;
+    }
     if (!isRoot) {
       const what = `cannot make ${controlDirectory}: run this as root; with --transport libfuse, have XDG_RUNTIME_DIR name a directory of yours`;
       throw new TetherfsError('NOT_ROOT', what, { cause });
     }
     throw new TetherfsError('CONTROL', `cannot make ${controlDirectory}: ${describeError(cause)}${hint}`, { cause });
   }
+}
+
+/** Whoever else could write there would answer for our daemons, or lead us to another. @throws TetherfsError CONTROL */
+function insistOnOwnDirectory(): void {
+  const found = lstatSync(controlDirectory);
+  const isOwn = found.isDirectory() && found.uid === process.geteuid?.();
+  if (!isOwn) {
+    const what = `${controlDirectory} is not a directory that is ours alone: remove it`;
+    throw new TetherfsError('CONTROL', what);
+  }
+  if ((found.mode & 0o077) !== 0) chmodSync(controlDirectory, 0o700);
 }
 
 /** Has the mount on `device` (`MAJOR:MINOR`) be found by it. @throws TetherfsError NOT_ROOT, CONTROL; Error of the system call. */

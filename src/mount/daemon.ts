@@ -30,7 +30,7 @@ import { releaseWhenIdle } from './idle-release.ts';
 import { ImageMemory, type MemoryProgress } from './image-memory.ts';
 import { chooseImageMethod } from './image-method.ts';
 import { type Inheritance, makeState } from './inheritance.ts';
-import { abortConnection, protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
+import { protectFromOomKiller, raiseReadAhead } from './kernel-tuning.ts';
 import { type ListenerStart, Listeners } from './listeners.ts';
 import { reachMachineRoot, watchForRoot } from './machine-root.ts';
 import { Membership } from './membership.ts';
@@ -50,7 +50,7 @@ const waitReportMs = 5000;
 export interface Daemon {
   /** Unmounts: at once when nobody uses the mount, otherwise lazily: it ends when its last user has gone. */
   stop(): Promise<void>;
-  /** Ends the mount under its users; their reads fail. */
+  /** Ends the mount under its users; their reads fail. @throws TetherfsError ABORT */
   abort(): void;
   /** Reads the file of `--members-from` again, where there is one; what is wrong with it the log says. */
   reload(): void;
@@ -71,6 +71,8 @@ export interface DaemonStart {
   log: Log;
   /** Told twice a second while the image is pulled before the mount. */
   onProgress: (progress: MemoryProgress) => void;
+  /** Told right before the mount is made or gone on with: from then on it must be unmounted, or left to who goes on with it. */
+  onMounting: () => void;
 }
 
 /** @throws TetherfsError when the mount cannot be made; nothing is left behind then. */
@@ -107,7 +109,7 @@ async function wire(start: DaemonStart, method: ImageMethod, image: OpenedImage)
 }
 
 async function wireParts(
-  { options, inheritance, takeHold, version, log, onProgress }: DaemonStart,
+  { options, inheritance, takeHold, version, log, onProgress, onMounting }: DaemonStart,
   method: ImageMethod,
   image: OpenedImage,
   closers: (() => unknown)[],
@@ -127,6 +129,7 @@ async function wireParts(
     time,
   });
   closers.push(() => keeper.close(), watchForRoot());
+  if (inheritance !== undefined) onMounting();
   await takeHold?.();
   const store = native.createStore({
     imageSize: geometry.imageSize,
@@ -223,7 +226,7 @@ async function wireParts(
     'POST /handover/commit': (body) => handover.commit(handoverCommitSchema.parse(body).pid),
   };
   const starts = await listenerStarts(options, routes, status);
-  const parts = { store, image, mountpoint, options, method, onEnded: onSessionEnded };
+  const parts = { store, image, mountpoint, options, method, log, onEnded: onSessionEnded };
   if (inheritance !== undefined) {
     transport = adoptMount(parts, inheritance);
     for (const start of starts) await listeners.insist(start);
@@ -232,6 +235,7 @@ async function wireParts(
     if (method === 'untethered') await memory.pull(onProgress);
     else getMetadata(image, loader, Math.floor(slots / 4));
     if (method !== 'untethered' && options.trace !== false) trace.begin(options.trace);
+    onMounting();
     transport = await mount(parts);
   }
   memory.mounted(transport);
@@ -262,7 +266,7 @@ async function wireParts(
     dropPages: options.pageCache === 'drop',
     expecting: () => trace.replaying,
   });
-  const { device } = transport;
+  const { abort } = transport;
   const gone = ended.then(async ({ errno, handedOver }) => {
     keeper.leave();
     if (!handedOver) unlinkControl(mounted, options.control);
@@ -282,7 +286,7 @@ async function wireParts(
   return {
     kept,
     stop: () => unmountEverywhere(mounted, log),
-    abort: () => abortConnection(device),
+    abort,
     reload() {
       if (options.membersFrom === undefined) return;
       reachMachineRoot();
@@ -349,7 +353,7 @@ function checkMountpoint(path: string): void {
   // Not to be touched: it may hang.
   if (tetherfsAt(path) !== undefined) {
     throw refuse(
-      `tetherfs is mounted there already; remove it with "tetherfs unmount ${path}" (a dead mount: "umount -l ${path}")`,
+      `tetherfs is mounted there already; remove it with "tetherfs unmount ${path}" (a dead one that is in use: --lazy)`,
     );
   }
   try {

@@ -3,7 +3,7 @@
  * three memfds of facts that nobody else could tell again: the state (this file's schema), the sidecar, the key. Whoever keeps them (systemd, the
  * holder, a successor that was asked to take over) gets them by the service manager's descriptor protocol, under these names.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { describeError, TetherfsError } from '../base/errors.ts';
 import { memberMemorySchema } from '../members/index.ts';
 import type { Binding, DescriptorMessage, Store } from '../native/binding.ts';

@@ -22,6 +22,11 @@ export function kmsgSink(path = '/dev/kmsg'): LogSink | undefined {
   return (level, line) => tryWrite(descriptor, `<${priorities[level]}>${cut(line, kmsgLineBytes)}\n`);
 }
 
+/** Of a daemon in the background. A user that is not root may not write to the kernel's log. */
+export function whereLogged(): string {
+  return process.geteuid?.() === 0 ? 'see the kernel log' : 'it had no log, which only root’s have in the background';
+}
+
 /**
  * Standard error through a descriptor of its own: O_NONBLOCK is a property of the open file, and setting it on the one that was
  * handed down would change it for the terminal's or pipe's other users too.

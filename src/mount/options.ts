@@ -2,7 +2,7 @@
  * What can be said about a mount, checked. The command line makes these; the daemon gets them over its IPC channel, so that
  * none of them needs to be repeated in its argv.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { logFormats, logLevels } from '../base/log.ts';
 import { parseSize } from '../base/size.ts';
 import type { ImageMethod } from '../profile/index.ts';

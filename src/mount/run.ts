@@ -16,7 +16,10 @@ const othersSignals = ['SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const;
  * Runs until the mount is gone. The first SIGTERM or SIGINT unmounts (lazily when the mount is in use), the second aborts the
  * mount under its users. @returns the exit status: 0 after an unmount. @throws TetherfsError when it cannot be mounted.
  */
-export async function runDaemon(start: DaemonStart, onReady: () => void | Promise<void>): Promise<number> {
+export async function runDaemon(
+  start: Omit<DaemonStart, 'onMounting'>,
+  onReady: () => void | Promise<void>,
+): Promise<number> {
   const { options, log, onProgress } = start;
   const { notifyServiceManager } = loadBinding();
   // A line end would begin another message.
@@ -34,34 +37,48 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
     isReloadWanted = daemon === undefined;
     daemon?.reload();
   });
+  let isMounting = false;
+  let signals = 0;
+  const onSignal = (name: NodeJS.Signals) => {
+    // While there is no mount, we just end.
+    if (!isMounting) endBy(name);
+    else if (signals++ > 0) abort();
+    else if (daemon !== undefined) void stop(daemon);
+  };
+  const stop = ({ stop }: Daemon) =>
+    stop().catch((error: unknown) => {
+      log.error('cannot unmount', { error: describeError(error) });
+      // The next one tries again rather than abort what could not even be detached.
+      signals = 0;
+    });
+  const abort = () => {
+    try {
+      daemon?.abort();
+    } catch (error) {
+      log.error(describeError(error));
+    }
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
   say('waiting for the members');
   daemon = await startDaemon({
     ...start,
+    onMounting() {
+      isMounting = true;
+    },
     onProgress(progress) {
       say(describeProgress(progress));
       onProgress(progress);
     },
   });
-  const { stop, abort, ended } = daemon;
+  const { ended } = daemon;
   if (isReloadWanted) daemon.reload();
-  let signals = 0;
-  const onSignal = () => {
-    if (signals++ > 0) abort();
-    else {
-      stop().catch((error: unknown) => {
-        log.error('cannot unmount', { error: describeError(error) });
-        // The next one tries again rather than abort what could not even be detached.
-        signals = 0;
-      });
-    }
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  if (signals > 0) void stop(daemon);
   try {
     await onReady();
   } catch (error) {
     // Who is told that it failed must find nothing mounted.
-    await stop().catch(() => {});
+    await daemon.stop().catch(() => {});
     await ended;
     throw error;
   }
@@ -69,6 +86,12 @@ export async function runDaemon(start: DaemonStart, onReady: () => void | Promis
   if (start.inheritance !== undefined) announceSuccession(options.mountpoint);
   log.info('ready', { mountpoint: options.mountpoint });
   return (await ended) === 0 ? 0 : 1;
+}
+
+/** As who never caught the signal. */
+function endBy(name: NodeJS.Signals): void {
+  process.removeAllListeners(name);
+  process.kill(process.pid, name);
 }
 
 /**

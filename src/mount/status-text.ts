@@ -19,6 +19,7 @@ export function renderStatus(status: Status, { wide }: StatusForm): string {
   const decrypted = image.decrypting ? ', decrypted here' : image.encrypted ? ', encrypted (no --key-file)' : '';
   const lines = [
     `${formatSize(image.fileSize)}${decrypted}, ${verified}`,
+    status.fuse.transport === 'libfuse' && 'by --transport libfuse',
     status.detached && 'DETACHED: it was unmounted while it was in use, and ends with its last user',
     inMemory(memory),
     trace.source !== undefined &&

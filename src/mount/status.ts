@@ -2,7 +2,7 @@
  * The status of a mount as `tetherfs status --json` prints it and the control socket serves it: one schema, for the daemon that
  * makes it and the client that reads it. Sizes in bytes, times in ms, rates in bytes a second.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { memberStates } from '../members/contract.ts';
 import { imageMethods, transports } from './options.ts';
 

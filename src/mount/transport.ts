@@ -5,10 +5,12 @@
 import { availableParallelism } from 'node:os';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { parseFileUrl } from '../base/file-url.ts';
+import type { Log } from '../base/log.ts';
 import { largestRead, mountByLibfuse } from '../libfuse/index.ts';
 import { loadBinding, type MountedSession, type Store } from '../native/binding.ts';
 import type { ImageMethod } from '../profile/index.ts';
 import type { Inheritance } from './inheritance.ts';
+import { abortConnection } from './kernel-tuning.ts';
 import type { OpenedImage } from './open-image.ts';
 import type { MountOptions } from './options.ts';
 
@@ -25,6 +27,8 @@ export interface Transport {
   dropPages(): Promise<void>;
   /** What a successor goes on with; undefined where none can. */
   session?: MountedSession;
+  /** Ends it under its readers. @throws TetherfsError ABORT */
+  abort(): void;
   /** Before the store is closed. */
   close(): void;
 }
@@ -35,13 +39,14 @@ export interface TransportParts {
   mountpoint: string;
   options: MountOptions;
   method: ImageMethod;
+  log: Log;
   /** Told when the connection is over: 0, or the errno that ended it. Of the kernel transport the store's events tell it. */
   onEnded: (errno: number) => void;
 }
 
 /** Mounts. @throws TetherfsError MOUNT, LIBFUSE. */
 export async function mount(parts: TransportParts): Promise<Transport> {
-  const { store, method, image, options } = parts;
+  const { store, method, image, options, log } = parts;
   if (options.transport === 'kernel') {
     const session = mountByKernel(
       store,
@@ -56,12 +61,24 @@ export async function mount(parts: TransportParts): Promise<Transport> {
     fileSize,
     decrypts: hiddenBytes > 0,
     onEnded: parts.onEnded,
+    onWorn: (threads) =>
+      log.warn('many readers have come and gone, and libfuse is slower by each: unmount and mount again when you can', {
+        threads,
+      }),
   });
   return {
     ...session,
     name: 'libfuse',
     facts: () => ({ protocol: '', maxReadBytes: largestRead, passthrough: false }),
     dropPages: () => dropPages(parts, session.device),
+    abort() {
+      try {
+        abortConnection(session.device);
+      } catch (error) {
+        log.warn('the connection cannot be aborted: it ends with this process', { error: describeError(error) });
+        process.exit(1);
+      }
+    },
   };
 }
 
@@ -84,6 +101,14 @@ function kernelTransport(session: MountedSession, parts: TransportParts): Transp
       return { protocol: `${major}.${minor}`, maxReadBytes, passthrough };
     },
     dropPages: () => dropPages(parts, session.device),
+    abort() {
+      try {
+        abortConnection(session.device);
+      } catch (cause) {
+        const what = `cannot abort the mount (${describeError(cause)}): mount -t fusectl none /sys/fs/fuse/connections, and send the signal again`;
+        throw new TetherfsError('ABORT', what, { cause });
+      }
+    },
     // The store ends it.
     close: () => {},
   };

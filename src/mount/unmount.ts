@@ -1,20 +1,17 @@
 /**
  * Unmounting: the kernel is asked, and the daemon ends by itself when its mount is gone.
  */
-import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
+import { errorCode, TetherfsError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { loadBinding } from '../native/binding.ts';
+import { isDead } from '../base/mounts.ts';
+import { detach } from '../libfuse/index.ts';
 import { readDaemonPid } from './control-client.ts';
 import { controlOfMount, forgetDead } from './control-path.ts';
 import { hasConnection } from './kernel-tuning.ts';
 import { loopDevicesBelow } from './loop-devices.ts';
 import { inMachineRoot } from './machine-root.ts';
 import { insistOnTetherfs, type Mount, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
-
-const run = promisify(execFile);
 
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
 const goodbyeMs = 5000;
@@ -77,25 +74,14 @@ export async function unmountEverywhere(device: string, log: Log): Promise<void>
   }
 }
 
-/** Takes a mount whose connection was aborted out of the way of the next one. Who has a file of it open keeps it, with errors. */
+/**
+ * Takes a mount whose connection was aborted out of the way of the next one. Who has a file of it open keeps it, with errors. The number of a device
+ * that is gone is given to the next mount of anybody's: what lives stays.
+ */
 export async function detachDead(device: string): Promise<void> {
-  for (const mountpoint of uncoveredPlaces(device)) await detach(inMachineRoot(mountpoint), 'lazy');
-}
-
-/** Of a user that is not root fusermount does it, for mounts that it has made. @throws Error with errno's code. */
-async function detach(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void> {
-  if (process.geteuid?.() === 0) return loadBinding().unmount(mountpoint, mode);
-  const words = ['-u', ...(mode === 'lazy' ? ['-z'] : []), '--', mountpoint];
-  const env = { PATH: process.env['PATH'], LC_ALL: 'C' };
-  try {
-    await run('fusermount', words, { env });
-  } catch (cause) {
-    if (errorCode(cause) === 'ENOENT')
-      throw new TetherfsError('LIBFUSE', 'fusermount is missing: install it (Debian: apt-get install fuse3)', {
-        cause,
-      });
-    const code = describeError(cause).includes('busy') ? 'EBUSY' : 'EPERM';
-    throw Object.assign(new Error(describeError(cause), { cause }), { code });
+  for (const mountpoint of uncoveredPlaces(device)) {
+    const place = inMachineRoot(mountpoint);
+    if (await isDead(place)) await detach(place, 'lazy');
   }
 }
 

@@ -67,7 +67,9 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
   }
   await steps.run('network', () => waitForNetwork({ members, console, signal }));
   const decryption =
-    insecureKeyFile === undefined ? 'none' : await steps.run('decryption', () => chooseDecryption(settings.decryption));
+    insecureKeyFile === undefined
+      ? 'none'
+      : await steps.run('decryption', () => chooseDecryption(settings.decryption, (line) => console.say(line)));
   const keyFor = (who: typeof decryption) => (decryption === who ? insecureKeyFile : undefined);
   const file = await steps.run('image', () => mountImage({ settings, keyFile: keyFor('tetherfs'), console, signal }));
   steps.explain = explainWaiting;

@@ -2,7 +2,7 @@
  * What a node boots from, and how: kernel arguments `tetherfs.NAME=VALUE`, and /etc/tetherfs/boot.yaml in the initramfs with the same names as keys.
  * An argument takes the place of the file's. A name that is not known is an error: what was misspelt would be missing.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { UsageError } from '../base/errors.ts';
 import { isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
 import { parseSize } from '../base/size.ts';

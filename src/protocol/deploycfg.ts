@@ -3,7 +3,7 @@
  * scripts take this YAML apart line by line, so its form counts: keys in order, lists not indented, strings plain or in single quotes.
  */
 import { stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const method = z.enum(['static', 'dhcp']).nullable();
 const text = z.string().nullable();

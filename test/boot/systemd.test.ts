@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { statusSchema } from '../../src/mount/status.ts';
 import { Site } from '../mount/site.ts';
 import { makeTempDir } from '../support/temp-dir.ts';

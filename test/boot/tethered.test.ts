@@ -3,7 +3,7 @@
  * crash and an upgrade of what its root stands on.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { waitUntil } from '../support/wait-until.ts';
 import type { Machine } from './machine.ts';
 import { complaint, failedUnits, image, statusOf, successorOf, writeAndDelete } from './node.ts';

@@ -1,5 +1,5 @@
 /** `image prepare`, and `profile cmdline`. What comes of it boots in test/boot. */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   lstatSync,
@@ -50,6 +50,22 @@ const has = (tool: 'initramfs-tools' | 'dracut') =>
   put(tool === 'dracut' ? 'tree/usr/bin/dracut' : 'tree/usr/sbin/mkinitramfs');
 
 describe('image prepare', () => {
+  it('without the right to write there says who has it, and leaves nothing', () => {
+    has('dracut');
+    const before = readdirSync(inTree('usr'));
+    execFileSync('chattr', ['+i', inTree('usr')]);
+    try {
+      const { status, stderr } = prepare();
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: expect.stringMatching(/^tetherfs: the tree cannot be written to \(.*usr.*\): run this as root\n$/),
+      });
+      expect(readdirSync(inTree('usr'))).toEqual(before);
+    } finally {
+      execFileSync('chattr', ['-i', inTree('usr')]);
+    }
+  });
+
   for (const tool of ['initramfs-tools', 'dracut'] as const) {
     it(`puts runtime and hook into a tree with ${tool}, again and again`, () => {
       has(tool);

@@ -188,10 +188,20 @@ describe('what each machine has of its own', () => {
       'etc/ssh/ssh_host_rsa_key.bak': 'secret',
       'root/.ssh/deploy': '-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n',
       'root/.ssh/id_two': 'ssh-ed25519 AAAA\n-----BEGIN PRIVATE KEY-----\nsecret\n',
+      'root/.ssh/keys/id_three': '-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n',
+      'etc/dropbear/dropbear_rsa_host_key': 'secret',
+      'etc/dropbear/initramfs/dropbear_ed25519_host_key': 'secret',
+      'usr/lib/netplan/50-wifi.yaml': 'network: {wifis: {w0: {access-points: {"home": {password: secret}}}}}\n',
+      'usr/lib/NetworkManager/system-connections/wifi.nmconnection': '[wifi-security]\npsk=secret\n',
+      'root/.gnupg/private-keys-v1.d/0123.key': 'secret',
+      'home/one/.netrc': 'machine x login y password secret\n',
+      'root/.kube/config': 'client-key-data: secret\n',
+      'root/.npmrc': '//registry/:_authToken=secret\n',
     };
     const kept = {
       'root/.ssh/authorized_keys': 'ssh-ed25519 AAAA root@here\n',
       'root/.ssh/config': 'Host *\n',
+      'home/one/.npmrc': 'fund=false\n',
       'etc/munge/munge.key': 'shared',
     };
     for (const [path, text] of Object.entries({ ...found, ...kept })) put(path, text, 0o600);

@@ -1,9 +1,11 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { isMounted } from '../support/daemon.ts';
+import { controlPathOf } from '../../src/mount/control-path.ts';
+import { Daemon, isMounted } from '../support/daemon.ts';
 import { connectionOf } from '../support/fuse-connection.ts';
 import { itByKernel } from '../support/transport.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -44,6 +46,21 @@ it('SIGTERM unmounts, and the exit status is 0', async () => {
   daemon.signal('SIGTERM');
   expect(await daemon.ended).toBe(0);
   expect(isMounted(daemon.mountpoint)).toBe(false);
+});
+
+it('SIGTERM at whatever moment of its start: it ends, and no mount is left', async () => {
+  for (let trial = 0; trial < 12; trial++) {
+    const options = ['--digest', site.digest];
+    await using daemon = Daemon.launch({ urls: site.urls(), mountpoint: site.newMountpoint(), options });
+    const control = controlPathOf(daemon.mountpoint);
+    // It is there right before the mount.
+    await waitUntil('it has begun', () => existsSync(control), { intervalMs: 1 });
+    await delay(trial);
+    daemon.signal('SIGTERM');
+    await daemon.ended;
+    expect(isMounted(daemon.mountpoint)).toBe(false);
+    rmSync(control, { force: true });
+  }
 });
 
 it('SIGTERM while a file is open: its reader reads on, and the daemon ends with it', async () => {

@@ -168,8 +168,8 @@ async function objectStore(): Promise<ServerProgram> {
   const key = join(directory.path, 'key');
   writeFileSync(key, 'user = "S3RVER:S3RVER"\n', { mode: 0o600 });
   const commands = servingHere(documented('bash'))
-    .replaceAll('os/demo/$name"', 'os/test/$name"')
-    .replaceAll('https://store.example/images/os/test', `http://${host}:${storePort}/images/os/demo`)
+    .replaceAll(`${publicDir}/os/demo`, `${publicDir}/os/test`)
+    .replaceAll('https://store.example/images/os/demo', `http://${host}:${storePort}/images/os/demo`)
     .replaceAll('--config key', `--config ${key}`);
   try {
     execFileSync('sh', ['-ec', commands], { stdio: ['ignore', 'ignore', 'pipe'] });

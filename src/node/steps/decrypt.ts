@@ -13,14 +13,21 @@ import { loadModule, run } from '../programs.ts';
 /** Who decrypts: the kernel above the mount, or the daemon below it. */
 export type Decryption = 'dm-crypt' | 'tetherfs';
 
-/** Its name in the device mapper. */
+/** Their names in the device mapper. */
 const mapping = 'tetherfs-root';
+const trial = 'tetherfs-trial';
 const dmsetup = { package: 'dmsetup' };
 /** Whether udev runs in an initramfs, and with which rules, is its tool's business: /dev/dm-N is the kernel's. */
 const withoutUdev = ['--noudevrules', '--noudevsync'];
 
-/** dm-crypt, where kernel and initramfs have it. @throws TetherfsError when it is asked for and not there. */
-export async function chooseDecryption(wanted: BootSettings['decryption']): Promise<Decryption> {
+/**
+ * dm-crypt, where kernel and initramfs have it. @param doubt is told why it is not chosen where nobody has asked for the other. @throws TetherfsError when
+ * it is asked for and not there.
+ */
+export async function chooseDecryption(
+  wanted: BootSettings['decryption'],
+  doubt: (line: string) => void,
+): Promise<Decryption> {
   if (wanted === 'tetherfs') return wanted;
   await loadModule('dm-crypt');
   try {
@@ -29,12 +36,12 @@ export async function chooseDecryption(wanted: BootSettings['decryption']): Prom
     await tryCipher();
     return 'dm-crypt';
   } catch (cause) {
-    if (wanted === 'auto') return 'tetherfs';
-    throw new TetherfsError(
-      'INITRAMFS',
-      `this kernel has no dm-crypt (${describeError(cause)}): say tetherfs.decryption=tetherfs, or add its driver`,
-      { cause },
-    );
+    const what = `this kernel has no dm-crypt (${describeError(cause)})`;
+    if (wanted === 'auto') {
+      doubt(`${what}: tetherfs decrypts`);
+      return 'tetherfs';
+    }
+    throw new TetherfsError('INITRAMFS', `${what}: say tetherfs.decryption=tetherfs, or add its driver`, { cause });
   }
 }
 
@@ -42,12 +49,13 @@ export async function chooseDecryption(wanted: BootSettings['decryption']): Prom
 async function tryCipher(): Promise<void> {
   const native = loadBinding();
   await loadModule('loop');
-  const nothing = native.writeMemfd('tetherfs-trial', new Uint8Array(headerSize + sectorSize));
+  const nothing = native.writeMemfd(trial, new Uint8Array(headerSize + sectorSize));
   try {
     const { device, fd } = await native.loopAttach(`/proc/self/fd/${nothing}`);
     try {
-      await map('tetherfs-trial', device, headerSize + sectorSize, randomBytes(64).toString('hex'));
-      await run('dmsetup', ['remove', ...withoutUdev, 'tetherfs-trial'], dmsetup);
+      await removeMapping(trial);
+      await map(trial, device, headerSize + sectorSize, randomBytes(64).toString('hex'));
+      await removeMapping(trial);
     } finally {
       closeSync(fd);
     }
@@ -104,7 +112,7 @@ export async function attachImage(file: string, keyFile: string | undefined): Pr
 }
 
 async function decrypted(device: string, size: number, keyFile: string): Promise<BlockDevice> {
-  await removeMapping();
+  await removeMapping(mapping);
   await map(mapping, device, size, Buffer.from(readImageKey(keyFile)).toString('hex'));
   const minor = await run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'minor', mapping], dmsetup);
   return { path: `/dev/dm-${minor.trim()}`, release() {} };
@@ -117,9 +125,9 @@ function map(name: string, device: string, size: number, key: string): Promise<s
   return run('dmsetup', ['create', name, '--readonly', ...withoutUdev], { ...dmsetup, input: table });
 }
 
-/** Where nothing is mounted from it: what an earlier try has left. */
-export async function removeMapping(): Promise<void> {
-  await run('dmsetup', ['remove', ...withoutUdev, mapping], dmsetup).catch(() => {});
+/** Where nothing is mounted from it: what an earlier try has left. Whoever looks at a new device may have it open for a moment. */
+export async function removeMapping(name = mapping): Promise<void> {
+  await run('dmsetup', ['remove', '--retry', ...withoutUdev, name], dmsetup).catch(() => {});
 }
 
 async function readHead(file: string): Promise<{ head: Uint8Array; size: number }> {

@@ -2,11 +2,13 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { listMounts } from '../../../src/base/mounts.ts';
+import { loadBinding } from '../../../src/native/binding.ts';
 import { Daemon, isMounted, tetherfsCommand } from '../../support/daemon.ts';
 import type { Nginx } from '../../support/nginx.ts';
 import { isRunning } from '../../support/process-tree.ts';
@@ -32,6 +34,7 @@ const everyMember = (act: (member: Nginx) => unknown) => Promise.all(site.member
 class User implements Disposable {
   readonly mountpoint = '/run/user-of-libfuse/mnt';
   readonly runtime = '/run/user-of-libfuse/run';
+  readonly #device = '/run/user-of-libfuse/fuse';
   readonly #checkout = '/run/user-of-libfuse/checkout';
 
   constructor() {
@@ -41,6 +44,9 @@ class User implements Disposable {
     }
     mkdirSync(this.#checkout);
     execFileSync('mount', ['--bind', checkout, this.#checkout]);
+    // Open to everybody, as udev has it; a machine without udev has it root's.
+    execFileSync('mknod', ['--mode=666', this.#device, 'c', '10', '229']);
+    execFileSync('mount', ['--bind', this.#device, '/dev/fuse']);
     opened(this);
   }
 
@@ -57,7 +63,7 @@ class User implements Disposable {
   [Symbol.dispose](): void {
     // Of a test that failed.
     if (isMounted(this.mountpoint)) execFileSync('umount', ['--lazy', this.mountpoint]);
-    execFileSync('umount', ['--lazy', this.#checkout]);
+    execFileSync('umount', ['--lazy', this.#checkout, '/dev/fuse']);
     rmSync('/run/user-of-libfuse', { recursive: true });
     closed(this);
   }
@@ -94,6 +100,13 @@ it('root and the user each see that it is the other’s, and root’s status is 
   await expect(user.tetherfs('status', roots.mountpoint)).rejects.toThrow(/is a mount of root: run this as root\n$/);
   await user.tetherfs('status');
   await user.tetherfs('unmount', mountpoint);
+});
+
+it('where /dev/fuse is root’s alone, a user is told so', async () => {
+  using user = new User();
+  chmodSync('/dev/fuse', 0o600);
+  const mounting = user.tetherfs('mount', ...libfuse, '--digest', site.digest, ...site.urls(), user.mountpoint);
+  await expect(mounting).rejects.toThrow(/\/dev\/fuse is closed to you, which udev opens to everybody/);
 });
 
 it('without it, a user that is not root is told of it', async () => {
@@ -139,4 +152,56 @@ it('on a directory that is not his, a user is told what may be wrong; nothing is
   await expect(mounting).rejects.toThrow(/libfuse cannot mount on \/run\/user-of-libfuse: .*the directory yours\?/);
   expect(isMounted(mountpoint)).toBe(false);
   expect(readdirSync(join(runtime, 'tetherfs'))).toEqual([]);
+});
+
+it('far behind the end there is nothing, and nobody waits there', async () => {
+  await using daemon = await site.mount([...libfuse, '--digest', site.digest, '--page-cache', 'none']);
+  const words = [`if=${fileIn(daemon)}`, 'bs=4k', 'count=1', 'iflag=skip_bytes', `skip=${2 ** 53}`];
+  expect((await run('dd', words)).stdout).toBe('');
+  await expectWhole(fileIn(daemon), site.served);
+});
+
+it('names that are too long or odd for the package are cut or refused', async () => {
+  const name = 'ä,'.repeat(400);
+  const [url] = site.urls();
+  await using daemon = await site.mount([...libfuse, '--allow-unverified'], [`${url}?${name}`]);
+  const { source } = listMounts().find(({ mountpoint }) => mountpoint === daemon.mountpoint) ?? {};
+  expect(source?.slice(0, 12)).toBe('tetherfs:htt');
+  await expectWhole(fileIn(daemon), site.served);
+  const deep = join('/run', ...Array.from({ length: 6 }, () => 'd'.repeat(200)));
+  mkdirSync(deep, { recursive: true });
+  await expect(run(tetherfsCommand, ['mount', ...libfuse, '--allow-unverified', url ?? '', deep])).rejects.toThrow(
+    /the package has room for a mountpoint of 1023 bytes: give a shorter one\n$/,
+  );
+  rmSync(join('/run', 'd'.repeat(200)), { recursive: true });
+});
+
+it('another mount that gets its device number after it was unmounted is left alone', async () => {
+  await using daemon = await site.mount([...libfuse, '--digest', site.digest]);
+  const deviceOf = (mount: Daemon) =>
+    listMounts().find(({ mountpoint }) => mountpoint === mount.mountpoint)?.device ??
+    `${mount.mountpoint} is not mounted`;
+  const device = deviceOf(daemon);
+  daemon.signal('SIGSTOP');
+  // umount(8) would ask it first.
+  await loadBinding().unmount(daemon.mountpoint, 'normal');
+  await using next = await site.mount([...libfuse, '--digest', site.digest]);
+  expect(deviceOf(next)).toBe(device);
+  daemon.signal('SIGCONT');
+  expect(await daemon.ended).toBe(0);
+  await expectWhole(fileIn(next), site.served);
+});
+
+it('a directory for control sockets that is another’s is not used, and one that is open is closed', async () => {
+  using user = new User();
+  const { mountpoint, runtime } = user;
+  const mount = () => user.tetherfs('mount', ...libfuse, '--digest', site.digest, ...site.urls(), mountpoint);
+  const directory = join(runtime, 'tetherfs');
+  mkdirSync(directory, { mode: 0o755 });
+  await expect(mount()).rejects.toThrow(/run\/tetherfs is not a directory that is ours alone: remove it\n$/);
+  expect(isMounted(mountpoint)).toBe(false);
+  chownSync(directory, nobody, nobody);
+  await mount();
+  expect(statSync(directory).mode & 0o777).toBe(0o700);
+  await user.tetherfs('unmount', mountpoint);
 });

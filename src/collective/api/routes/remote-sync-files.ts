@@ -1,5 +1,5 @@
 /** POST self/remotesyncfiles: the member copies the profile's syncfiles into the node, by rsync over ssh. GET: how that is going. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { UsageError } from '../../../base/errors.ts';
 import { addressesOf } from '../../names.ts';
 import { profileOf, type Routes, whoAsks } from '../context.ts';

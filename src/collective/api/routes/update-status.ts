@@ -1,5 +1,5 @@
 /** POST self/updatestatus: how far the node has come. `staged` and `complete` of an installation, `booted` of a diskless one, which keeps what it is to boot. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { UsageError } from '../../../base/errors.ts';
 import { parseYaml } from '../../../profile/index.ts';
 import { type Attributes, reportedAttributes } from '../../attributes.ts';
