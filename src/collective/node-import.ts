@@ -83,7 +83,9 @@ function fromYaml(text: string, file: string): Row[] {
     );
   }
   if (typeof found !== 'object' || found === null || Array.isArray(found)) {
-    throw new UsageError(`${file}: must be a map of nodes, each a map of attributes`);
+    throw new UsageError(
+      `${file}: it is neither YAML (a map of nodes, each a map of attributes) nor CSV (its first line: node,ATTRIBUTE,…), nor has it lines NODE: ATTRIBUTE: VALUE`,
+    );
   }
   return Object.entries(found).flatMap(([node, attributes]) => {
     if (typeof attributes !== 'object' || Array.isArray(attributes))

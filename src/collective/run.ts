@@ -22,6 +22,7 @@ import { SshAuthority } from './authority/ssh.ts';
 import { BootTraces } from './boot-traces.ts';
 import { CryptTexts } from './crypt-text.ts';
 import { Grants } from './grants.ts';
+import { HostNames } from './host-names.ts';
 import { answerNodes } from './listeners/discovery.ts';
 import { answerGrant, mostGrantConnections } from './listeners/grant.ts';
 import { LocalInterfaces } from './local-interfaces.ts';
@@ -111,6 +112,7 @@ async function start(
   const made = await authorities.make(site.uuid);
   const automationKey = await ensureAutomationKey(places.state, member, ssh);
   const interfaces = new LocalInterfaces();
+  const hostNames = new HostNames();
   const nodes = new Nodes(store);
   const attempts = new AttemptLimit();
   const metrics = new CollectiveMetrics(async () => (await nodes.list()).length);
@@ -145,6 +147,7 @@ async function start(
     ssh,
     profiles,
     interfaces,
+    hostNames,
     syncFiles: new SyncFiles(tools),
     playbooks: new Playbooks(tools),
     traces: new BootTraces(profiles),
@@ -173,7 +176,7 @@ async function start(
   ports.grants?.serve((socket) => answerGrant(socket, { grants, nodes, interfaces, attempts, log, onEnded }));
   if (ports.discovery !== undefined) {
     const onAnswered = () => metrics.discoveries.inc();
-    closers.push(answerNodes(ports.discovery, { nodes, interfaces, site: facts, log, onAnswered }));
+    closers.push(answerNodes(ports.discovery, { nodes, interfaces, hostNames, site: facts, log, onAnswered }));
   }
   await store.audit({ subject: member, event: 'member started', by: 'tetherfs collective run' });
   const count = (await nodes.list()).length;

@@ -138,7 +138,7 @@ describe('nodes of a file', () => {
     ['- n1\n- n2\n', /map of nodes/],
     ['node,net.hwaddr\nn1,a,b,c\n', /file: /],
     ['../n1:\n  a.b: c\n', /\.\.\/n1: a node is called/],
-    ['', /no node in it|must be a map/],
+    ['', /no node in it|it is neither YAML/],
     ['a: [b\n', /no YAML, CSV/],
   ])('%j: a line says what is wrong', (text, words) => expect(() => parseNodes(text, 'file')).toThrow(words));
 });

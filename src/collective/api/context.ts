@@ -8,6 +8,7 @@ import type { Authorities } from '../authorities.ts';
 import type { SshAuthority } from '../authority/ssh.ts';
 import type { BootTraces } from '../boot-traces.ts';
 import type { Grants } from '../grants.ts';
+import type { HostNames } from '../host-names.ts';
 import type { LocalInterfaces } from '../local-interfaces.ts';
 import type { NodeKeys } from '../node-keys.ts';
 import type { Nodes } from '../nodes.ts';
@@ -27,6 +28,7 @@ export interface ApiContext {
   ssh: SshAuthority;
   profiles: Profiles;
   interfaces: LocalInterfaces;
+  hostNames: HostNames;
   syncFiles: SyncFiles;
   playbooks: Playbooks;
   traces: BootTraces;

@@ -8,7 +8,7 @@ import type { Log } from '../../base/log.ts';
 import { discoveryGroups, formatFound, parseSearch, present, type Search } from '../../protocol/discovery.ts';
 import { plainAddress } from '../addresses.ts';
 import { listed } from '../attributes.ts';
-import { resolveName } from '../host-names.ts';
+import type { HostNames } from '../host-names.ts';
 import type { LocalInterfaces } from '../local-interfaces.ts';
 import { contains, isLinkLocal } from '../node-networks.ts';
 import type { Nodes } from '../nodes.ts';
@@ -17,6 +17,7 @@ import type { SiteFacts } from '../site-facts.ts';
 export interface DiscoveryParts {
   nodes: Nodes;
   interfaces: LocalInterfaces;
+  hostNames: HostNames;
   site: SiteFacts;
   log: Log;
   onAnswered: () => void;
@@ -78,7 +79,7 @@ function quietly(join: () => void): void {
 
 /** Undefined for whoever gets none. */
 async function answer(search: Search, from: RemoteInfo, parts: DiscoveryParts): Promise<Buffer | undefined> {
-  const { interfaces, site, nodes } = parts;
+  const { interfaces, hostNames, site, nodes } = parts;
   const address = plainAddress(from.address);
   if (!interfaces.isNear(address)) return undefined;
   if (search.all) return present;
@@ -94,7 +95,7 @@ async function answer(search: Search, from: RemoteInfo, parts: DiscoveryParts): 
   if (!isLinkLocal(address)) return formatFound({ node, time, isDefault: false });
   // Which interface a link-local question came by is in its zone.
   const name = from.address.split('%')[1] ?? '';
-  const resolved = await resolveName(node);
+  const resolved = await hostNames.addresses(node);
   const isDefault = interfaces.of(name).some((ours) => resolved.some((one) => contains(ours, one)));
   const interfaceIndex = interfaces.indexOf(name);
   return formatFound({ node, time, isDefault, ...(interfaceIndex !== undefined && { interfaceIndex }) });

@@ -3,7 +3,6 @@ import type { FastifyRequest } from 'fastify';
 import { type Deploycfg, formatDeploycfg, withoutV6 } from '../../../protocol/deploycfg.ts';
 import { nodeHeader } from '../../../protocol/headers.ts';
 import { listed } from '../../attributes.ts';
-import { resolveName } from '../../host-names.ts';
 import type { LocalAddress } from '../../node-networks.ts';
 import { arrivalOf, netmaskOf } from '../../node-networks.ts';
 import { type ApiContext, type Asking, type Routes, send, whoAsks } from '../context.ts';
@@ -32,11 +31,11 @@ async function configOf(
   local: readonly LocalAddress[],
   context: ApiContext,
 ): Promise<Deploycfg> {
-  const { profiles, site } = context;
+  const { profiles, site, hostNames } = context;
   const { ipv4, ipv6, deployServer, deployServerV6 } = arrivalOf({
     attributes,
     local,
-    resolved: await resolveName(node),
+    resolved: await hostNames.addresses(node),
   });
   const profile = attributes['deployment.pendingprofile'] ?? '';
   const digest = profile === '' ? undefined : await profiles.digest(profile);

@@ -1,5 +1,4 @@
 /** GET self/netcfg: all networks of the node, the one that it came by first. */
-import { resolveName } from '../../host-names.ts';
 import { arrivalOf, type FamilySettings, type NodeNetwork, netmaskOf, networksOf } from '../../node-networks.ts';
 import { type Routes, send, whoAsks } from '../context.ts';
 import { localOf } from './deploycfg.ts';
@@ -7,7 +6,11 @@ import { localOf } from './deploycfg.ts';
 export const netcfg: Routes = (app, context) => {
   app.get('/self/netcfg', async (request, reply) => {
     const { node, attributes } = whoAsks(request);
-    const arrival = arrivalOf({ attributes, local: localOf(request, context), resolved: await resolveName(node) });
+    const arrival = arrivalOf({
+      attributes,
+      local: localOf(request, context),
+      resolved: await context.hostNames.addresses(node),
+    });
     const networks = networksOf(attributes);
     const own = arrival.network ?? networks.find(({ name }) => name === '');
     const others = networks.filter((network) => network !== own && network.name !== '');
