@@ -3,6 +3,7 @@
  * the functions mean is said there and in store.h. Nothing else in native/ but addon_*.c
  * knows Node-API.
  */
+#include "addon_crypt.h"
 #include "addon_reads.h"
 #include "addon_store.h"
 #include "addon_system.h"
@@ -633,6 +634,7 @@ NAPI_MODULE_INIT() {
       {"createStore", NULL, js_create_store, NULL, NULL, NULL, napi_enumerable, NULL},
       {"dropPages", NULL, js_drop_pages, NULL, NULL, NULL, napi_enumerable, NULL},
       {"xts", NULL, js_xts, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"crypt", NULL, js_crypt, NULL, NULL, NULL, napi_enumerable, NULL},
       {"unmount", NULL, js_unmount, NULL, NULL, NULL, napi_enumerable, NULL},
       {"closeOnExec", NULL, js_close_on_exec, NULL, NULL, NULL, napi_enumerable, NULL},
       {"mountFilesystem", NULL, js_mount_filesystem, NULL, NULL, NULL, napi_enumerable, NULL},

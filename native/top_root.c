@@ -16,9 +16,11 @@
 /* What lies in another comes after it. The last one is nodeRuntime of src/base/installation.ts. */
 static const char *const parts[] = {"/dev", "/proc", "/sys", "/sys/fs/fuse/connections", "/run", "/run/initramfs/tetherfs/runtime"};
 
+/* By statx(2): stat(3) is of glibc 2.33. */
 static bool same(const char *one, const char *other) {
-  struct stat first, second;
-  return stat(one, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+  struct statx first, second;
+  return statx(AT_FDCWD, one, 0, STATX_INO, &first) == 0 && statx(AT_FDCWD, other, 0, STATX_INO, &second) == 0 &&
+         first.stx_dev_major == second.stx_dev_major && first.stx_dev_minor == second.stx_dev_minor && first.stx_ino == second.stx_ino;
 }
 
 static int make_directories(const char *path) {

@@ -252,6 +252,5 @@ async function readWords(
 /** crypt(3) by SHA-512. */
 async function encrypted(password: string): Promise<string> {
   const { CryptTexts } = await import('../collective/crypt-text.ts');
-  const { toolRunner } = await import('../collective/tools.ts');
-  return new CryptTexts(toolRunner()).make(password);
+  return new CryptTexts().make(password);
 }

@@ -1,22 +1,17 @@
-/**
- * crypt(3) by SHA-256 and SHA-512, by `openssl passwd`: the packages that there are in JavaScript get keys of 32 characters wrong, which is what nodes have. 5000 rounds take some ms, in a process of
- * their own.
- */
-import { timingSafeEqual } from 'node:crypto';
+/** crypt(3) by SHA-256 and SHA-512, by the system's libcrypt: 5000 rounds take some ms, on threads of their own. */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
+import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { loadBinding } from '../native/binding.ts';
 import { cryptText } from '../protocol/grant.ts';
-import type { RunTool } from './tools.ts';
 
-const openssl = { package: 'openssl' };
+/** Bytes. */
+const longestSecret = 511;
 
 export class CryptTexts {
-  readonly #run: RunTool;
+  readonly #native = loadBinding();
   readonly #atOnce = pLimit(availableParallelism());
-
-  constructor(run: RunTool) {
-    this.#run = run;
-  }
 
   /** Comparisons that wait. */
   get waiting(): number {
@@ -25,18 +20,31 @@ export class CryptTexts {
 
   /** Whether the text is of that key. SHA-256, without `rounds=`. */
   async isOf(text: string, key: string): Promise<boolean> {
-    const [, , salt = ''] = text.split('$');
-    if (!cryptText.test(text) || !/^[\x21-\x7e]+$/.test(key)) return false;
-    const found = await this.#atOnce(() => this.#passwd(['-5', '-salt', salt], key));
+    if (!cryptText.test(text) || !/^[\x21-\x7e]+$/.test(key) || key.length > longestSecret) return false;
+    const found = await this.#atOnce(() => this.#crypt(key, text));
     return found.length === text.length && timingSafeEqual(Buffer.from(found), Buffer.from(text));
   }
 
-  /** Of a password, by SHA-512, with a salt of its own. */
+  /** Of a password, by SHA-512, with a salt of its own. @throws UsageError when it is too long, or holds what no password may. */
   async make(password: string): Promise<string> {
-    return this.#passwd(['-6'], password);
+    if (Buffer.byteLength(password) > longestSecret || password.includes('\0'))
+      throw new UsageError(`a password has at most ${longestSecret} bytes, and no NUL among them`);
+    const salt = randomBytes(12).toString('base64').replaceAll('+', '.');
+    return this.#crypt(password, `$6$${salt}$`);
   }
 
-  async #passwd(words: readonly string[], secret: string): Promise<string> {
-    return (await this.#run('openssl', ['passwd', ...words, '-stdin'], { ...openssl, input: `${secret}\n` })).trim();
+  async #crypt(secret: string, setting: string): Promise<string> {
+    try {
+      return await this.#native.crypt(secret, setting);
+    } catch (cause) {
+      if (errorCode(cause) !== 'ENOSYS') throw cause;
+      throw new TetherfsError(
+        'TOOL',
+        'the library libcrypt is missing: install it (Debian: apt-get install libcrypt1)',
+        {
+          cause,
+        },
+      );
+    }
   }
 }

@@ -1,5 +1,5 @@
 /** Ansible playbooks of a profile, run by the member against one node: `ansible/CATEGORY[.d]/*.yaml` of the public part, then of the private one. */
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { describeError } from '../base/errors.ts';
@@ -25,6 +25,7 @@ const mostWords = 1_000_000;
 /** How long a question about a run that goes on waits for more words, ms: upstream's client asks again at once. */
 const patienceMs = 1_000;
 const ansible = { package: 'ansible-core' };
+const ssh = { package: 'openssh-client' };
 
 export class Playbooks {
   readonly #parts: IntoTheNode;
@@ -75,17 +76,33 @@ export class Playbooks {
         ansible_ssh_common_args: sshWords.join(' '),
       };
       await writeFile(join(work, 'inventory.json'), JSON.stringify({ all: { hosts: { [node]: variables } } }));
-      await writeFile(join(work, 'ansible.cfg'), `[defaults]\nlocal_tmp = ${work}/tmp\nhome = ${work}/home\n`);
-      for (const playbook of playbooks) {
-        await this.#parts.run('ansible-playbook', ['-i', join(work, 'inventory.json'), playbook], {
-          ...ansible,
-          cwd: work,
-          signal: AbortSignal.timeout(longestMs),
-          onOutput: (text) => {
-            run.words = (run.words + text).slice(-mostWords);
-          },
-        });
+      await writeFile(
+        join(work, 'ansible.cfg'),
+        `[defaults]\nlocal_tmp = ${work}/tmp\nhome = ${work}/home\n[ssh_connection]\ncontrol_path_dir = ${work}/cp\n`,
+      );
+      try {
+        for (const playbook of playbooks) {
+          await this.#parts.run('ansible-playbook', ['-i', join(work, 'inventory.json'), playbook], {
+            ...ansible,
+            cwd: work,
+            signal: AbortSignal.timeout(longestMs),
+            onOutput: (text) => {
+              run.words = (run.words + text).slice(-mostWords);
+            },
+          });
+        }
+      } finally {
+        await this.#hangUp(node, join(work, 'cp'));
       }
     });
+  }
+
+  /** ansible's connections would outlive it for a minute. @param sockets the directory of theirs. */
+  async #hangUp(node: string, sockets: string): Promise<void> {
+    const names = await readdir(sockets).catch(() => []);
+    for (const name of names)
+      await this.#parts
+        .run('ssh', ['-F', 'none', '-S', join(sockets, name), '-O', 'exit', '--', node], ssh)
+        .catch(() => {});
   }
 }

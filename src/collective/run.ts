@@ -100,6 +100,7 @@ async function start(
   const ports = await bindPorts(options, closers);
   const profiles = new Profiles(places.tree);
   await rehearse(profiles);
+  const texts = new CryptTexts();
   leaveRoot?.();
   const member = options.name ?? hostname();
   const isNew = !existsSync(storeFile(places.state));
@@ -119,7 +120,7 @@ async function start(
   const keys = new NodeKeys({
     store,
     attempts,
-    texts: new CryptTexts(run),
+    texts,
     onPromoted(node, peer) {
       metrics.keysPromoted.inc();
       void store.audit({ subject: node, event: 'key used', by: peer });

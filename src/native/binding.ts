@@ -324,6 +324,11 @@ export interface Binding {
    * while it waits, it could not end. Rejects with ENOENT when the mount is found neither at its mountpoint nor there in the root of process 1.
    */
   dropPages(file: MountedFile): Promise<void>;
+  /**
+   * crypt(3), off the JavaScript thread: the text of a secret, of at most 511 bytes. @param setting begins as the text is to: `$5$SALT$`, or a whole text.
+   * Rejects with EINVAL when the setting makes no sense, ENOSYS where there is no libcrypt.
+   */
+  crypt(secret: string, setting: string): Promise<string>;
   /** umount2(2) off the JavaScript thread. */
   unmount(mountpoint: string, mode: 'normal' | 'lazy'): Promise<void>;
   /** Has every descriptor of this process but 0 to 2 closed in what it starts. @throws Error with errno's code when /proc is not there. */

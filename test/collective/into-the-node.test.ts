@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemberServer } from '../support/member.ts';
 import { ServerProgram } from '../support/server-program.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { isLong } from './scale.ts';
 
 const run = promisify(execFile);
 const address = '127.0.0.9';
@@ -170,3 +171,39 @@ it('playbooks without ansible: the words say what is missing', async () => {
   });
   expect(words).toMatch(/ansible-playbook is missing: install it|PLAY/);
 });
+
+/** What came of the playbooks of a category, as upstream's client asks for it. */
+async function play(category: string): Promise<string> {
+  const started = await member.ask(`remoteconfig/${category}`, 'n1', key, { method: 'POST', body: '{}' });
+  expect(started).toMatchObject({ status: 202, body: 'Queued' });
+  let words = '';
+  await waitUntil('it has ended', async () => {
+    const { status, body } = await member.ask('remoteconfig/status', 'n1', key);
+    if (status === 200) words = body;
+    return status === 204;
+  });
+  return words;
+}
+
+// npm run test:collective has ansible-core.
+it.runIf(isLong)(
+  'playbooks are run in the node, one after the other; what ansible says goes to the node, failures too',
+  async () => {
+    const tasks = (...lines: string[]) =>
+      `- hosts: all\n  gather_facts: false\n  tasks:\n${lines.map((line) => `    ${line}\n`).join('')}`;
+    member.profile('demo', {
+      'ansible/real.d/01-first.yaml': tasks(
+        '- copy: {content: "by {{ ansible_user }}\\n", dest: /run/node-root/by-ansible}',
+      ),
+      'private/ansible/real.d/02-second.yml': tasks('- command: cp /run/node-root/by-ansible /run/node-root/second'),
+      'ansible/broken.d/01-broken.yaml': tasks('- command: /bin/false'),
+      'ansible/broken.d/02-never.yaml': tasks('- command: touch /run/node-root/never'),
+    });
+    await sshd[Symbol.asyncDispose]();
+  sshd = await startSshd(member.path('host'), `${member.path('host')}-cert.pub`);
+  expect(await play('real')).toMatch(/PLAY \[all\][\s\S]*n1\s+: ok=1[\s\S]*n1\s+: ok=1/);
+    expect(readFileSync(`${target}/second`, 'utf8')).toBe('by root\n');
+    expect(await play('broken')).toMatch(/fatal: \[n1\]: FAILED![\s\S]*ansible-playbook: /);
+    expect(existsSync(`${target}/never`)).toBe(false);
+  },
+);

@@ -71,7 +71,7 @@ it('none of those that there are is: keys of authorities and members, tokens, pa
   await ssh.revocationList(pair, [1], 1);
   await authorities.rotate('ssh', 'site');
   await authorities.rotate('tls', 'site');
-  const texts = new CryptTexts(run);
+  const texts = new CryptTexts();
   const password = 'a-password-of-root';
   const nodeKey = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ01234.';
   await texts.make(password);

@@ -1,0 +1,135 @@
+/**
+ * The members' API, as a node asks it. Every question may go to every member: the first that answers well is enough. What they say is told apart by its form, never by its words: a key that is
+ * refused is another thing than a member that cannot be reached, or one that answers nonsense.
+ */
+import { isIP } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
+import { describeError, errorCode } from '../base/errors.ts';
+import { nodeHeaders } from '../protocol/headers.ts';
+
+export type ApiAnswer = { readonly member: string } & (
+  | { readonly kind: 'ok'; readonly status: number; readonly body: Buffer }
+  /** It does not believe that we are who we say. */
+  | { readonly kind: 'refused'; readonly why: string }
+  /** No connection, no TLS, no answer in time. */
+  | { readonly kind: 'unreachable'; readonly why: string }
+  /** It answers, and cannot help: an error of its own, or nothing that makes sense. */
+  | { readonly kind: 'invalid'; readonly status: number; readonly why: string }
+);
+
+export interface ApiOptions {
+  /** Addresses, with zones; names. */
+  members: readonly string[];
+  /** Authorities, in PEM: these alone are believed. */
+  authorities: readonly string[];
+  node: string;
+  key: string;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ApiQuestion {
+  method?: 'GET' | 'POST';
+  body?: string;
+  /** Answers of more bytes make no sense. */
+  most?: number;
+}
+
+const { request } = process.getBuiltinModule('node:https');
+const patienceMs = 15_000;
+const usualMost = 1024 * 1024;
+const shownWords = 200;
+
+export class MemberApi {
+  readonly #options: ApiOptions;
+
+  constructor(options: ApiOptions) {
+    this.#options = options;
+  }
+
+  /** Of all members, one after the other until one answers well. @returns what each has answered; the last is the good one, when there is one. */
+  async ask(route: string, question: ApiQuestion = {}): Promise<ApiAnswer[]> {
+    const answers: ApiAnswer[] = [];
+    for (const member of this.#options.members) {
+      const answer = await this.askOne(member, route, question);
+      answers.push(answer);
+      if (answer.kind === 'ok') break;
+    }
+    return answers;
+  }
+
+  async askOne(member: string, route: string, question: ApiQuestion = {}): Promise<ApiAnswer> {
+    try {
+      const { status, body } = await this.#exchange(member, route, question);
+      if (status >= 200 && status < 300) return { member, kind: 'ok', status, body };
+      const why = `${status} ${body.toString('latin1', 0, shownWords).replace(/[^ -~]+/g, ' ')}`.trim();
+      return status === 401 || status === 403
+        ? { member, kind: 'refused', why }
+        : { member, kind: 'invalid', status, why };
+    } catch (error) {
+      return { member, kind: 'unreachable', why: tlsReason(error) ?? describeError(error) };
+    }
+  }
+
+  #exchange(
+    member: string,
+    route: string,
+    { method = 'GET', body, most = usualMost }: ApiQuestion,
+  ): Promise<{ status: number; body: Buffer }> {
+    const { node, key, authorities, signal } = this.#options;
+    const bare = member.replace(/%.*$/, '');
+    return new Promise((resolve, reject) => {
+      const asked = request(
+        {
+          host: member,
+          path: `/confluent-api/self/${route}`,
+          method,
+          // A zone is our own business.
+          headers: {
+            Host: isIP(bare) === 6 ? `[${bare}]` : bare,
+            ...nodeHeaders(node, key),
+            ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
+          },
+          ca: [...authorities],
+          servername: isIP(bare) === 0 ? bare : '',
+          checkServerIdentity: (_host, certificate) => checkServerIdentity(bare, certificate),
+          agent: false,
+          timeout: patienceMs,
+          ...(signal && { signal }),
+        },
+        (response) => {
+          const pieces: Buffer[] = [];
+          let length = 0;
+          response.on('data', (piece: Buffer) => {
+            pieces.push(piece);
+            length += piece.length;
+            if (length > most) asked.destroy(new Error(`more than ${most} bytes`));
+          });
+          response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(pieces) }));
+          response.on('error', reject);
+        },
+      );
+      asked.on('timeout', () => asked.destroy(new Error('no answer in time')));
+      asked.on('error', reject);
+      asked.end(body);
+    });
+  }
+}
+
+const unknownAuthority = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/** Codes of OpenSSL's verification, and Node's. Undefined for what is none of TLS. */
+function tlsReason(error: unknown): string | undefined {
+  const code = errorCode(error) ?? '';
+  if (unknownAuthority.has(code))
+    return 'its certificate is signed by no authority of the site archive in the initramfs: is that of this site, and up to date?';
+  if (code === 'CERT_NOT_YET_VALID' || code === 'CERT_HAS_EXPIRED')
+    return `its certificate is not valid at this machine's time, ${new Date().toISOString().slice(0, 16)}Z: is the clock right?`;
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'its certificate is not for the address that it was asked at';
+  return undefined;
+}

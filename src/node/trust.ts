@@ -1,0 +1,48 @@
+/** What an initramfs has of its site: the site archive that its members write (src/collective/site-archive.ts), in upstream's form. Whom to believe stands there and nowhere else. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorCode } from '../base/errors.ts';
+
+export interface SiteTrust {
+  /** Of the site: members of another do not answer. */
+  readonly uuid: string | undefined;
+  /** TLS authorities, in PEM. */
+  readonly tls: readonly string[];
+  /** Public keys of authorities for ssh host keys, a line each. */
+  readonly sshAuthorities: readonly string[];
+  /** Public keys of whoever may log in as root: people's, and the members' own. */
+  readonly rootKeys: readonly string[];
+}
+
+/** @param root where the archive was unpacked. */
+export function readTrust(root = '/'): SiteTrust {
+  const texts = (directory: string, ending: RegExp) =>
+    namesIn(join(root, directory))
+      .filter((name) => ending.test(name))
+      .sort()
+      .map((name) => readFileSync(join(root, directory, name), 'utf8').trim());
+  return {
+    uuid: textOf(join(root, 'confluent_uuid')),
+    tls: texts('tls', /\.pem$/),
+    sshAuthorities: texts('ssh', /\.ca$/),
+    rootKeys: texts('ssh', /\.(root|automation)pubkey$/).flatMap((text) => text.split('\n')),
+  };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,143 @@
+/** A node and its members without a boot: found by discovery, a key by grant, questions that every member may answer. Members are real ones (`tetherfs collective run`), the node is a network namespace of its own. */
+import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MemberServer } from '../support/member.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const run = promisify(execFile);
+const script = fileURLToPath(new URL('as-node.ts', import.meta.url));
+const temp = makeTempDir('enrol');
+const mac = '52:54:00:12:34:56';
+
+let member: MemberServer;
+beforeAll(async () => {
+  execFileSync('sh', [
+    '-ec',
+    `ip netns add node
+     ip link add v0 type veth peer name v1 netns node
+     ip addr add 10.7.0.1/24 dev v0 && ip link set v0 up
+     ip -n node link set v1 address ${mac} && ip -n node addr add 10.7.0.5/24 dev v1 && ip -n node link set v1 up && ip -n node link set lo up`,
+  ]);
+  member = await MemberServer.start();
+  member.profile('demo', { 'profile.yaml': 'label: Demo\n' });
+  await member.cli(
+    'node',
+    'add',
+    'n1',
+    `net.hwaddr=${mac}`,
+    'net.ipv4_address=10.7.0.5/24',
+    'deployment.pendingprofile=demo',
+  );
+  // As an initramfs has it.
+  execFileSync('sh', ['-c', `cd ${temp.path} && cpio --quiet -id <${member.tree}/public/site/initramfs.cpio`]);
+});
+afterAll(async () => {
+  await member?.[Symbol.asyncDispose]();
+  execFileSync('sh', ['-c', 'ip netns del node; umount /run/netns']);
+  temp.remove();
+});
+
+/** What a node makes of it, in its network namespace. @param at its clock. */
+async function asNode<T>(what: string, words: object = {}, at?: string): Promise<T> {
+  const clock = at === undefined ? [] : ['faketime', at];
+  const node = [...clock, process.execPath, script, what, temp.path, JSON.stringify(words)];
+  const { stdout } = await run('ip', ['netns', 'exec', 'node', ...node]);
+  return JSON.parse(stdout) as T;
+}
+
+interface Answer {
+  member: string;
+  kind: string;
+  body?: string;
+  why?: string;
+}
+
+describe('discovery', () => {
+  it('finds the member on every way there is, and who we are', async () => {
+    // Link-local addresses are confirmed some seconds after the links are up.
+    const found = await waitUntil('there are two ways', async () => {
+      const all = await asNode<{ address: string; node: string; isDefault: boolean }[]>('discover');
+      return all.length > 1 && all;
+    });
+    expect(new Set(found.map(({ node }) => node))).toEqual(new Set(['n1']));
+    expect(found.map(({ address }) => address)).toEqual(
+      expect.arrayContaining(['10.7.0.1', expect.stringMatching(/^fe80::.*%v1$/)]),
+    );
+  });
+
+  it('of another site nobody answers', async () => {
+    expect(await asNode('discover', { uuid: 'another' })).toEqual([]);
+  });
+});
+
+describe('a key', () => {
+  it('is granted when the node is armed; the member believes it, and gives what the node is to be', async () => {
+    expect(await asNode('grant', { address: '10.7.0.1' })).toMatchObject({ outcome: { kind: 'denied' } });
+    await member.cli('node', 'arm', 'n1', 'once');
+    const { outcome, key } = await asNode<{ outcome: object; key: string }>('grant', { address: '10.7.0.1' });
+    expect(outcome).toEqual({ kind: 'granted' });
+    expect(key).toMatch(/^[A-Za-z0-9./]{32}$/);
+    const [answer] = await asNode<Answer[]>('ask', { members: ['10.7.0.1'], key, route: 'deploycfg2' });
+    expect(answer).toMatchObject({ kind: 'ok', member: '10.7.0.1', body: expect.stringMatching(/^profile: demo$/m) });
+    const [refused] = await asNode<Answer[]>('ask', {
+      members: ['10.7.0.1'],
+      key: 'x'.repeat(32),
+      route: 'deploycfg2',
+    });
+    expect(refused).toMatchObject({ kind: 'refused', why: '401 Unauthorized' });
+  });
+
+  it('by the link-local address of a member, over TLS too', async () => {
+    const found = await asNode<{ address: string }[]>('discover');
+    const address = found.find((one) => one.address.includes('%'))?.address ?? '';
+    await member.cli('node', 'arm', 'n1', 'once');
+    const { outcome, key } = await asNode<{ outcome: object; key: string }>('grant', { address });
+    expect(outcome).toEqual({ kind: 'granted' });
+    const [answer] = await asNode<Answer[]>('ask', { members: [address], key, route: 'myattribs' });
+    expect(answer).toMatchObject({ kind: 'ok' });
+  });
+
+  it('nobody there, and nobody of ours, are not denied', async () => {
+    expect(await asNode('grant', { address: '10.7.0.99' })).toMatchObject({ outcome: { kind: 'unreachable' } });
+    const ended = await asNode<{ outcome: { kind: string; why: string } }>('grant', { address: '10.7.0.5' });
+    expect(ended.outcome).toMatchObject({ kind: 'unreachable', why: expect.stringMatching(/refused/) });
+  });
+});
+
+describe('a question', () => {
+  let key: string;
+  beforeAll(async () => {
+    await member.cli('node', 'arm', 'n1', 'once');
+    ({ key } = await asNode<{ key: string }>('grant', { address: '10.7.0.1' }));
+  });
+
+  it('goes to the next member when one cannot be reached', async () => {
+    const answers = await asNode<Answer[]>('ask', { members: ['10.7.0.5', '10.7.0.1'], key, route: 'myattribs' });
+    expect(answers.map(({ kind }) => kind)).toEqual(['unreachable', 'ok']);
+  });
+
+  it('what a member cannot help with is no refusal', async () => {
+    const [answer] = await asNode<Answer[]>('ask', { members: ['10.7.0.1'], key, route: 'there-is-no-such-route' });
+    expect(answer).toMatchObject({ kind: 'invalid', why: '404 Not found' });
+  });
+
+  it('TLS: nobody but the site’s authorities is believed, for the address that was asked; each in words', async () => {
+    const ask = async (words: object, at?: string) =>
+      (await asNode<Answer[]>('ask', { members: ['10.7.0.1'], key, route: 'myattribs', ...words }, at))[0];
+    const stranger = readFileSync('/etc/ssl/certs/ca-certificates.crt', 'utf8').split(
+      /(?<=-----END CERTIFICATE-----)\n/,
+    )[0];
+    expect(await ask({ authorities: [stranger] })).toMatchObject({
+      kind: 'unreachable',
+      why: expect.stringMatching(/signed by no authority of the site archive/),
+    });
+    expect(await ask({}, '1999-01-01 00:00:00 UTC')).toMatchObject({
+      kind: 'unreachable',
+      why: expect.stringMatching(/not valid at this machine's time, 1999-01-01T00:00Z: is the clock right\?/),
+    });
+  });
+});
