@@ -1,5 +1,5 @@
 /** `tetherfs collective ca`: the authorities of the site. */
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { Argument, Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { unreadable } from '../base/given-file.ts';
@@ -19,6 +19,12 @@ export function caCommand(): Command {
     .addCommand(revokeCommand());
 }
 
+const words = {
+  signs: 'signs',
+  next: 'believed; signs when those before it are removed',
+  believed: 'believed',
+} as const;
+
 function showCommand(): Command {
   return stateCommand('show')
     .description('all authorities: which signs, and which are believed still')
@@ -33,14 +39,7 @@ function showCommand(): Command {
       print(json, all, () =>
         renderTable(
           ['kind', 'authority', 'since', 'state'],
-          all.map(({ kind, id, made, retired, revoked }) => [
-            kind,
-            id,
-            shownTime(made),
-            retired === undefined
-              ? `signs${revoked.length > 0 ? `; ${revoked.length} certificates revoked` : ''}`
-              : `believed, retired ${shownTime(retired)}`,
-          ]),
+          all.map(({ kind, id, made, state }) => [kind, id, shownTime(made), words[state]]),
         ),
       );
     });
@@ -60,15 +59,13 @@ function exportCommand(): Command {
 
 function rotateCommand(): Command {
   return stateCommand('rotate')
-    .description(
-      'a new authority signs from now on; nodes believe both, once they have booted with the new site archive',
-    )
+    .description('a new authority: nodes that boot from now on believe it too; it signs when the old one is removed')
     .addArgument(new Argument('<kind>').choices(kinds))
     .addHelpText(
       'after',
       `
-Nodes that run know the old one only: what is signed by the new one they believe after their next boot. So: rotate, "tetherfs collective site", boot all nodes, and then "ca rm"
-takes the old one away, and "tetherfs collective site" again.`,
+Nodes that run know the old one only, so that goes on signing. Once all have booted since (the member writes the site archive anew within seconds), "ca rm" takes the
+old one away, and the new one signs.`,
     )
     .action(async (kind: Kind, { state }: StateFlags) => {
       // Before root is left.
@@ -76,13 +73,15 @@ takes the old one away, and "tetherfs collective site" again.`,
       await using site = await openSite(state);
       const id = await site.authorities.rotate(kind, (await ensureSite(site.store)).uuid);
       await site.store.audit({ subject: `${kind} authority`, event: 'rotated', by: site.by, detail: id });
-      process.stdout.write(`${kind} authority ${id} signs from now on; next: tetherfs collective site\n`);
+      process.stdout.write(
+        `${kind} authority ${id} is believed by nodes that boot from now on; when all have: tetherfs collective ca rm ${kind} OLD\n`,
+      );
     });
 }
 
 function removeCommand(): Command {
   return stateCommand('rm')
-    .description('an old authority is believed no more, by nodes that boot from then on')
+    .description('an authority is believed no more by nodes that boot from then on; if it signed, the next one does')
     .addArgument(new Argument('<kind>').choices(kinds))
     .argument('<authority>', 'as "ca show" has it')
     .action(async (kind: Kind, id: string, { state }: StateFlags) => {
@@ -103,28 +102,31 @@ function revokeCommand(): Command {
           throw new UsageError(`${word}: a serial is a number from 1 on`);
         return Number(word);
       });
-      // Before root is left.
-      const file = openOutput(output);
+      // Before root is left; what is there stays until there is a new one.
+      const replace = openReplacement(output);
       await using site = await openSite(state);
-      await site.authorities.revoke(serials);
-      const { revoked } = (await site.authorities.list('ssh')).find(({ retired }) => retired === undefined) ?? {
-        revoked: [],
-      };
-      const list = await site.ssh.revocationList(await site.authorities.ssh(), revoked, revoked.length);
+      const revoked = await site.authorities.revoke(serials);
+      const authorities = (await site.authorities.list('ssh')).map(({ shown }) => shown);
+      const list = await site.ssh.revocationList(authorities, revoked, revoked.length);
       await site.store.audit({
         subject: 'ssh authority',
         event: 'revoked',
         by: site.by,
         detail: `serial ${serials.join(', ')}`,
       });
-      writeFileSync(file, list);
-      closeSync(file);
+      replace(list);
     });
 }
 
-function openOutput(path: string): number {
+/** @returns what writes it, as root does who has opened it; nothing of what was there is lost before. @throws UsageError */
+function openReplacement(path: string): (bytes: Uint8Array) => void {
   try {
-    return openSync(path, 'w', 0o644);
+    const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
+    return (bytes) => {
+      ftruncateSync(file, 0);
+      writeSync(file, bytes, 0, bytes.length, 0);
+      closeSync(file);
+    };
   } catch (cause) {
     throw unreadable(`--output ${path}`, cause, 'directory');
   }

@@ -172,7 +172,9 @@ Example:
       const how = words.length > 1 ? (words.pop() ?? '') : '';
       const mode = parseArming(how, Date.now());
       if (mode === undefined)
-        throw new UsageError(`say how long, after the nodes: once, continuous, 2026-12-01T08:00:00Z, 30min, 8h or 2d`);
+        throw new UsageError(
+          `say how long, after the nodes: once, continuous, an end that is to come (2026-12-01T08:00:00Z), 30min, 8h or 2d`,
+        );
       const names = expandNames(words);
       await using site = await openSite(state);
       for (const name of names) await site.nodes.insistOn(name);
@@ -200,17 +202,19 @@ function importCommand(): Command {
     .addHelpText(
       'after',
       `
-YAML: a map of nodes, each a map of attributes. CSV: a first line "node,ATTRIBUTE,…", then a node a line. Else NODE: ATTRIBUTE: VALUE a line, as by "nodeattrib all all".
-Nodes that are there already get what the file says, and keep what it does not. Secrets that are shown as ******** are left out, and counted.`,
+YAML: a map of nodes, each a map of attributes. CSV (commas, semicolons or tabs): a first line "node,ATTRIBUTE,…", then a node a line; an empty field says nothing. Else NODE: ATTRIBUTE: VALUE a line, as by "nodeattrib all all".
+Nodes that are there already get what the file says, and keep what it does not. An attribute that is not known is a mistake, but in what nodeattrib prints. Secrets that are shown as ******** are left out, and counted.`,
     )
     .action(async (file: string, { state }: StateFlags) => {
       const { parseNodes } = await import('../collective/node-import.ts');
-      const { nodes, leftOut } = parseNodes(await readInput(file), file);
+      const { nodes, leftOut, isConfluents } = parseNodes(await readInput(file), file);
       await using site = await openSite(state);
-      await site.nodes.setEach(nodes);
+      const added = await site.nodes.setEach(nodes, !isConfluents);
+      for (const subject of added)
+        await site.store.audit({ subject, event: 'node added', by: site.by, detail: 'imported' });
       await site.store.audit({ subject: 'nodes', event: 'imported', by: site.by, detail: String(nodes.size) });
       process.stdout.write(
-        `${nodes.size} nodes${leftOut > 0 ? `; ${leftOut} secrets were not in the file: set them here` : ''}\n`,
+        `${nodes.size} nodes, ${added.length} of them new${leftOut > 0 ? `; ${leftOut} secrets were not in the file: set them here` : ''}\n`,
       );
     });
 }

@@ -3,19 +3,30 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../base/errors.ts';
-import { defaultPlaces } from '../collective/places.ts';
+import { defaultPlaces, rememberedMember } from '../collective/places.ts';
 import { renderTable } from '../mount/text-table.ts';
 import { collect, openSite, print, readInput, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
 
+interface PlaceFlags extends StateFlags {
+  tree?: string;
+}
+
+const treeWords = `where images and their keys are (default: as the member was started, else ${defaultPlaces.tree})`;
+
+function treeOf({ state, tree }: PlaceFlags): string {
+  return tree ?? rememberedMember(state)?.tree ?? defaultPlaces.tree;
+}
+
 export function profileCommand(): Command {
-  const tree = ['--tree <directory>', 'where images and their keys are', defaultPlaces.tree] as const;
+  const tree = ['--tree <directory>', treeWords] as const;
   const list = new Command('list')
     .description('all profiles, and the newest image of each')
     .option(...tree)
     .option('--json', 'print JSON', false)
-    .action(async (flags: { tree: string; json: boolean }) => {
+    .option('--state <directory>', 'where the member keeps its state', defaultPlaces.state)
+    .action(async (flags: PlaceFlags & { json: boolean }) => {
       const { Profiles } = await import('../collective/profiles.ts');
-      const profiles = await new Profiles(flags.tree).list();
+      const profiles = await new Profiles(treeOf(flags)).list();
       print(flags.json, profiles, () =>
         renderTable(
           ['profile', 'label', 'image'],
@@ -29,9 +40,9 @@ export function profileCommand(): Command {
     .option(...tree)
     .option('--state <directory>', 'where the member keeps its state', defaultPlaces.state)
     .option('--json', 'print JSON', false)
-    .action(async (name: string, flags: StateFlags & { tree: string; json: boolean }) => {
+    .action(async (name: string, flags: PlaceFlags & { json: boolean }) => {
       const { Profiles } = await import('../collective/profiles.ts');
-      const profiles = new Profiles(flags.tree);
+      const profiles = new Profiles(treeOf(flags));
       const found = (await profiles.list()).find((profile) => profile.name === name);
       if (found === undefined) throw new UsageError(`${name}: there is no such profile in ${profiles.publicRoot}/os`);
       await using site = await openSite(flags.state);
@@ -57,11 +68,12 @@ export function profileCommand(): Command {
     .argument('<profile>')
     .argument('<node...>', 'n1, n1,n2 or n[1-20]')
     .option(...tree)
-    .action(async (name: string, words: string[], flags: StateFlags & { tree: string }) => {
+    .action(async (name: string, words: string[], flags: PlaceFlags) => {
       const { Profiles } = await import('../collective/profiles.ts');
       const { expandNames } = await import('../collective/nodes.ts');
-      if (!(await new Profiles(flags.tree).exists(name)))
-        throw new UsageError(`${name}: there is no such profile in ${flags.tree}/public/os`);
+      const where = treeOf(flags);
+      if (!(await new Profiles(where).exists(name)))
+        throw new UsageError(`${name}: there is no such profile in ${where}/public/os`);
       const names = expandNames(words);
       await using site = await openSite(flags.state);
       await site.nodes.set(names, { 'deployment.pendingprofile': name });
@@ -73,8 +85,8 @@ export function profileCommand(): Command {
 export function siteCommand(): Command {
   return stateCommand('site')
     .description('write the archive that an initramfs knows its site by, and link it into all profiles')
-    .option('--tree <directory>', 'where images and their keys are', defaultPlaces.tree)
-    .option('--name <name>', "the member's name (default: that of the machine)")
+    .option('--tree <directory>', treeWords)
+    .option('--name <name>', "the member's name (default: as it was started)")
     .option(
       '--root-key <file>',
       'a public ssh key that may log in to every node as root; may be said again',
@@ -86,35 +98,45 @@ export function siteCommand(): Command {
       'after',
       '\nKeys and days stay until they are said anew. Nodes know what has changed after their next boot.',
     )
-    .action(
-      async (flags: StateFlags & { tree: string; name?: string; rootKey: string[]; hostCertificateDays?: number }) => {
-        const rootKeys = await Promise.all(flags.rootKey.map(readKey));
-        const { hostname } = await import('node:os');
-        const { changeSite } = await import('../collective/site.ts');
-        const { linkSiteArchive, makeSiteArchive, writeSiteArchive } = await import('../collective/site-archive.ts');
-        const { Profiles } = await import('../collective/profiles.ts');
-        const { automationFile } = await import('../collective/places.ts');
-        const { toolRunner } = await import('../collective/tools.ts');
-        await using admin = await openSite(flags.state);
-        const facts = await changeSite(admin.store, (before) => ({
-          ...before,
-          ...(rootKeys.length > 0 && { rootKeys }),
-          ...(flags.hostCertificateDays !== undefined && {
-            hostCertificateDays: flags.hostCertificateDays || undefined,
-          }),
-        }));
-        const profiles = new Profiles(flags.tree);
-        const automationKey = readFileSync(`${automationFile(flags.state)}.pub`, 'utf8');
-        const archive = await makeSiteArchive(
-          { uuid: facts.uuid, member: flags.name ?? hostname(), rootKeys: facts.rootKeys, automationKey },
-          { authorities: admin.authorities, run: toolRunner() },
-        );
-        const path = await writeSiteArchive(archive, profiles);
-        const linked = await linkSiteArchive(profiles);
-        process.stdout.write(`${path}: site ${facts.uuid}, ${facts.rootKeys.length} keys of people\n`);
-        for (const name of linked) process.stdout.write(`linked into ${name}\n`);
-      },
-    );
+    .action(async (flags: PlaceFlags & { name?: string; rootKey: string[]; hostCertificateDays?: number }) => {
+      const rootKeys = await Promise.all(flags.rootKey.map(readKey));
+      const { hostname } = await import('node:os');
+      const { changeSite } = await import('../collective/site.ts');
+      const { linkSiteArchive, makeSiteArchive, writeSiteArchive } = await import('../collective/site-archive.ts');
+      const { Profiles } = await import('../collective/profiles.ts');
+      const { automationFile } = await import('../collective/places.ts');
+      const { toolRunner } = await import('../collective/tools.ts');
+      await using admin = await openSite(flags.state);
+      const facts = await changeSite(admin.store, (before) => ({
+        ...before,
+        ...(rootKeys.length > 0 && { rootKeys }),
+        ...(flags.hostCertificateDays !== undefined && {
+          hostCertificateDays: flags.hostCertificateDays || undefined,
+        }),
+      }));
+      const profiles = new Profiles(treeOf(flags));
+      const automationKey = readFileSync(`${automationFile(flags.state)}.pub`, 'utf8');
+      const archive = await makeSiteArchive(
+        {
+          uuid: facts.uuid,
+          member: flags.name ?? rememberedMember(flags.state)?.name ?? hostname(),
+          rootKeys: facts.rootKeys,
+          automationKey,
+        },
+        { authorities: admin.authorities, run: toolRunner() },
+      );
+      const path = await writeSiteArchive(archive, profiles);
+      const { linked, failed } = await linkSiteArchive(profiles);
+      process.stdout.write(`${path}: site ${facts.uuid}, ${facts.rootKeys.length} keys of people\n`);
+      for (const name of linked) process.stdout.write(`linked into ${name}\n`);
+      for (const why of failed) process.stderr.write(`tetherfs: not linked: ${why}\n`);
+      await admin.store.audit({
+        subject: 'site',
+        event: 'site set',
+        by: admin.by,
+        detail: `${facts.rootKeys.length} keys of people, host certificates ${facts.hostCertificateDays ?? 'without end'}`,
+      });
+    });
 }
 
 export function auditCommand(): Command {
@@ -149,6 +171,7 @@ export function statusCommand(): Command {
     .option('--json', 'print JSON', false)
     .action(async ({ state, json }: StateFlags & { json: boolean }) => {
       const { readSite } = await import('../collective/site.ts');
+      const { isExpired } = await import('../collective/arming.ts');
       await using site = await openSite(state);
       const nodes = await site.nodes.list();
       const states: Record<string, number> = {};
@@ -156,12 +179,25 @@ export function statusCommand(): Command {
         const name = attributes['deployment.state'] ?? 'never reported';
         states[name] = (states[name] ?? 0) + 1;
       }
-      const value = { site: (await readSite(site.store))?.uuid ?? '', nodes: nodes.length, states };
+      const grants = await Promise.all(nodes.map(({ name }) => site.grants.state(name)));
+      const armed = grants.filter((one) => one.armed !== undefined && !isExpired(one.armed, Date.now())).length;
+      const { tree = '', name: member = '' } = rememberedMember(state) ?? {};
+      const value = {
+        site: (await readSite(site.store))?.uuid ?? '',
+        member,
+        tree,
+        nodes: nodes.length,
+        armed,
+        states,
+      };
       print(json, value, () =>
         renderTable(
           ['site', value.site],
           [
+            ['member', value.member],
+            ['tree', value.tree],
             ['nodes', String(value.nodes)],
+            ['  armed', String(value.armed)],
             ...Object.entries(states).map(([name, count]) => [`  ${name}`, String(count)]),
           ],
         ),

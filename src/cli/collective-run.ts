@@ -1,5 +1,7 @@
 /** `tetherfs collective run`. */
+import { isIP } from 'node:net';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../base/errors.ts';
 import { createLog, logFormats, logLevels } from '../base/log.ts';
 import { defaultPlaces } from '../collective/places.ts';
 import { stderrSink } from '../mount/log-sink.ts';
@@ -15,6 +17,7 @@ interface Flags {
   httpsPort: number;
   httpPort: number;
   socket?: string;
+  socketGroup?: string;
   grants: boolean;
   discovery: boolean;
   user: string;
@@ -30,10 +33,11 @@ export function runCommand(): Command {
     .option('--scratch <directory>', 'in memory: what external programs read from files', defaultPlaces.scratch)
     .option('--name <name>', "the member's name (default: that of the machine)")
     .option('--alias <name>', 'another name by which it is called, for its certificate; may be said again', collect, [])
-    .option('--listen <address>', 'listen there instead of everywhere; may be said again', collect, [])
+    .option('--listen <address>', 'listen there instead of everywhere; may be said again', listenAddress, [])
     .option('--https-port <port>', 'the API and the public part; 0: not', port, 443)
     .option('--http-port <port>', 'the public part alone; 0: not', port, 80)
     .option('--socket <path>', 'a Unix socket for a proxy before us, instead of both; its X-Forwarded-* are believed')
+    .option('--socket-group <group>', 'may connect to it, and nobody else: that of the proxy (default: everybody may)')
     .option('--no-grants', 'give no keys (port 13001)')
     .option('--no-discovery', 'do not answer nodes that look for members (port 1900)')
     .option('--user <name>', 'whom root becomes, made when he is not there', 'tetherfs')
@@ -47,12 +51,16 @@ Started by root it makes its directories and its user, binds its ports, and goes
 
 Examples:
   tetherfs collective run
-  tetherfs collective run --socket /run/tetherfs-collective/api.sock       behind nginx or Apache: docs/collective.md`,
+  tetherfs collective run --socket /run/tetherfs-api/api.sock --socket-group www-data       behind nginx or Apache: docs/collective.md`,
     )
     .action(async (flags: Flags) => {
       const { state, tree, scratch } = flags;
       const places = { state, tree, scratch };
-      const { prepareToLeaveRoot } = await import('../collective/leave-root.ts');
+      const isHttp = flags.socket !== undefined || flags.httpsPort !== 0 || flags.httpPort !== 0;
+      if (!isHttp && !flags.grants && !flags.discovery)
+        throw new UsageError('with all of that left out there is nothing to serve');
+      const leaving = await import('../collective/leave-root.ts');
+      const { groupNamed, prepareToLeaveRoot } = leaving;
       const leaveRoot = await prepareToLeaveRoot(places, flags.user);
       const { notifyServiceManager } = (await import('../native/binding.ts')).loadBinding();
       const { startMember } = await import('../collective/run.ts');
@@ -66,6 +74,7 @@ Examples:
           httpsPort: flags.httpsPort,
           httpPort: flags.httpPort,
           socket: flags.socket,
+          socketGroup: flags.socketGroup === undefined ? undefined : await groupNamed(flags.socketGroup),
           grants: flags.grants,
           discovery: flags.discovery,
           metrics: flags.metrics,
@@ -81,6 +90,11 @@ Examples:
       notifyServiceManager('STOPPING=1');
       await member.close();
     });
+}
+
+function listenAddress(text: string, before: string[]): string[] {
+  if (isIP(text) === 0) throw new InvalidArgumentError('Give an address of this machine, without a port.');
+  return [...before, text];
 }
 
 function port(text: string): number {

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 
 interface CmdlineFlags {
   member: string[];
+  api?: string;
 }
 
 export function profileCommand(): Command {
@@ -16,17 +17,23 @@ export function profileCommand(): Command {
         (url: string, before: string[]) => [...before, url],
         [],
       )
+      .option(
+        '--api <who>',
+        'who gives nodes their keys, and says what they are to boot: discover, or addresses of members with commas between',
+      )
       .addHelpText(
         'after',
         `
 Example:
   tetherfs profile cmdline --member http://10.0.0.1/confluent-public/os/demo --member http://10.0.0.2/confluent-public/os/demo \\
-      /var/lib/confluent/public/os/demo`,
+      /var/lib/confluent/public/os/demo
+  tetherfs profile cmdline --api discover /var/lib/confluent/public/os/demo`,
       )
-      .action(async (directory: string, { member }: CmdlineFlags) => {
+      .action(async (directory: string, { member, api }: CmdlineFlags) => {
         const { bootCommandLine, bootDoubts } = await import('../imgutil/boot-command-line.ts');
-        process.stdout.write(`${await bootCommandLine(directory, member)}\n`);
-        for (const doubt of await bootDoubts(directory, member)) process.stderr.write(`tetherfs: ${doubt}\n`);
+        process.stdout.write(`${await bootCommandLine(directory, { members: member, api })}\n`);
+        for (const doubt of await bootDoubts(directory, { members: member, api }))
+          process.stderr.write(`tetherfs: ${doubt}\n`);
       }),
   );
 }

@@ -1,14 +1,18 @@
 /**
  * A member's state, opened by a command beside the server that has it open. Root becomes the state's owner first: a file that it made there could be read by the server no more.
  */
+import { existsSync } from 'node:fs';
 import { Authorities } from './authorities.ts';
-import { loadMasterKey } from './authority/secrets.ts';
+import { loadMasterKey, type Sealer } from './authority/secrets.ts';
 import { SshAuthority } from './authority/ssh.ts';
 import { Grants } from './grants.ts';
 import { Nodes } from './nodes.ts';
 import { type Owner, ownerOf, storeFile } from './places.ts';
 import { SqliteStore } from './store/sqlite.ts';
 import { toolRunner } from './tools.ts';
+
+/** Where nothing comes to a disk: secrets lie there for the moment that ssh-keygen takes. */
+const memory = '/dev/shm';
 
 export interface Administration extends AsyncDisposable {
   store: SqliteStore;
@@ -24,9 +28,9 @@ export interface Administration extends AsyncDisposable {
 export function openForAdministration(state: string): Administration {
   const by = `user ${process.env['SUDO_USER'] ?? process.env['USER'] ?? process.geteuid?.() ?? 'unknown'}`;
   become(ownerOf(state));
-  const masterKey = loadMasterKey(state, false);
+  const masterKey = lazily(() => loadMasterKey(state, false));
   const store = new SqliteStore(storeFile(state));
-  const ssh = new SshAuthority({ run: toolRunner(), scratch: state });
+  const ssh = new SshAuthority({ run: toolRunner(), scratch: existsSync(memory) ? memory : state });
   return {
     store,
     nodes: new Nodes(store),
@@ -36,6 +40,16 @@ export function openForAdministration(state: string): Administration {
     by,
     [Symbol.asyncDispose]: () => store.close(),
   };
+}
+
+/** What most commands do without: it may be systemd's, and the server's alone. */
+function lazily(load: () => Sealer): Sealer {
+  let key: Sealer | undefined;
+  const loaded = () => {
+    key ??= load();
+    return key;
+  };
+  return { seal: (...words) => loaded().seal(...words), open: (...words) => loaded().open(...words) };
 }
 
 /** Of root; for ever. Anybody else stays who he is. */

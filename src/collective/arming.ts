@@ -37,7 +37,9 @@ export interface Asking {
 
 /** Why somebody gets no key; undefined when he may. A proof is checked later, against the token. */
 export function refusal(grants: GrantState, { peer, isTrusted, hasProof, now }: Asking): string | undefined {
-  if (hasProof) return grants.token === undefined ? 'there is no token for it' : undefined;
+  if (hasProof && grants.token !== undefined)
+    return grants.armed !== undefined && isExpired(grants.armed, now) ? 'its arming has expired' : undefined;
+  // A node that keeps its token from an arming before asks like any other.
   if (!isTrusted) return 'it asks from an address that is neither local nor in trusted.subnets';
   if (grants.armed === undefined) return 'it is not armed';
   if (isExpired(grants.armed, now)) return 'its arming has expired';
@@ -79,7 +81,7 @@ export function disarmed({ promoted: hash }: GrantState): GrantState {
 
 const days = 86_400_000;
 
-/** `once`, `continuous`, or an end: `2026-12-01T08:00:00Z`, `2h`, `3d`. Undefined when it is none of these. */
+/** `once`, `continuous`, or an end: `2026-12-01T08:00:00Z`, `2h`, `3d`. Undefined when it is none of these, or over. */
 export function parseArming(text: string, now: number): ArmingMode | undefined {
   if (text === 'once' || text === 'continuous') return { kind: text };
   const [, count, unit] = /^(\d{1,5})(min|h|d)$/.exec(text) ?? [];
@@ -88,7 +90,7 @@ export function parseArming(text: string, now: number): ArmingMode | undefined {
     return { kind: 'until', until: now + Number(count) * length };
   }
   const until = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(until) ? undefined : { kind: 'until', until };
+  return until > now ? { kind: 'until', until } : undefined;
 }
 
 /** As upstream's attribute deployment.apiarmed has it; empty for one that is not armed. */

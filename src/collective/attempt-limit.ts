@@ -13,6 +13,13 @@ export class AttemptLimit {
     return (this.#wrong.get(`${node} ${address}`) ?? 0) >= most;
   }
 
+  /** What was counted was none. */
+  forgive(node: string, address: string): void {
+    const name = `${node} ${address}`;
+    const wrong = this.#wrong.get(name) ?? 0;
+    if (wrong > 0) this.#wrong.set(name, wrong - 1);
+  }
+
   count(node: string, address: string): void {
     const name = `${node} ${address}`;
     this.#wrong.set(name, (this.#wrong.get(name) ?? 0) + 1);

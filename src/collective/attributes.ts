@@ -35,7 +35,9 @@ const oneOf = (...allowed: string[]) => ({
 const hostName = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 const net = (name: string) => new RegExp(`^net\\.(?:[A-Za-z0-9_-]+\\.)?${name}$`);
 const methods = oneOf('static', 'dhcp', 'firmwaredhcp', 'firmwarenone');
-const macAddress = /^(?:[0-9a-f]{2}:){5}(?:[0-9a-f]{2})(?:,(?:[0-9a-f]{2}:){5}[0-9a-f]{2})*$/i;
+/** Of Ethernet; of InfiniBand its last eight bytes. */
+const macAddress =
+  /^(?:[0-9a-f]{2}:){5}(?:[0-9a-f]{2}:[0-9a-f]{2}:)?[0-9a-f]{2}(?:,(?:[0-9a-f]{2}:){5}(?:[0-9a-f]{2}:[0-9a-f]{2}:)?[0-9a-f]{2})*$/i;
 
 export const knownAttributes: readonly Known[] = [
   {

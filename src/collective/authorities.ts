@@ -1,15 +1,15 @@
 /**
- * The authorities of a site in the store: for TLS and for ssh, one of each that signs, and those before it, which nodes go on to believe until they have booted with
- * the new one. Private keys lie there sealed.
+ * The authorities of a site in the store: for TLS and for ssh. Nodes believe all that there are, as their site archive has them; the oldest signs. So a new one is believed by those that boot from
+ * then on, and signs once the old one is removed, when all have booted: nobody is ever shown what he cannot believe. Private keys lie there sealed.
  */
 import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
 import { TetherfsError } from '../base/errors.ts';
-import type { MasterKey } from './authority/secrets.ts';
+import type { Sealer } from './authority/secrets.ts';
 import type { SshAuthority, SshKeyPair } from './authority/ssh.ts';
 import { type KeyPair, makeTlsAuthority } from './authority/tls.ts';
-import { authorityPrefix } from './keys.ts';
-import { type Change, change, type Store } from './store/contract.ts';
+import { authorityPrefix, sshSerialsKey } from './keys.ts';
+import { change, type Store } from './store/contract.ts';
 
 export type AuthorityKind = 'tls' | 'ssh';
 
@@ -20,31 +20,32 @@ interface Kept {
   sealed: string;
   /** ms since 1970. */
   made: number;
-  /** Undefined while it signs. */
+  /** Of one that was rotated when the newest signed: it signs no more. */
   retired?: number;
-  /** ssh: of the next certificate. */
-  serial?: number;
-  /** ssh: of certificates that are worth nothing any more. */
-  revoked?: number[];
+}
+
+interface Serials {
+  next: number;
+  revoked: number[];
 }
 
 export interface Authority {
   id: string;
   shown: string;
   made: number;
-  retired?: number | undefined;
-  revoked: readonly number[];
+  /** `next` signs when those before it are removed; `believed` never again. */
+  state: 'signs' | 'next' | 'believed';
 }
 
 export interface AuthoritiesParts {
   store: Store;
-  masterKey: MasterKey;
+  masterKey: Sealer;
   ssh: SshAuthority;
 }
 
 export class Authorities {
   readonly #store: Store;
-  readonly #masterKey: MasterKey;
+  readonly #masterKey: Sealer;
   readonly #ssh: SshAuthority;
   /** Many nodes want a serial at once. */
   readonly #inTurn = pLimit(1);
@@ -55,15 +56,15 @@ export class Authorities {
     this.#ssh = ssh;
   }
 
-  /** The one that signs last. */
+  /** Oldest first. */
   async list(kind: AuthorityKind): Promise<Authority[]> {
-    const entries = await this.#store.list(authorityPrefix(kind));
-    return entries
-      .map(({ key, value }) => {
-        const { shown, made, retired, revoked = [] } = value as Kept;
-        return { id: key.slice(authorityPrefix(kind).length), shown, made, retired, revoked };
-      })
-      .sort((a, b) => a.made - b.made);
+    const signing = await this.#signing(kind);
+    return (await this.#entries(kind)).map(({ key, value: { shown, made, retired } }) => ({
+      id: key.slice(authorityPrefix(kind).length),
+      shown,
+      made,
+      state: key === signing?.key ? 'signs' : retired === undefined ? 'next' : 'believed',
+    }));
   }
 
   /** Makes one of each kind where there is none. @returns which. */
@@ -77,23 +78,17 @@ export class Authorities {
     return made;
   }
 
-  /** A new one signs from now on. @returns its id. */
+  /** A new one: it is believed by nodes that boot from now on, and signs when those before it are removed. @returns its id. */
   async rotate(kind: AuthorityKind, site: string): Promise<string> {
     const id = randomUUID();
     const key = authorityPrefix(kind) + id;
     const { shown, secret } = await this.#generate(kind, site);
     const value: Kept = { shown, sealed: this.#masterKey.seal(secret, key), made: Date.now() };
-    await change(this.#store, async () => {
-      const signing = await this.#signing(kind);
-      const retire: Change[] = signing
-        ? [{ key: signing.key, revision: signing.revision, value: { ...signing.value, retired: Date.now() } }]
-        : [];
-      return { changes: [...retire, { key, revision: 0, value }], result: undefined };
-    });
+    await this.#store.transact([{ key, revision: 0, value }]);
     return id;
   }
 
-  /** Nodes that boot from now on do not believe it any more. @throws TetherfsError AUTHORITY */
+  /** Nodes that boot from now on do not believe it any more; if it signed, the next does. @throws TetherfsError AUTHORITY */
   async remove(kind: AuthorityKind, id: string): Promise<void> {
     const entry = await this.#store.get(authorityPrefix(kind) + id);
     if (entry === undefined)
@@ -101,10 +96,11 @@ export class Authorities {
         'AUTHORITY',
         `there is no ${kind} authority ${id}; "tetherfs collective ca show" lists them`,
       );
-    if ((entry.value as Kept).retired === undefined) {
+    const others = (await this.list(kind)).filter((one) => one.id !== id && one.state !== 'believed');
+    if (others.length === 0) {
       throw new TetherfsError(
         'AUTHORITY',
-        `${id} is the one that signs: "tetherfs collective ca rotate ${kind}" first`,
+        `${id} is the only one that signs: "tetherfs collective ca rotate ${kind}" first, and boot all nodes`,
       );
     }
     await this.#store.transact([{ key: entry.key, revision: entry.revision, value: undefined }]);
@@ -120,28 +116,39 @@ export class Authorities {
     return { publicKey: value.shown, privateKey: this.#masterKey.open(value.sealed, key) };
   }
 
-  /** Counted, never given twice. */
+  /** Counted, never given twice, of whichever authority. */
   async nextSerial(): Promise<number> {
-    return this.#inTurn(() => this.#countSerial());
+    return this.#inTurn(() =>
+      change(this.#store, async () => {
+        const { revision, value } = await this.#serials();
+        const { next, revoked } = value;
+        const counted: Serials = { next: next + 1, revoked };
+        return { changes: [{ key: sshSerialsKey, revision, value: counted }], result: next };
+      }),
+    );
   }
 
-  #countSerial(): Promise<number> {
+  /** @returns all that are revoked. @throws TetherfsError AUTHORITY when no certificate has such a serial. */
+  async revoke(serials: readonly number[]): Promise<number[]> {
     return change(this.#store, async () => {
-      const { key, value, revision } = await this.#insistOnSigning('ssh');
-      const serial = value.serial ?? 1;
-      return { changes: [{ key, revision, value: { ...value, serial: serial + 1 } }], result: serial };
+      const { revision, value } = await this.#serials();
+      const unknown = serials.find((serial) => serial >= value.next);
+      if (unknown !== undefined) throw new TetherfsError('AUTHORITY', `no certificate has the serial ${unknown}`);
+      const revoked = [...new Set([...value.revoked, ...serials])].sort((a, b) => a - b);
+      const changed: Serials = { ...value, revoked };
+      return { changes: [{ key: sshSerialsKey, revision, value: changed }], result: revoked };
     });
   }
 
-  /** @throws TetherfsError AUTHORITY when no certificate has such a serial. */
-  async revoke(serials: readonly number[]): Promise<void> {
-    await change(this.#store, async () => {
-      const { key, value, revision } = await this.#insistOnSigning('ssh');
-      const unknown = serials.find((serial) => serial >= (value.serial ?? 1));
-      if (unknown !== undefined) throw new TetherfsError('AUTHORITY', `no certificate has the serial ${unknown}`);
-      const revoked = [...new Set([...(value.revoked ?? []), ...serials])].sort((a, b) => a - b);
-      return { changes: [{ key, revision, value: { ...value, revoked } }], result: undefined };
-    });
+  async #serials(): Promise<{ revision: number; value: Serials }> {
+    const entry = await this.#store.get(sshSerialsKey);
+    if (entry !== undefined) return { revision: entry.revision, value: entry.value as Serials };
+    // Each authority counted by itself before.
+    const earlier = (await this.#entries('ssh')).map(
+      ({ value }) => value as Kept & { serial?: number; revoked?: number[] },
+    );
+    const next = Math.max(1, ...earlier.map(({ serial = 1 }) => serial));
+    return { revision: 0, value: { next, revoked: earlier.flatMap(({ revoked = [] }) => revoked) } };
   }
 
   async #generate(kind: AuthorityKind, site: string): Promise<{ shown: string; secret: string }> {
@@ -153,13 +160,17 @@ export class Authorities {
     return { shown: publicKey, secret: privateKey };
   }
 
-  async #signing(kind: AuthorityKind): Promise<{ key: string; value: Kept; revision: number } | undefined> {
+  /** Oldest first. */
+  async #entries(kind: AuthorityKind): Promise<{ key: string; value: Kept }[]> {
     const entries = await this.#store.list(authorityPrefix(kind));
-    const found = entries.find(({ value }) => (value as Kept).retired === undefined);
-    return found && { key: found.key, value: found.value as Kept, revision: found.revision };
+    return entries.map(({ key, value }) => ({ key, value: value as Kept })).sort((a, b) => a.value.made - b.value.made);
   }
 
-  async #insistOnSigning(kind: AuthorityKind): Promise<{ key: string; value: Kept; revision: number }> {
+  async #signing(kind: AuthorityKind): Promise<{ key: string; value: Kept } | undefined> {
+    return (await this.#entries(kind)).find(({ value }) => value.retired === undefined);
+  }
+
+  async #insistOnSigning(kind: AuthorityKind): Promise<{ key: string; value: Kept }> {
     const found = await this.#signing(kind);
     if (found === undefined)
       throw new TetherfsError('AUTHORITY', `there is no ${kind} authority: "tetherfs collective run" makes it`);

@@ -1,47 +1,90 @@
-/** Copies of the store, and back. */
-import { chownSync, copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs';
+/**
+ * Copies of the store, and back. The state directory is its user's, who could have put links there: what is done in it is done as that user. What lies elsewhere, the caller has opened before.
+ */
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { describeError, TetherfsError } from '../base/errors.ts';
-import { ownerOf, storeFile } from './places.ts';
+import { become } from './administration.ts';
+import { claimState, ownerOf, storeFile } from './places.ts';
 import { SqliteStore } from './store/sqlite.ts';
 
-/** Written as whoever calls; the store itself is its owner's. @throws TetherfsError */
+/** @param file does not exist yet; it is whoever's who calls. @throws TetherfsError */
 export async function copyBackup(state: string, file: string): Promise<void> {
-  ownerOf(state);
-  const store = new SqliteStore(storeFile(state));
+  const owner = ownerOf(state);
+  const output = openSync(file, 'wx', 0o600);
+  become(owner);
+  const copy = join(state, `backup-${process.pid}.sqlite`);
   try {
-    await store.backup(file);
+    const store = new SqliteStore(storeFile(state));
+    try {
+      await store.backup(copy);
+    } finally {
+      await store.close();
+    }
+    const input = openSync(copy, constants.O_RDONLY | constants.O_NOFOLLOW);
+    copyAll(input, output);
+    closeSync(input);
   } finally {
-    await store.close();
-    keepOwner(state);
+    closeSync(output);
+    rmSync(copy, { force: true });
   }
 }
 
-/** @returns what has become of the store that was there. @throws TetherfsError BACKUP when it is none, or the member runs. */
+/** @returns what has become of the store that was there. @throws TetherfsError BACKUP when it is none, or MEMBER_RUNS. */
 export async function restoreBackup(state: string, file: string): Promise<string | undefined> {
   check(file);
-  const path = storeFile(state);
-  if (existsSync(`${path}-wal`) && statSync(`${path}-wal`).size > 0) {
-    throw new TetherfsError(
-      'BACKUP',
-      `the member of ${state} runs, or did not end by itself: end it ("systemctl stop tetherfs-collective"), start it once and end it if it has crashed`,
-    );
+  const input = openSync(file, 'r');
+  mkdirSync(state, { recursive: true, mode: 0o700 });
+  const release = await claimState(state);
+  try {
+    become(statSync(state));
+    const path = storeFile(state);
+    const fresh = `${path}.new`;
+    rmSync(fresh, { force: true });
+    const output = openSync(fresh, 'wx', 0o600);
+    copyAll(input, output);
+    closeSync(output);
+    const isThere = existsSync(path);
+    const kept = `${path}.before-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`;
+    // What a member that was killed has not brought over yet lies beside it.
+    for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, kept + suffix);
+    renameSync(fresh, path);
+    return isThere ? kept : undefined;
+  } finally {
+    closeSync(input);
+    release();
   }
-  const owner = existsSync(state) ? statSync(state) : { uid: 0, gid: 0 };
-  const kept = existsSync(path)
-    ? `${path}.before-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`
-    : undefined;
-  copyFileSync(file, `${path}.new`);
-  if (process.geteuid?.() === 0) chownSync(`${path}.new`, owner.uid, owner.gid);
-  if (kept !== undefined) renameSync(path, kept);
-  for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true });
-  renameSync(`${path}.new`, path);
-  return kept;
+}
+
+const pieceBytes = 1024 * 1024;
+
+function copyAll(input: number, output: number): void {
+  const piece = Buffer.alloc(pieceBytes);
+  for (let at = 0; ; ) {
+    const bytes = readSync(input, piece, 0, piece.length, at);
+    if (bytes === 0) return;
+    for (let written = 0; written < bytes; ) written += writeSync(output, piece, written, bytes - written);
+    at += bytes;
+  }
 }
 
 function check(file: string): void {
   try {
-    const database = new DatabaseSync(file, { readOnly: true });
+    // Nothing is made beside it.
+    const database = new DatabaseSync(new URL(`${pathToFileURL(file)}?immutable=1`), { readOnly: true });
     const [row] = database.prepare('PRAGMA integrity_check').all();
     const isOurs =
       database.prepare("SELECT count(*) AS found FROM sqlite_schema WHERE name IN ('entry', 'audit')").get()?.[
@@ -51,14 +94,5 @@ function check(file: string): void {
     if (row?.['integrity_check'] !== 'ok' || !isOurs) throw new Error('it is damaged, or no backup of a member');
   } catch (cause) {
     throw new TetherfsError('BACKUP', `${file}: ${describeError(cause)}`, { cause });
-  }
-}
-
-/** What SQLite makes beside a store belongs to whoever opens it; the server must have it. */
-function keepOwner(state: string): void {
-  if (process.geteuid?.() !== 0) return;
-  const { uid, gid } = statSync(state);
-  for (const suffix of ['', '-wal', '-shm']) {
-    if (existsSync(storeFile(state) + suffix)) chownSync(storeFile(state) + suffix, uid, gid);
   }
 }

@@ -1,8 +1,8 @@
 /** Armings and granted keys in the store: what arming.ts decides, kept. Each decision is made by what is in the store at that moment, and audited. */
 import { randomBytes } from 'node:crypto';
 import { isProof } from '../protocol/grant.ts';
-import { type ArmingMode, armed, disarmed, type GrantState, granted, refusal } from './arming.ts';
-import type { MasterKey } from './authority/secrets.ts';
+import { type ArmingMode, armed, disarmed, formatArming, type GrantState, granted, refusal } from './arming.ts';
+import type { Sealer } from './authority/secrets.ts';
 import { grantsKey } from './keys.ts';
 import { change, type Store } from './store/contract.ts';
 
@@ -17,9 +17,9 @@ const tokenBytes = 24;
 
 export class Grants {
   readonly #store: Store;
-  readonly #masterKey: MasterKey;
+  readonly #masterKey: Sealer;
 
-  constructor(store: Store, masterKey: MasterKey) {
+  constructor(store: Store, masterKey: Sealer) {
     this.#store = store;
     this.#masterKey = masterKey;
   }
@@ -59,6 +59,11 @@ export class Grants {
     return why;
   }
 
+  /** In the audit. */
+  async noteRefusal(node: string, by: string, why: string): Promise<void> {
+    await this.#store.audit({ subject: node, event: 'key refused', by, detail: why });
+  }
+
   /** @param withToken makes a token for each. @returns tokens by node. */
   async arm(nodes: readonly string[], mode: ArmingMode, by: string, withToken: boolean): Promise<Map<string, string>> {
     const tokens = new Map<string, string>();
@@ -72,7 +77,7 @@ export class Grants {
         const value = armed((entry?.value ?? {}) as GrantState, mode, sealed);
         return { changes: [{ key, revision: entry?.revision ?? 0, value }], result: undefined };
       });
-      await this.#store.audit({ subject: node, event: 'armed', by, detail: mode.kind });
+      await this.#store.audit({ subject: node, event: 'armed', by, detail: formatArming(mode) });
     }
     return tokens;
   }

@@ -20,7 +20,10 @@ export async function prepareToLeaveRoot(places: Places, user: string): Promise<
   return () => become(owner);
 }
 
-/** Made as a system's own where there is none. */
+/** Whom nobody needs to name. */
+const usualUser = 'tetherfs';
+
+/** The usual one is made, as a system's own, where he is not there. */
 async function ownerNamed(user: string): Promise<Owner> {
   const run = toolRunner();
   if (!/^[a-z_][a-z0-9_-]{0,30}$/.test(user))
@@ -32,6 +35,12 @@ async function ownerNamed(user: string): Promise<Owner> {
   try {
     return await ids();
   } catch {
+    // A name that somebody has thought of is that of somebody who is there.
+    if (user !== usualUser)
+      throw new TetherfsError(
+        'USER',
+        `--user ${user}: there is no such user; make him (useradd --system ${user}), or say none`,
+      );
     const kind = [
       '--system',
       '--user-group',
@@ -44,4 +53,12 @@ async function ownerNamed(user: string): Promise<Owner> {
     await run('useradd', [...kind, user], { package: 'passwd' });
     return ids();
   }
+}
+
+/** @returns its number. @throws TetherfsError USER */
+export async function groupNamed(group: string): Promise<number> {
+  const line = await toolRunner()('getent', ['group', group], { package: 'libc-bin', done: [0, 2] });
+  const [, , number] = line.trim().split(':');
+  if (number !== undefined) return Number(number);
+  throw new TetherfsError('USER', `--socket-group ${group}: there is no such group`);
 }

@@ -6,6 +6,8 @@ import { nodeName } from '../protocol/grant.ts';
 import type { AttributeChanges } from './nodes.ts';
 
 export interface ImportedNodes {
+  /** Of confluent's nodeattrib: it prints more than we know, which is kept. Of other forms, what we do not know is a mistake. */
+  isConfluents: boolean;
   nodes: Map<string, AttributeChanges>;
   /** Secrets that are shown as stars. */
   leftOut: number;
@@ -19,14 +21,19 @@ const attributeLine = /^([^\s:]+): ([a-z][\w.-]*):(?: (.*))?$/;
 const remark = / \((?:inherited from group [^()]*|derived from expression "[^"]*")\)$/;
 
 /** @throws UsageError that names file and line. */
-export function parseNodes(text: string, file: string): ImportedNodes {
+export function parseNodes(given: string, file: string): ImportedNodes {
+  // Spreadsheets begin with a byte order mark.
+  const text = given.replace(/^\ufeff/, '');
   if (text.length > largest) throw new UsageError(`${file}: more than ${largest} characters`);
   const [first = ''] = text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
-  const rows = /^node,/.test(first)
-    ? fromCsv(text, file)
-    : attributeLine.test(first)
-      ? fromLines(text, file)
-      : fromYaml(text, file);
+  const [, delimiter] = /^"?node"?([,;\t])/.exec(first) ?? [];
+  const isConfluents = delimiter === undefined && attributeLine.test(first.trimEnd());
+  const rows =
+    delimiter !== undefined
+      ? fromCsv(text, file, delimiter)
+      : isConfluents
+        ? fromLines(text, file)
+        : fromYaml(text, file);
   const nodes = new Map<string, Record<string, string | undefined>>();
   let leftOut = 0;
   for (const { node, attribute, value } of rows) {
@@ -38,7 +45,7 @@ export function parseNodes(text: string, file: string): ImportedNodes {
     else if (attribute !== '' && value !== '' && attribute !== 'deployment.apiarmed') attributes[attribute] = value;
   }
   if (nodes.size === 0) throw new UsageError(`${file}: there is no node in it`);
-  return { nodes, leftOut };
+  return { nodes, leftOut, isConfluents };
 }
 
 interface Row {
@@ -58,10 +65,10 @@ function fromLines(text: string, file: string): Row[] {
   });
 }
 
-function fromCsv(text: string, file: string): Row[] {
+function fromCsv(text: string, file: string, delimiter: string): Row[] {
   let records: string[][];
   try {
-    records = parseCsv(text, { comment: '#', skip_empty_lines: true, trim: true });
+    records = parseCsv(text, { comment: '#', skip_empty_lines: true, trim: true, delimiter });
   } catch (cause) {
     throw new UsageError(`${file}: ${describeError(cause)}`, { cause });
   }
@@ -93,7 +100,13 @@ function fromYaml(text: string, file: string): Row[] {
     const values = Object.entries((attributes ?? {}) as Record<string, unknown>);
     return [
       { node, attribute: '', value: '' },
-      ...values.map(([attribute, value]) => ({ node, attribute, value: textOf(value) })),
+      ...values.map(([attribute, value]) => {
+        if (typeof value === 'object' && value !== null && !Array.isArray(value))
+          throw new UsageError(
+            `${file}: ${node}: ${attribute} is a map; write its names with dots, such as net.hwaddr`,
+          );
+        return { node, attribute, value: textOf(value) };
+      }),
     ];
   });
 }

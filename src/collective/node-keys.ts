@@ -35,6 +35,7 @@ export class NodeKeys {
   readonly #known = new LRUCache<string, Buffer>({ max: mostKnown });
   readonly #attempts: AttemptLimit;
   readonly #texts: CryptTexts;
+  readonly #underWay = new Map<string, Promise<string | undefined>>();
 
   constructor({ store, attempts, texts, onPromoted }: NodeKeysParts) {
     this.#store = store;
@@ -53,11 +54,9 @@ export class NodeKeys {
     const known = hashes.find((hash) => this.#isKnown(hash, digest));
     if (known === undefined && (this.#attempts.isReached(node, address) || this.#texts.waiting >= mostWaiting))
       return 'later';
-    const right = known ?? (await this.#compare(hashes, key));
-    if (right === undefined) {
-      this.#attempts.count(node, address);
-      return 'wrong';
-    }
+    const right = known ?? (await this.#compareOnce(digest, hashes, key, () => this.#attempts.count(node, address)));
+    if (right === undefined) return 'wrong';
+    if (known === undefined) this.#attempts.forgive(node, address);
     this.#known.set(right, digest);
     if (right === grants?.candidate?.hash) await this.#promote(node, right);
     return 'right';
@@ -66,6 +65,17 @@ export class NodeKeys {
   #isKnown(hash: string, digest: Buffer): boolean {
     const known = this.#known.get(hash);
     return known !== undefined && timingSafeEqual(known, digest);
+  }
+
+  /** Those who show one key at once wait for one comparison. @param begin counts it, before it is known how it ends: many at once are many. */
+  #compareOnce(digest: Buffer, hashes: readonly string[], key: string, begin: () => void): Promise<string | undefined> {
+    const name = digest.toString('latin1') + hashes.join();
+    const underWay = this.#underWay.get(name);
+    if (underWay !== undefined) return underWay;
+    begin();
+    const comparing = this.#compare(hashes, key).finally(() => this.#underWay.delete(name));
+    this.#underWay.set(name, comparing);
+    return comparing;
   }
 
   async #compare(hashes: readonly string[], key: string): Promise<string | undefined> {

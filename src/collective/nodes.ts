@@ -1,5 +1,5 @@
 /** The nodes of a site in the store: attributes, identities by which they are found, and how people write several names at once. */
-import { TetherfsError, UsageError } from '../base/errors.ts';
+import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
 import { nodeName } from '../protocol/grant.ts';
 import { type Attributes, checkAttribute, listed } from './attributes.ts';
 import { defaultsKey, grantsKey, identityKey, nodeKey, nodePrefix } from './keys.ts';
@@ -87,13 +87,21 @@ export class Nodes {
     });
   }
 
-  /** Each its own; made where it is not there. What we do not know is kept. */
-  async setEach(nodes: ReadonlyMap<string, AttributeChanges>): Promise<void> {
-    for (const attributes of nodes.values()) check(attributes, false);
+  /** Each its own; made where it is not there. @param isStrict whether we must know every attribute. @returns those that were made. @throws UsageError that names the node */
+  async setEach(nodes: ReadonlyMap<string, AttributeChanges>, isStrict: boolean): Promise<string[]> {
+    for (const [name, attributes] of nodes) {
+      try {
+        check(attributes, isStrict);
+      } catch (cause) {
+        throw new UsageError(`${name}: ${describeError(cause)}`, { cause });
+      }
+    }
+    const before = new Set((await this.list()).map(({ name }) => name));
     await this.#inBatches([...nodes.keys()], async (name) => {
       const entry = await this.#store.get(nodeKey(name));
       return this.#changesOf(name, (entry?.value ?? {}) as Attributes, entry?.revision ?? 0, nodes.get(name) ?? {});
     });
+    return [...nodes.keys()].filter((name) => !before.has(name));
   }
 
   async setDefaults(attributes: AttributeChanges): Promise<void> {

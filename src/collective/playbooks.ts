@@ -39,6 +39,8 @@ export class Playbooks {
   async start(request: PlaybookRequest): Promise<'nothing' | 'started'> {
     const { node, profile, category } = request;
     if (profile === '') return 'nothing';
+    // Asked once more while they run.
+    if (this.#runs.get(node)?.isOver === false) return 'started';
     const found: string[] = [];
     for (const isPrivate of [false, true]) {
       const { directory, names } = await this.#parts.profiles.scripts(profile, 'ansible', category, isPrivate);

@@ -2,6 +2,7 @@
  * Profiles as they lie on a member: the public part (image, kernel, scripts), which anybody may fetch, and the private one (keys), which has a tree of its own.
  * Names come from nodes: nothing outside the two is ever opened.
  */
+import { realpathSync } from 'node:fs';
 import { open, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { errorCode, TetherfsError } from '../base/errors.ts';
@@ -32,6 +33,22 @@ export class Profiles {
     return join(this.#tree, 'public');
   }
 
+  /**
+   * Whether anybody may have a file of the public tree: none whose name says that it is private or under way, and none that a link leads to in the private tree.
+   * @param path below the public tree.
+   */
+  isPublic(path: string): boolean {
+    const names = path.split('/').filter((name) => name !== '');
+    if (names.some((name) => isPrivateName(name) || (name.startsWith('.') && !ofDistributions.has(name)))) return false;
+    try {
+      const real = realpathSync(join(this.publicRoot, ...names));
+      const secret = realpathSync(join(this.#tree, 'private'));
+      return real !== secret && !real.startsWith(`${secret}/`);
+    } catch {
+      return false;
+    }
+  }
+
   /** Of a profile. @throws TetherfsError NO_PROFILE when it cannot be a name. */
   publicDirectory(profile: string): string {
     return join(this.publicRoot, 'os', checked(profile));
@@ -44,7 +61,8 @@ export class Profiles {
   async list(): Promise<ProfileSummary[]> {
     const entries = await readdir(join(this.publicRoot, 'os'), { withFileTypes: true }).catch(emptyWhenMissing);
     const names = entries.filter(
-      (entry) => (entry.isDirectory() || entry.isSymbolicLink()) && profileName.test(entry.name),
+      (entry) =>
+        (entry.isDirectory() || entry.isSymbolicLink()) && profileName.test(entry.name) && !isPrivateName(entry.name),
     );
     const sorted = names.map(({ name }) => name).sort(compareNames);
     return Promise.all(
@@ -134,4 +152,12 @@ function isPlain(part: string): boolean {
 function emptyWhenMissing(error: unknown): [] {
   if (errorCode(error) === 'ENOENT') return [];
   throw error;
+}
+
+/** What installers look for. */
+const ofDistributions = new Set(['.treeinfo', '.discinfo']);
+
+/** `image pack` lays keys beside a public directory that lies in no tree: what is called so is never public, wherever it lies. */
+export function isPrivateName(name: string): boolean {
+  return name.endsWith('.private');
 }

@@ -3,11 +3,12 @@
  * root: ports below 1024 are a capability's (CAP_NET_BIND_SERVICE).
  */
 import type { Socket as UdpSocket } from 'node:dgram';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createPlainServer, type Server as HttpServer } from 'node:http';
 import { createServer as createSecureServer, type Server as HttpsServer } from 'node:https';
 import { hostname } from 'node:os';
-import { describeError } from '../base/errors.ts';
+import { dirname } from 'node:path';
+import { describeError, TetherfsError } from '../base/errors.ts';
 import { parseListenAddress } from '../base/listen-address.ts';
 import type { Log } from '../base/log.ts';
 import { serveMetrics } from '../base/metrics-server.ts';
@@ -31,12 +32,12 @@ import { CollectiveMetrics } from './metrics.ts';
 import { NodeKeys } from './node-keys.ts';
 import { isLinkLocal } from './node-networks.ts';
 import { Nodes } from './nodes.ts';
-import { automationFile, type Places, storeFile } from './places.ts';
+import { automationFile, claimState, type Places, rememberMember, storeFile, sweepScratch } from './places.ts';
 import { Playbooks } from './playbooks.ts';
 import { bindDiscovery, Port } from './ports.ts';
 import { Profiles } from './profiles.ts';
 import { ensureSite } from './site.ts';
-import { linkSiteArchive, makeSiteArchive, writeSiteArchive } from './site-archive.ts';
+import { SiteArchive } from './site-archive.ts';
 import type { SiteFacts } from './site-facts.ts';
 import { SqliteStore } from './store/sqlite.ts';
 import { SyncFiles } from './sync-files.ts';
@@ -55,6 +56,8 @@ export interface MemberOptions {
   httpPort: number;
   /** A Unix socket instead of both, behind a proxy. */
   socket?: string | undefined;
+  /** Who may connect to it, besides us; everybody when nobody is named. */
+  socketGroup?: number | undefined;
   grants: boolean;
   discovery: boolean;
   /** `ADDRESS:PORT` of the metrics. */
@@ -97,13 +100,19 @@ async function start(
   closers: (() => unknown)[],
 ): Promise<Member> {
   const { places, names } = options;
+  closers.push(await claimState(places.state));
   const ports = await bindPorts(options, closers);
+  let nodes: Nodes | undefined;
+  const metrics = new CollectiveMetrics(async () => (await nodes?.list())?.length ?? 0);
+  if (options.metrics !== undefined) await showMetrics(options.metrics, metrics, closers);
   const profiles = new Profiles(places.tree);
   await rehearse(profiles);
   const texts = new CryptTexts();
   leaveRoot?.();
   const member = options.name ?? hostname();
+  sweepScratch(places.scratch);
   const isNew = !existsSync(storeFile(places.state));
+  rememberMember(places.state, { name: member, tree: places.tree });
   const masterKey = loadMasterKey(places.state, isNew);
   const store = new SqliteStore(storeFile(places.state));
   closers.push(() => store.close());
@@ -114,9 +123,8 @@ async function start(
   const automationKey = await ensureAutomationKey(places.state, member, ssh);
   const interfaces = new LocalInterfaces();
   const hostNames = new HostNames();
-  const nodes = new Nodes(store);
+  nodes = new Nodes(store);
   const attempts = new AttemptLimit();
-  const metrics = new CollectiveMetrics(async () => (await nodes.list()).length);
   const keys = new NodeKeys({
     store,
     attempts,
@@ -132,7 +140,7 @@ async function start(
     memberNames: () => [...new Set([member, hostname(), ...names])],
     memberAddresses: () => interfaces.ownAddresses().filter((address) => !isLinkLocal(address)),
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-    hostCertificateDays: site.hostCertificateDays,
+    hostCertificateDays: async () => (await ensureSite(store)).hostCertificateDays,
   };
   const knownHosts = async () =>
     (await authorities.list('ssh')).map(({ shown }) => `@cert-authority * ${shown.trim()}\n`).join('');
@@ -156,25 +164,14 @@ async function start(
     log,
     isBehindProxy: options.socket !== undefined,
   };
-  const archive = await makeSiteArchive(
-    { uuid: site.uuid, member, rootKeys: site.rootKeys, automationKey: readFileSync(`${automationKey}.pub`, 'utf8') },
-    { authorities, run },
-  );
-  await writeSiteArchive(archive, profiles);
-  const linked = await linkSiteArchive(profiles);
+  const archive = new SiteArchive({ store, authorities, profiles, run, member, automationKey });
+  const { linked, failed } = await archive.renew();
+  for (const why of failed) log.warn('the site archive cannot be linked into a profile', { why });
   const certificate = new MemberCertificate({ authorities, interfaces, state: places.state, names: { member, names } });
-  await serveHttp(ports, context, { certificate, metrics, closers });
-  if (options.metrics !== undefined) {
-    const { registry } = metrics;
-    const render = async () => ({ text: await registry.metrics(), contentType: registry.contentType });
-    const server = await serveMetrics(options.metrics, parseListenAddress(options.metrics, '--metrics'), render);
-    closers.push(() => {
-      server.close();
-      server.closeAllConnections();
-    });
-  }
+  await serveHttp(ports, context, { certificate, archive, metrics, closers });
   const onEnded = (result: string) => metrics.grants.inc({ result });
-  ports.grants?.serve((socket) => answerGrant(socket, { grants, nodes, interfaces, attempts, log, onEnded }));
+  for (const port of ports.grants)
+    port.serve((socket) => answerGrant(socket, { grants, nodes, interfaces, attempts, log, onEnded }));
   if (ports.discovery !== undefined) {
     const onAnswered = () => metrics.discoveries.inc();
     closers.push(answerNodes(ports.discovery, { nodes, interfaces, hostNames, site: facts, log, onAnswered }));
@@ -189,6 +186,15 @@ async function start(
   };
 }
 
+async function showMetrics(where: string, { registry }: CollectiveMetrics, closers: (() => unknown)[]): Promise<void> {
+  const render = async () => ({ text: await registry.metrics(), contentType: registry.contentType });
+  const server = await serveMetrics(where, parseListenAddress(where, '--metrics'), render);
+  closers.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+}
+
 interface Ports {
   /** The API and the public part. */
   https: Port[];
@@ -196,12 +202,12 @@ interface Ports {
   http: Port[];
   /** The API and the public part, from a proxy. */
   proxy: Port | undefined;
-  grants: Port | undefined;
+  grants: Port[];
   discovery: UdpSocket[] | undefined;
 }
 
 async function bindPorts(options: MemberOptions, closers: (() => unknown)[]): Promise<Ports> {
-  const { addresses, httpsPort, httpPort, socket } = options;
+  const { addresses, httpsPort, httpPort, socket, socketGroup } = options;
   const hosts = addresses.length === 0 ? ['::'] : addresses;
   const bind = async (...where: Parameters<typeof Port.bind>) => {
     const port = await Port.bind(...where);
@@ -210,17 +216,32 @@ async function bindPorts(options: MemberOptions, closers: (() => unknown)[]): Pr
   };
   const all = async (port: number) => {
     const bound: Port[] = [];
-    if (port !== 0 && socket === undefined) for (const host of hosts) bound.push(await bind({ host, port }));
+    if (port !== 0 && socket === undefined)
+      for (const host of hosts) bound.push(await bind({ host, port }, mostConnections));
     return bound;
   };
-  if (socket !== undefined) rmSync(socket, { force: true });
+  if (socket !== undefined) {
+    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
+    if (lstatSync(socket, { throwIfNoEntry: false })?.isSocket() !== false) rmSync(socket, { force: true });
+    else throw new TetherfsError('LISTEN', `--socket ${socket}: there is a file that is no socket`);
+  }
   const discovery = options.discovery ? await bindDiscovery() : undefined;
   closers.push(() => discovery?.map((one) => one.close()));
+  const https = await all(httpsPort);
+  const http = await all(httpPort);
+  const grants: Port[] = [];
+  if (options.grants)
+    for (const host of hosts) grants.push(await bind({ host, port: grantPort }, mostGrantConnections));
+  const proxy = socket === undefined ? undefined : await bind({ path: socket, readableAll: true, writableAll: true });
+  if (socket !== undefined && socketGroup !== undefined) {
+    chmodSync(socket, 0o660);
+    chownSync(socket, -1, socketGroup);
+  }
   return {
-    https: await all(httpsPort),
-    http: await all(httpPort),
-    proxy: socket === undefined ? undefined : await bind({ path: socket, readableAll: true, writableAll: true }),
-    grants: options.grants ? await bind({ host: hosts[0], port: grantPort }, mostGrantConnections) : undefined,
+    https,
+    http,
+    proxy,
+    grants,
     discovery,
   };
 }
@@ -234,8 +255,27 @@ async function ensureAutomationKey(state: string, member: string, ssh: SshAuthor
   return path;
 }
 
+/** A request must have come by then, its headers before; ms. Upstream's clients take a new connection for each. */
+const requestMs = 30_000;
+const headersMs = 15_000;
+const idleMs = 75_000;
+const handshakeMs = 15_000;
+/** How often it is looked who has taken longer, ms. */
+const sweepMs = 2_000;
+/** At once, on one port: more are closed at once, so that there are descriptors for everything else. */
+const mostConnections = 4_096;
+
+/** A server of Node's sees to its times once it listens; ours get their connections from ports that were bound before. */
+function boundTime(server: HttpServer | HttpsServer): void {
+  server.requestTimeout = requestMs;
+  server.headersTimeout = headersMs;
+  server.keepAliveTimeout = idleMs;
+  server.emit('listening');
+}
+
 interface HttpParts {
   certificate: MemberCertificate;
+  archive: SiteArchive;
   metrics: CollectiveMetrics;
   closers: (() => unknown)[];
 }
@@ -243,7 +283,7 @@ interface HttpParts {
 async function serveHttp(
   ports: Ports,
   context: ApiContext,
-  { certificate, metrics, closers }: HttpParts,
+  { certificate, archive, metrics, closers }: HttpParts,
 ): Promise<void> {
   const { log } = context;
   const serve = async (
@@ -252,6 +292,7 @@ async function serveHttp(
     makeApp: typeof memberApp | typeof publicApp,
   ) => {
     if (on.length === 0) return;
+    boundTime(server);
     const app = makeApp(context, { serverFactory: (handler) => server.on('request', handler) });
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'none';
@@ -268,11 +309,25 @@ async function serveHttp(
     for (const port of on) port.serve((socket) => server.emit('connection', socket));
   };
   const first = await certificate.renew();
-  const secure = createSecureServer({ cert: first?.certificate, key: first?.key, minVersion: 'TLSv1.2' });
+  const secure = createSecureServer({
+    connectionsCheckingInterval: sweepMs,
+    handshakeTimeout: handshakeMs,
+    cert: first?.certificate,
+    key: first?.key,
+    minVersion: 'TLSv1.2',
+  });
   await serve(ports.https, secure, memberApp);
-  await serve(ports.http, createPlainServer(), publicApp);
-  await serve(ports.proxy === undefined ? [] : [ports.proxy], createPlainServer(), memberApp);
+  const plain = () => createPlainServer({ connectionsCheckingInterval: sweepMs });
+  await serve(ports.http, plain(), publicApp);
+  await serve(ports.proxy === undefined ? [] : [ports.proxy], plain(), memberApp);
   const timer = setInterval(() => {
+    archive.renew().then(
+      ({ isNew, linked }) => {
+        if (isNew) log.info('the site archive is written anew: nodes know what has changed after their next boot');
+        for (const profile of linked) log.info('the site archive is linked into a profile', { profile });
+      },
+      (error: unknown) => log.error('the site archive cannot be written', { error: describeError(error) }),
+    );
     certificate.renew().then(
       (pair) => {
         if (pair === undefined) return;
@@ -305,6 +360,7 @@ function summaryOf({ options, member, uuid, isNew, made, linked, count }: Summar
     ...(socket !== undefined || httpPort === 0 ? [] : [`HTTP on port ${httpPort}, the public part alone`]),
     ...(options.grants ? [`grants on port ${grantPort}`] : []),
     ...(options.discovery ? [`discovery on port ${discoveryPort}`] : []),
+    ...(options.metrics === undefined ? [] : [`metrics on ${options.metrics}`]),
   ];
   return [
     `member ${member} of site ${uuid}`,

@@ -2,11 +2,15 @@
  * The archive that upstream calls site.cpio: what an initramfs must know of its site before it can ask anybody. Its UUID; the authorities of ssh and TLS, those that sign and those that
  * did, so that a node believes either while they are changed; the keys of people and of this member for root. All of it is public. It lies on the members, and profiles link to it.
  */
-import { mkdir, readdir, readlink, rename, symlink, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { chmod, mkdir, readdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { type Content, cpioArchive } from '../base/cpio.ts';
+import { describeError } from '../base/errors.ts';
 import type { Authorities, Authority } from './authorities.ts';
 import type { Profiles } from './profiles.ts';
+import { ensureSite } from './site.ts';
+import type { Store } from './store/contract.ts';
 import type { RunTool } from './tools.ts';
 
 export interface SiteArchiveFacts {
@@ -20,6 +24,38 @@ export interface SiteArchiveFacts {
 export interface SiteArchiveParts {
   authorities: Authorities;
   run: RunTool;
+}
+
+export interface ArchiveKeeperParts extends SiteArchiveParts {
+  store: Store;
+  profiles: Profiles;
+  member: string;
+  /** Private key, beside its `.pub`. */
+  automationKey: string;
+}
+
+/** The archive on a member that runs: as the site is now, and linked into every profile, those too that have come since. */
+export class SiteArchive {
+  readonly #parts: ArchiveKeeperParts;
+  /** Of what it was written. */
+  #of = '';
+
+  constructor(parts: ArchiveKeeperParts) {
+    this.#parts = parts;
+  }
+
+  /** @returns whether it was written anew. */
+  async renew(): Promise<Links & { isNew: boolean }> {
+    const { store, profiles, member, automationKey, authorities } = this.#parts;
+    const { uuid, rootKeys } = await ensureSite(store);
+    const facts = { uuid, member, rootKeys, automationKey: readFileSync(`${automationKey}.pub`, 'utf8') };
+    const believed = await Promise.all([authorities.list('ssh'), authorities.list('tls')]);
+    const of = JSON.stringify([facts, believed.flat().map(({ id }) => id)]);
+    const isNew = of !== this.#of;
+    if (isNew) await writeSiteArchive(await makeSiteArchive(facts, this.#parts), profiles);
+    this.#of = of;
+    return { isNew, ...(await linkSiteArchive(profiles)) };
+  }
 }
 
 /** Below the public tree. */
@@ -56,14 +92,24 @@ export async function makeSiteArchive(
 export async function writeSiteArchive(archive: Uint8Array, profiles: Profiles): Promise<string> {
   const path = join(profiles.publicRoot, siteArchive);
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  await writeFile(`${path}.new`, archive, { mode: 0o644 });
+  await rm(`${path}.new`, { force: true });
+  await writeFile(`${path}.new`, archive);
+  // Whatever our umask is.
+  await chmod(`${path}.new`, 0o644);
   await rename(`${path}.new`, path);
   return path;
 }
 
-/** Has every profile with an initramfs link to it. @returns those that had not. */
-export async function linkSiteArchive(profiles: Profiles): Promise<string[]> {
-  const linked: string[] = [];
+export interface Links {
+  /** Profiles that had no link to it. */
+  linked: string[];
+  /** Those whose directory is not ours to write to, and why. */
+  failed: string[];
+}
+
+/** Has every profile with an initramfs link to it. */
+export async function linkSiteArchive(profiles: Profiles): Promise<Links> {
+  const [linked, failed]: [string[], string[]] = [[], []];
   const archive = join(profiles.publicRoot, siteArchive);
   for (const { name } of await profiles.list()) {
     const directory = join(profiles.publicDirectory(name), 'boot/initramfs');
@@ -72,11 +118,17 @@ export async function linkSiteArchive(profiles: Profiles): Promise<string[]> {
     const path = join(directory, linkName);
     const target = relative(directory, archive);
     if ((await readlink(path).catch(() => '')) === target) continue;
-    await symlink(target, `${path}.new`);
-    await rename(`${path}.new`, path);
-    linked.push(name);
+    try {
+      // Of one that was killed.
+      await rm(`${path}.new`, { force: true });
+      await symlink(target, `${path}.new`);
+      await rename(`${path}.new`, path);
+      linked.push(name);
+    } catch (error) {
+      failed.push(`${path}: ${describeError(error)}`);
+    }
   }
-  return linked;
+  return { linked, failed };
 }
 
 function newestFirst(authorities: readonly Authority[]): Authority[] {

@@ -11,5 +11,5 @@ export interface SiteFacts {
   /** Of this machine, an Olson name. */
   timezone: string;
   /** Until host certificates end; undefined: never. */
-  hostCertificateDays: number | undefined;
+  hostCertificateDays(): Promise<number | undefined>;
 }

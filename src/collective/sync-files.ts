@@ -1,7 +1,7 @@
 /**
  * Files of the member into a node: rsync over ssh. What is to be merged or appended goes to directories that the node has named, and it does the rest.
  */
-import { glob, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { glob, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import pLimit from 'p-limit';
@@ -84,15 +84,17 @@ export class SyncFiles {
     return withSsh(request.node, this.#parts, async (work, sshWords) => {
       const stage = join(work, 'stage');
       await mkdir(stage, { mode: 0o755 });
-      const staged = new Set<string>();
-      for (const entry of entries) await stageEntry(entry, stage, placeOf(entry, request), staged);
+      const staged = new Map<string, string[]>();
+      for (const entry of entries) await addEntry(entry, placeOf(entry, request), staged);
+      refuseNested([...staged.keys()]);
+      for (const [path, sources] of staged) await stageFile(join(stage, path), sources);
       const ssh = ['ssh', '-i', automationKey, ...sshWords];
       const own = [`--usermap=${process.getuid?.()}:root`, `--groupmap=${process.getgid?.()}:root`];
-      const words = ['-vLpgotDA', '--no-implied-dirs', '--files-from=-', '--from0', ...own, '-e', ssh.join(' ')];
+      const words = ['-rvLpgotDA', '--no-implied-dirs', '--files-from=-', '--from0', ...own, '-e', ssh.join(' ')];
       const target = isIP(request.to) === 6 ? `[${request.to}]` : request.to;
       const output = await run('rsync', [...words, `${stage}/`, `root@${target}:/`], {
         ...rsync,
-        input: [...staged].map((path) => `${path}\0`).join(''),
+        input: [...staged.keys()].map((path) => `${path}\0`).join(''),
         signal: AbortSignal.timeout(longestMs),
       });
       return { kind: 'done', options: optionsOf(entries), output };
@@ -113,13 +115,8 @@ function safe(path: string): string {
   return parts.join('/');
 }
 
-/** Links to the files, in a tree as the node's root is to be. */
-async function stageEntry(
-  entry: SyncEntry,
-  stage: string,
-  place: string | undefined,
-  staged: Set<string>,
-): Promise<void> {
+/** What goes where: below the node's root, from one file or several, one after the other. */
+async function addEntry(entry: SyncEntry, place: string | undefined, staged: Map<string, string[]>): Promise<void> {
   if (place === undefined) return;
   const found: string[] = [];
   for (const source of entry.sources) {
@@ -134,18 +131,28 @@ async function stageEntry(
   for (const source of found) {
     const to = target === undefined ? source : target.endsWith('/') ? join(target, basename(source)) : target;
     const path = join(place, safe(to));
-    if (staged.has(path)) {
-      // Of several parts: one after the other.
-      const before = await readFile(join(stage, path));
-      await rm(join(stage, path));
-      await writeFile(join(stage, path), Buffer.concat([before, await readFile(source)]));
-      continue;
-    }
-    await stat(source);
-    await mkdir(dirname(join(stage, path)), { recursive: true, mode: 0o755 });
-    await symlink(source, join(stage, path));
-    staged.add(path);
+    staged.set(path, [...(staged.get(path) ?? []), source]);
   }
+}
+
+/** A link stands for each file: what lay below one would be written to where it leads, on this machine. The node has named some of the places. @throws UsageError */
+function refuseNested(paths: readonly string[]): void {
+  const all = new Set(paths);
+  for (const path of paths) {
+    for (let above = dirname(path); above !== '.'; above = dirname(above)) {
+      if (all.has(above)) throw new UsageError(`/${path} would lie in /${above}, which is a file of the list itself`);
+    }
+  }
+}
+
+/** In a tree as the node's root is to be. */
+async function stageFile(path: string, sources: readonly string[]): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const [source, ...others] = sources;
+  if (source === undefined) return;
+  await stat(source);
+  if (others.length === 0) await symlink(source, path);
+  else await writeFile(path, Buffer.concat(await Promise.all(sources.map((part) => readFile(part)))), { flag: 'wx' });
 }
 
 function optionsOf(entries: readonly SyncEntry[]): Options {

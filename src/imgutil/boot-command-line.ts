@@ -15,11 +15,18 @@ import {
 } from '../profile/index.ts';
 import { imageName, newestImage } from './published-names.ts';
 
+export interface WhereFrom {
+  /** URL of the profile's directory on each member that has its image. */
+  members: readonly string[];
+  /** `discover`, or addresses with commas between: who says what a node is to boot, and the digest of that as it is then. */
+  api?: string | undefined;
+}
+
 /**
- * @param directory of the profile. @param members URL of that directory on each.
+ * @param directory of the profile.
  * @throws UsageError when the directory holds no profile, or no image whose digest is known.
  */
-export async function bootCommandLine(directory: string, members: readonly string[]): Promise<string> {
+export async function bootCommandLine(directory: string, { members, api }: WhereFrom): Promise<string> {
   const path = join(directory, 'profile.yaml');
   const yaml = await readFile(path, 'utf8').catch((cause) => {
     if (errorCode(cause) === 'ENOENT')
@@ -36,14 +43,18 @@ export async function bootCommandLine(directory: string, members: readonly strin
   const words = [own];
   if (said !== undefined && imageMethodOfCommandLine(own) === undefined)
     words.push(`${imageMethodArgument}=${said.word}`);
-  words.push('boot=tetherfs', 'root=tetherfs:', `tetherfs.digest=${image.digest}`);
+  words.push(
+    'boot=tetherfs',
+    'root=tetherfs:',
+    api === undefined ? `tetherfs.digest=${image.digest}` : `tetherfs.api=${api}`,
+  );
   if (members.length > 0) words.push(`tetherfs.members=${members.map(imageUrl).join(',')}`);
   const line = words.filter((word) => word !== '').join(' ');
   if ((own.match(/"/g) ?? []).length % 2 === 1) {
     throw new UsageError(`${path}: kernelargs has a " without its end, which would take in all that follows`);
   }
   // What a node would refuse is refused here.
-  if (members.length > 0) readBootSettings(line, undefined);
+  if (members.length > 0 || api !== undefined) readBootSettings(line, undefined);
   if (Buffer.byteLength(line) > longestCommandLine) {
     throw new UsageError(
       `the kernel command line has ${Buffer.byteLength(line)} bytes, and kernels cut it off at ${longestCommandLine}: name fewer members, or write them into ${bootFile} of the tree`,
@@ -53,13 +64,13 @@ export async function bootCommandLine(directory: string, members: readonly strin
 }
 
 /** What a machine that boots from it would stumble over, as far as the profile tells. */
-export async function bootDoubts(directory: string, members: readonly string[]): Promise<string[]> {
+export async function bootDoubts(directory: string, { members, api }: WhereFrom): Promise<string[]> {
   const yaml = await readFile(join(directory, 'profile.yaml'), 'utf8').catch(() => '');
   const own = kernelArgsOf(yaml);
   const image = await newestImage(directory);
   const isEncrypted = image !== undefined && (await formatOf(image.path)) === 'encrypted';
   const doubts: [boolean, string][] = [
-    [members.length === 0, `no --member: the tree's ${bootFile} must name them`],
+    [members.length === 0 && api === undefined, `no --member, no --api: the tree's ${bootFile} must name them`],
     [
       !existsSync(join(directory, 'boot/kernel')),
       'the profile has no kernel: install one in the tree, and pack it again',
@@ -69,7 +80,7 @@ export async function bootDoubts(directory: string, members: readonly string[]):
       'the profile has no initramfs: make it in the tree, and pack it again',
     ],
     [
-      isEncrypted && !/(^|\s)tetherfs\.(api|insecure-key-file)=/.test(own),
+      isEncrypted && api === undefined && !/(^|\s)tetherfs\.(api|insecure-key-file)=/.test(own),
       `the image is encrypted, and nothing here gives its key: pack it with --no-encrypt, or see "A key" in docs/node.md`,
     ],
   ];

@@ -9,7 +9,7 @@ import { hexOf, type ImageDigest } from '../image/digest.ts';
 import { keyFileSizeLimit, parseKeyFile } from '../image/key-file.ts';
 import { largestTraceSize } from '../image/trace.ts';
 import { readSmallFile, readSmallText } from './file-source.ts';
-import { confluentTree, defaultPrivateDir, realPlace } from './private-place.ts';
+import { defaultPrivateDir } from './private-place.ts';
 
 const pending = 'pending';
 
@@ -25,9 +25,9 @@ export class PrivateFiles {
   }
 
   /** Those of the images in a public directory. @throws the error of realpath(3) */
-  static async besides(publicDir: string, { privateDir, tree = confluentTree }: PrivatePlace): Promise<PrivateFiles> {
+  static async besides(publicDir: string, { privateDir }: PrivatePlace): Promise<PrivateFiles> {
     if (privateDir !== undefined) return new PrivateFiles(privateDir);
-    return new PrivateFiles(defaultPrivateDir(await realpath(publicDir), await realPlace(tree)));
+    return new PrivateFiles(defaultPrivateDir(await realpath(publicDir)));
   }
 
   /** The newest image's. */
@@ -82,7 +82,7 @@ export class PrivateFiles {
 }
 
 export interface PrivatePlace {
-  /** Gets `pending` with key and boot order. By default confluent's counterpart of the public directory, or `PUBLIC.private`. */
+  /** Gets `pending` with key and boot order. By default TREE/private/os/NAME of a TREE/public/os/NAME, or `PUBLIC.private`. */
   privateDir?: string | undefined;
   /** Where confluent keeps its public and private trees: /var/lib/confluent. */
   tree?: string | undefined;

@@ -1,7 +1,8 @@
 /**
  * Where the key of a packed image goes. Public and private files never share a directory: the public one is served to
- * everybody. In confluent's tree public/os/NAME has its counterpart private/os/NAME; elsewhere it is `OUT_DIR.private`.
+ * everybody. TREE/public/os/NAME has its counterpart TREE/private/os/NAME, as in confluent's tree, whatever TREE is; elsewhere it is `OUT_DIR.private`.
  */
+import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { errorCode, UsageError } from '../base/errors.ts';
@@ -19,12 +20,12 @@ export async function realPlace(path: string): Promise<string> {
   }
 }
 
-/** Absolute. `tree` is where confluent's tree really lies. */
-export function defaultPrivateDir(outDir: string, tree: string): string {
+/** Absolute. Where an earlier version has left one beside it, that. */
+export function defaultPrivateDir(outDir: string): string {
   const out = resolve(outDir);
-  const [kind, name, ...deeper] = relative(join(tree, 'public'), out).split(sep);
-  if (kind === 'os' && name !== undefined && deeper.length === 0) return join(tree, 'private', 'os', name);
-  return `${out}.private`;
+  const beside = `${out}.private`;
+  const [, tree, name] = /^(.*)\/public\/os\/([^/]+)$/.exec(out) ?? [];
+  return tree === undefined || name === undefined || existsSync(beside) ? beside : join(tree, 'private/os', name);
 }
 
 /** Whether `path` is `directory` or lies in it. Both absolute. */

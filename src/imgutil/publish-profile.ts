@@ -68,7 +68,8 @@ export async function profileToPublish(given: string, options: ProfileOptions): 
   const publicDir = await realpath(directory);
   const privateDir = await realPlace(privateFiles.privateDir);
   return {
-    name: basename(publicDir),
+    // As it is called here, wherever a link leads.
+    name: basename(directory),
     publicDir,
     privateDir: (await exists(privateDir)) ? privateDir : undefined,
     digest,
@@ -85,6 +86,9 @@ const notTaken = [
   '/pending/rootimg-*.trace',
 ];
 
+/** What profiles link to (`boot/initramfs/site.cpio`). A member that has its own keeps it: it may be of another time. */
+const siteArchive = 'site/initramfs.cpio';
+
 const kinds = {
   public: ['--chmod=D755,Fu=rwX,Fgo=rX'],
   private: ['--chmod=D700,F600'],
@@ -97,7 +101,7 @@ export async function publishTo(
   visit: Visit,
   onOutput?: (text: string) => void,
 ): Promise<void> {
-  const { name, publicDir, privateDir } = profile;
+  const { name, publicDir, privateDir, digest } = profile;
   const staging = `.publish-${temporaryId()}`;
   const places = [
     { kind: 'private', from: privateDir },
@@ -127,7 +131,13 @@ export async function publishTo(
           );
       }
     }
+    if ((await newestImage(publicDir))?.digest !== digest)
+      throw new TetherfsError('PUBLISH', `${publicDir} has another image by now: publish again`);
     await visit.script(takePlace, tree, name, staging);
+    const archive = join(publicDir, '../..', siteArchive);
+    if (await exists(archive)) {
+      await visit.rsync(['-ptc', '--ignore-existing', '--chmod=F644'], archive, `${tree}/public/${siteArchive}`);
+    }
   } catch (error) {
     await visit.script(giveUp, tree, name, staging).catch(() => {});
     throw error;
@@ -148,6 +158,8 @@ make() {
   mkdir -m "$2" "$1"
   chown --reference="\${1%/*}" "$1"
 }
+make "$tree/public" 755
+make "$tree/public/site" 755
 for kind in public private; do
   mode=755
   [ $kind = public ] || mode=700
@@ -163,17 +175,28 @@ const takePlace = `${begin}
 settle() {
   place=$tree/$1/os/$name
   cd "$place/$staging"
-  find . -type d -exec sh -c 'place=$1; shift; for d; do
+  find . -type d -exec sh -ec 'place=$1; shift; for d; do
     [ -d "$place/$d" ] || { mkdir -m "$(stat -c %a "$d")" "$place/$d"; chown --reference="$place" "$place/$d"; }
   done' sh "$place" {} +
   find . ! -type d ! -path ./rootimg.sfs ! -path ./rootimg.sfs.fsverity ! -path ./pending/rootimg.key \\
-    -exec sh -c 'place=$1; shift; for f; do mv -fT -- "$f" "$place/$f"; done' sh "$place" {} +
+    -exec sh -ec 'place=$1; shift; for f; do mv -fT -- "$f" "$place/$f"; done' sh "$place" {} +
 }
 point() {
   [ ! -e "$1/$staging/$2" ] && [ ! -L "$1/$staging/$2" ] || mv -fT -- "$1/$staging/$2" "$1/$2"
 }
 for kind in private public; do
   chown -hR --reference="$tree/$kind" "$tree/$kind/os/$name/$staging"
+done
+# Where a directory is to be a file is, or the other way round, nothing has changed yet.
+for kind in private public; do
+  place=$tree/$kind/os/$name
+  cd "$place/$staging"
+  find . -mindepth 1 -type d -exec sh -ec 'place=$1; shift; for d; do
+    [ ! -e "$place/$d" ] || [ -d "$place/$d" ] || { echo "$place/$d is no directory there, as it is here" >&2; exit 1; }
+  done' sh "$place" {} +
+  find . ! -type d -exec sh -ec 'place=$1; shift; for f; do
+    [ ! -d "$place/$f" ] || [ -L "$place/$f" ] || { echo "$place/$f is a directory there, and a file here" >&2; exit 1; }
+  done' sh "$place" {} +
 done
 sync
 settle private

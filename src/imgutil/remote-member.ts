@@ -38,17 +38,27 @@ export interface Visit {
   rsync(options: readonly string[], from: string, to: string, onOutput?: (text: string) => void): Promise<string>;
 }
 
+/** Bytes of the name of a socket, and what ssh puts behind it for a moment. unix(7) */
+const longestSocket = 107;
+const sshSuffix = 17;
+
+/** For sockets: their names have little room. */
+function shortPlace(): string {
+  return process.geteuid?.() === 0 ? '/run' : (process.env['XDG_RUNTIME_DIR'] ?? tmpdir());
+}
+
 /** @throws what `use` does. */
 export async function visit<T>(
   { login }: RemoteMember,
   { sshConfig, run, signal }: VisitOptions,
   use: (visit: Visit) => Promise<T>,
 ): Promise<T> {
-  const work = await mkdtemp(join(tmpdir(), 'tetherfs-publish-'));
+  const work = await mkdtemp(join(shortPlace(), 'tetherfs-publish-'));
+  const socket = join(work, 'ssh');
+  // Without it each command is a connection, and perhaps a password, of its own.
+  const isShort = Buffer.byteLength(socket) + sshSuffix <= longestSocket;
   const settings = {
-    ControlMaster: 'auto',
-    ControlPersist: '10',
-    ControlPath: join(work, 'ssh'),
+    ...(isShort ? { ControlMaster: 'auto', ControlPersist: '10', ControlPath: socket } : { ControlMaster: 'no' }),
     ConnectTimeout: '10',
     ServerAliveInterval: '10',
   };

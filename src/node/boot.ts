@@ -10,15 +10,18 @@ import { formatSize } from '../base/size.ts';
 import { parseDigest } from '../image/digest.ts';
 import { availableMemory } from '../mount/memory-check.ts';
 import { type BootSettings, bootFile, readBootSettings } from '../profile/index.ts';
+import { enrol } from './enrol.ts';
+import { imageOfNode } from './node-image.ts';
 import { rootSource } from './places.ts';
 import { type BootConsole, kernelUptime, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
-import { describeImage, explainWaiting, mountImage } from './steps/image.ts';
+import { type BootImage, describeImage, explainWaiting, mountImage } from './steps/image.ts';
 import { mountLower } from './steps/lower.ts';
 import { waitForNetwork } from './steps/network.ts';
 import { mountOverlay } from './steps/overlay.ts';
 import { releaseImage, unpack } from './steps/unpack.ts';
+import { readTrust } from './trust.ts';
 import { abortImage, undo } from './undo.ts';
 
 /** Below this, in bytes, a boot would end in the middle, by the OOM killer. */
@@ -57,21 +60,23 @@ export async function boot(options: BootOptions): Promise<void> {
 }
 
 async function makeRoot({ settings, root, console, signal }: BootOptions): Promise<void> {
-  const { members, insecureKeyFile, imageMethod, zram } = settings;
+  const { insecureKeyFile, zram } = settings;
   const steps = new Steps(console, signal);
-  console.say(describeImage(settings));
   insistOnMemory();
   if (insecureKeyFile !== undefined) {
     console.say(`WARNING: the key of the image comes from ${insecureKeyFile}: whoever can read the initramfs has it`);
     readImageKey(insecureKeyFile).fill(0);
   }
+  const { keyFile, ...image } = await imageToBoot({ settings, steps, console, signal });
+  const { members, digest, imageMethod } = image;
+  console.say(describeImage(image));
   await steps.run('network', () => waitForNetwork({ members, console, signal }));
   const decryption =
-    insecureKeyFile === undefined
+    keyFile === undefined
       ? 'none'
       : await steps.run('decryption', () => chooseDecryption(settings.decryption, (line) => console.say(line)));
-  const keyFor = (who: typeof decryption) => (decryption === who ? insecureKeyFile : undefined);
-  const file = await steps.run('image', () => mountImage({ settings, keyFile: keyFor('tetherfs'), console, signal }));
+  const keyFor = (who: typeof decryption) => (decryption === who ? keyFile : undefined);
+  const file = await steps.run('image', () => mountImage({ image, keyFile: keyFor('tetherfs'), console, signal }));
   steps.explain = explainWaiting;
   if (imageMethod.word === 'uncompressed') {
     await steps.run('unpack', () => unpack(file, keyFor('dm-crypt'), root, signal));
@@ -84,11 +89,32 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
     insistOnInit(root, settings.init);
     leaveShutdown();
   });
-  writeRecord({ method: imageMethod.word, members, digest: settings.digest, decryption, steps: steps.records });
+  writeRecord({ method: imageMethod.word, members, digest, decryption, steps: steps.records });
   const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
   console.say(
     `the root file system is there, ${kernelUptime().toFixed(1)} s after the kernel started: ${times.join(', ')}`,
   );
+}
+
+/** As it is said on the command line; or as the members say, who want to know first who asks. */
+async function imageToBoot({
+  settings,
+  steps,
+  console,
+  signal,
+}: Pick<BootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps }): Promise<
+  BootImage & { keyFile: string | undefined }
+> {
+  const { api, members, digest, caFile, imageMethod, insecureKeyFile } = settings;
+  if (api === undefined) {
+    const [first, ...others] = members;
+    if (first === undefined) throw new UsageError('nobody is named who has the image');
+    return { members: [first, ...others], digest, caFile, imageMethod, keyFile: insecureKeyFile };
+  }
+  const trust = readTrust();
+  const enrolment = await enrol({ settings: api, trust, steps, console, signal });
+  const given = { members, digest, caFile };
+  return { ...(await steps.run('image key', () => imageOfNode(enrolment, given, trust))), imageMethod };
 }
 
 /** Settings of this machine. @throws UsageError */

@@ -17,6 +17,9 @@ export const lowerPlace = `${base}/lower`;
 export const writablePlace = `${base}/writable`;
 /** What the root file system is called in the kernel's list of mounts. */
 export const rootSource = 'tetherfs';
+/** Authorities of the site, for the daemon; and the key of the image, which whoever is root can read from the kernel as well. */
+export const authoritiesFile = '/run/tetherfs/site-ca.pem';
+export const imageKeyFile = '/run/tetherfs/rootimg.key';
 /** How the boot went, for whoever asks later. */
 export const recordFile = '/run/tetherfs/boot.json';
 

@@ -22,6 +22,7 @@ const words = z.strictObject({
   decryption: z.enum(decryptions, { error: `say one of ${decryptions.join(', ')}` }).default('auto'),
   'insecure-key-file': z.string().optional(),
   api: z.string().optional(),
+  node: z.string().optional(),
 });
 type Words = z.input<typeof words>;
 
@@ -34,9 +35,19 @@ export interface ZramSettings {
   readonly limit: number | undefined;
 }
 
+/** Who says what this node is to be, and gives the key of its image. */
+export interface ApiSettings {
+  /** Addresses of members, with zones; or everybody near is asked who they are. */
+  readonly members: 'discover' | readonly [string, ...string[]];
+  /** What this node is called; they know it who are asked. */
+  readonly node: string | undefined;
+}
+
 export interface BootSettings {
-  /** URL of the image on each member. */
-  readonly members: readonly [string, ...string[]];
+  /** URL of the image on each member; with `api` there may be none: then the members say. */
+  readonly members: readonly string[];
+  /** Undefined: nobody is asked. */
+  readonly api: ApiSettings | undefined;
   /** `sha256:HEX`. */
   readonly digest: string | undefined;
   readonly caFile: string | undefined;
@@ -62,6 +73,7 @@ export function readBootSettings(commandLine: string, yaml: string | undefined):
     zram,
     decryption,
     api,
+    node,
     'ca-file': caFile,
     'insecure-key-file': insecureKeyFile,
   } = parsed.data;
@@ -70,10 +82,16 @@ export function readBootSettings(commandLine: string, yaml: string | undefined):
       'tetherfs.insecure-key-file= is refused where tetherfs.api= names who gives the key: remove one of them',
     );
   }
-  if (api !== undefined) throw new UsageError('tetherfs.api=: this version gets no keys from an API yet');
+  const apiSettings = parseApi(api, node);
   const urls = parseMembers(members);
+  if (urls.length === 0 && apiSettings === undefined) {
+    throw new UsageError(
+      `where is the image? Give its URL on each member: ${prefix}members=http://10.0.0.1/…/rootimg.sfs,http://10.0.0.2/…, or ${prefix}api=discover`,
+    );
+  }
   const settings: BootSettings = {
     members: urls,
+    api: apiSettings,
     digest,
     caFile,
     zram: parseZram(zram ?? defaultZram),
@@ -83,7 +101,7 @@ export function readBootSettings(commandLine: string, yaml: string | undefined):
     init: kernelArguments(commandLine).findLast(({ name }) => name === 'init')?.value,
   };
   const plain = urls.find((url) => !/^https:/i.test(url));
-  if (digest === undefined && plain !== undefined) {
+  if (digest === undefined && plain !== undefined && api === undefined) {
     throw new UsageError(`${shownUrl(plain)}: bytes over http:// need ${prefix}digest=sha256:… to be trusted`);
   }
   return settings;
@@ -120,25 +138,43 @@ function textOf(key: string, value: unknown): string {
 function describeIssue(issue: z.core.$ZodIssue | undefined, ofFile: Words): string {
   const nameOf = (key: string) => (key in ofFile ? `${bootFile}: ${key}` : `${prefix}${key}=`);
   if (issue?.code !== 'unrecognized_keys') return `${nameOf(String(issue?.path[0]))}: ${issue?.message}`;
-  const known = Object.keys(words.shape).filter((key) => key !== 'api');
+  const known = Object.keys(words.shape);
   return `${issue.keys.map(nameOf).join(', ')}: no such setting; there are ${known.map((key) => prefix + key).join(', ')}`;
 }
 
 function parseMembers(text: string | undefined): BootSettings['members'] {
-  const [first, ...others] = (text ?? '')
-    .split(',')
-    .map((word) => word.trim())
-    .filter((word) => word !== '');
-  if (first === undefined) {
-    throw new UsageError(
-      `where is the image? Give its URL on each member: ${prefix}members=http://10.0.0.1/…/rootimg.sfs,http://10.0.0.2/…`,
-    );
-  }
-  for (const url of [first, ...others]) {
+  const urls = listed(text);
+  for (const url of urls) {
     if (!isFileUrl(url)) throw new UsageError(`${prefix}members=: ${shownUrl(url)} is no http:// or https:// URL`);
     parseFileUrl(url);
   }
-  return [first, ...others];
+  return urls;
+}
+
+const everybody = 'discover';
+
+function parseApi(text: string | undefined, node: string | undefined): ApiSettings | undefined {
+  const [first, ...others] = listed(text).map((word) => word.replace(/^\[(.*)\]$/, '$1'));
+  if (first === undefined) {
+    if (node === undefined) return undefined;
+    throw new UsageError(`${prefix}node=${node}: say ${prefix}api=${everybody} too, or nobody is asked`);
+  }
+  if (first === everybody && others.length === 0) return { members: everybody, node };
+  const wrong = [first, ...others].find((word) => !/^[\w.:%-]+$/.test(word));
+  if (wrong !== undefined)
+    throw new UsageError(
+      `${prefix}api=: ${wrong} is no address; give ${everybody}, or addresses of members with commas between`,
+    );
+  if (node === undefined)
+    throw new UsageError(`${prefix}api=${first}: what is this node called there? Say ${prefix}node=NAME`);
+  return { members: [first, ...others], node };
+}
+
+function listed(text: string | undefined): string[] {
+  return (text ?? '')
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
 }
 
 /** `50%`, `2GiB`, `2GiB,algorithm=zstd,limit=1GiB`. */

@@ -1,4 +1,5 @@
 export {
+  type ApiSettings,
   type BootSettings,
   bootFile,
   readBootSettings,

@@ -47,6 +47,9 @@ export type MemberTurn =
   | { kind: 'hash'; hash: string };
 
 /** The member's side. */
+/** Of a node, in all its turns: each value has 255 at most. */
+const mostBytes = 1_280;
+
 export class GrantMember {
   /** To be sent at once. */
   readonly banner = banner;
@@ -55,9 +58,12 @@ export class GrantMember {
   #node = '';
   #hash = '';
   #echo: Buffer = Buffer.alloc(0);
+  #received = 0;
 
   /** @throws ProtocolError: close. */
   receive(bytes: Uint8Array): MemberTurn {
+    this.#received += bytes.length;
+    if (this.#received > mostBytes) throw new ProtocolError('more than a request has');
     this.#reader.push(bytes);
     for (;;) {
       if (this.#state === 'deciding' || this.#state === 'over') return { kind: 'wait' };

@@ -20,6 +20,10 @@ export interface MachineOptions {
   members: readonly string[];
   /** Given to the machine in its initramfs. */
   keyFile?: string;
+  /** Of members that are asked for everything else: laid beside its initramfs, as a boot loader does. */
+  siteArchive?: string;
+  /** Hardware address. */
+  mac?: string;
   /** Further kernel arguments. */
   words?: readonly string[];
   /** Name of a tap device. */
@@ -73,6 +77,8 @@ export class Machine implements AsyncDisposable {
     profile,
     members,
     keyFile,
+    siteArchive,
+    mac = '52:54:00:12:34:56',
     words = [],
     tap,
     memoryMiB = 2048,
@@ -82,9 +88,11 @@ export class Machine implements AsyncDisposable {
     const initramfs = join(directory.path, 'initramfs');
     const own = readFileSync(join(profile, 'boot/initramfs/distribution'));
     const key = keyFile === undefined ? {} : { [keyInside.slice(1)]: readFileSync(keyFile) };
-    writeFileSync(initramfs, Buffer.concat([padded(own), cpioArchive(key)]));
+    const site = siteArchive === undefined ? [] : [padded(readFileSync(siteArchive))];
+    writeFileSync(initramfs, Buffer.concat([padded(own), ...site, cpioArchive(key)]));
     const { stdout } = await promisify(execFile)(tetherfsCommand, [
-      ...['profile', 'cmdline', ...members.flatMap((url) => ['--member', url]), profile],
+      ...['profile', 'cmdline', ...(siteArchive === undefined ? [] : ['--api', 'discover'])],
+      ...[...members.flatMap((url) => ['--member', url]), profile],
     ]);
     const commandLine = [
       stdout.trim(),
@@ -95,7 +103,12 @@ export class Machine implements AsyncDisposable {
     const qemu = [
       ...['-M', 'q35', '-cpu', 'max', '-smp', '2', '-m', String(memoryMiB), '-nographic', '-no-reboot'],
       ...['-kernel', join(profile, 'boot/kernel'), '-initrd', initramfs, '-append', commandLine],
-      ...['-netdev', `tap,id=net,ifname=${tap},script=no,downscript=no`, '-device', 'virtio-net-pci,netdev=net'],
+      ...[
+        '-netdev',
+        `tap,id=net,ifname=${tap},script=no,downscript=no`,
+        '-device',
+        `virtio-net-pci,netdev=net,mac=${mac}`,
+      ],
       ...['-device', 'virtio-rng-pci'],
     ];
     return new Machine(directory, qemu, onConsole);

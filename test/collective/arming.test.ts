@@ -29,7 +29,14 @@ describe('who may get a key', () => {
       { isTrusted: false, hasProof: true },
       undefined,
     ],
-    ['nobody with a proof of nothing', once, { hasProof: true }, /no token/],
+    ['with the proof of a token of before, who might without', once, { hasProof: true }, undefined],
+    ['nobody else with that', once, { hasProof: true, isTrusted: false }, /neither local nor/],
+    [
+      'nobody with a token whose time is over',
+      armed({}, { kind: 'until', until: now }, 'sealed'),
+      { isTrusted: false, hasProof: true },
+      /expired/,
+    ],
     ['the same peer again, as long as its key has not been used', granted(once, candidate('a')), {}, undefined],
     ['no other peer meanwhile', granted(once, candidate('a', '10.0.0.66')), {}, /has given a key to 10.0.0.66/],
     [

@@ -1,6 +1,6 @@
 /** `tetherfs collective` as administrators use it: beside a member that runs, and without. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tetherfsCommand } from '../support/daemon.ts';
@@ -62,7 +62,11 @@ describe('a mistake is one line that says what to do', () => {
       /no member in \/nonexistent: "tetherfs collective run" makes one; --state names another place\n$/,
     );
     const places = ['--user', memberUser, '--tree', member.tree, '--scratch', member.path('scratch')];
-    expect(complaint('run', ...places)).toMatch(/cannot listen on :: port 443: another program listens there/);
+    expect(complaint('run', ...places)).toMatch(/a member runs on .* already .*: end it first/);
+    const another = spawnSync(tetherfsCommand, ['collective', 'run', ...places, '--state', member.path('another')], {
+      encoding: 'utf8',
+    });
+    expect(another.stderr).toMatch(/cannot listen on :: port 443: another program listens there/);
     expect(complaint('run', ...places, '--user', 'root')).toMatch(/--user root is root: name somebody who is not/);
     expect(complaint('run', ...places, '--user', '../x')).toMatch(/nobody can be called that/);
   });
@@ -75,7 +79,7 @@ it('a thousand nodes of a file, and what is shown of one', async () => {
       `i${number}: net.ipv4_address: 10.9.${number >> 8}.${number & 255}/16\ni${number}: crypted.rootpassword: ********\n`,
   );
   expect(member.cliWith(lines.join(''), 'node', 'import', '-')).toBe(
-    '1000 nodes; 1000 secrets were not in the file: set them here\n',
+    '1000 nodes, 1000 of them new; 1000 secrets were not in the file: set them here\n',
   );
   member.cliWith('a password\n', 'node', 'set', 'i7', '--root-password-file', '-', 'dns.domain=x.org');
   const shown = await member.cli('node', 'show', 'i7');
@@ -109,6 +113,25 @@ it('certificates that are revoked are in the list that ssh reads', async () => {
   const isRevoked = (count: number) =>
     spawnSync('ssh-keygen', ['-Q', '-f', member.path('krl'), `${file}-${count}-cert.pub`]).status !== 0;
   expect([isRevoked(0), isRevoked(1)]).toEqual([true, false]);
+  // A mistake leaves the list as it was.
+  const before = readFileSync(member.path('krl'));
+  await expect(member.cli('ca', 'revoke', '77777', '--output', member.path('krl'))).rejects.toThrow(
+    /no certificate has the serial 77777/,
+  );
+  expect(readFileSync(member.path('krl'))).toEqual(before);
+  // One that another authority has signed is as good as any.
+  await member.cli('ca', 'rotate', 'ssh');
+  const [{ id = '' } = {}] = (
+    JSON.parse(await member.cli('ca', 'show', '--json')) as { kind: string; id: string }[]
+  ).filter(({ kind }) => kind === 'ssh');
+  await member.cli('ca', 'rm', 'ssh', id);
+  const { body: certificate } = await member.ask('sshcert', 'r1', key, { method: 'POST', body });
+  writeFileSync(`${file}-2-cert.pub`, certificate);
+  const listing = execFileSync('ssh-keygen', ['-L', '-f', `${file}-2-cert.pub`], { encoding: 'utf8' });
+  const serial = Number(/Serial: (\d+)/.exec(listing)?.[1]);
+  expect(serial).toBe((serials[1] ?? 0) + 1);
+  await member.cli('ca', 'revoke', String(serial), '--output', member.path('krl'));
+  expect([isRevoked(1), isRevoked(2)]).toEqual([false, true]);
 });
 
 it('the site archive is what an initramfs unpacks: uuid, authorities, keys of people and of the member', async () => {
@@ -153,15 +176,24 @@ it('a backup is whole while the member goes on, and brings everything back, on a
   await member.cli('backup', copy);
   expect(statSync(copy).mode & 0o777).toBe(0o600);
   await member.cli('node', 'rm', 'b1');
-  expect(complaint('restore', copy)).toMatch(/runs, or did not end by itself: end it/);
+  expect(complaint('restore', copy)).toMatch(/a member runs on .* already .*: end it first/);
   await member.end();
   expect(await member.cli('restore', copy)).toMatch(/^restored; what was there is collective\.sqlite\.before-/);
   await member.run();
   expect((await member.ask('myattribs', 'b1', key)).status).toBe(200);
   expect(statSync(join(member.state, 'collective.sqlite')).uid).toBe(statSync(member.state).uid);
-  // Without the master key it does not start, and says what is to be done.
+  // On another machine: nothing is there, and root's is what root puts there.
   await member.end();
   const master = join(member.state, 'master.key');
+  const masterKey = readFileSync(master);
+  renameSync(member.state, member.path('state-of-before'));
+  expect(await member.cli('restore', copy)).toBe('restored\n');
+  writeFileSync(master, masterKey, { mode: 0o600 });
+  await member.run();
+  writeFileSync(member.ca, await member.cli('ca', 'export', 'tls'));
+  expect((await member.ask('myattribs', 'b1', key)).status).toBe(200);
+  // Without the master key it does not start, and says what is to be done.
+  await member.end();
   const kept = readFileSync(master);
   rmSync(master);
   await expect(member.run()).rejects.toThrow(/the master key .*master\.key is missing: restore it from its backup/);
@@ -179,6 +211,6 @@ it('a node that was armed while the member ran, and by whom, is in its audit', a
   expect(await askForKey('a1')).toEqual(expect.any(String));
   const shown = await member.cli('audit', 'a1');
   expect(shown).toMatch(/a1 +node added +user /);
-  expect(shown).toMatch(/a1 +armed +user .* +until$/m);
+  expect(shown).toMatch(/a1 +armed +user .* +\d{4}-\d\d-\d\dT[\d:]+Z$/m);
   expect(shown).toMatch(/a1 +key granted +127\.0\.0\.1/);
 });

@@ -116,6 +116,27 @@ ${b} -> /etc/hosts
     expect((await member.ask('remotesyncfiles', 'n1', key)).status).toBe(204);
   });
 
+  it('a node that names a place of its own has nothing of the member’s written or shown', async () => {
+    member.profile('demo', { 'files/a': 'public', 'private/shadow': 'root:secret' });
+    const files = join(member.tree, 'public/os/demo/files');
+    syncfiles(
+      `${files} -> ${target}/opt/files\nMERGE:\n${join(member.tree, 'private/os/demo/shadow')} -> /etc/shadow\n`,
+    );
+    const { status, body } = await sync({ merge: `${target}/opt/files`, myips: [address] });
+    expect([status, body]).toEqual([
+      500,
+      expect.stringMatching(/would lie in .*opt\/files, which is a file of the list itself/),
+    ]);
+    expect(existsSync(join(files, 'etc'))).toBe(false);
+  });
+
+  it('a directory arrives with what is in it', async () => {
+    member.profile('demo', { 'files/a': 'A', 'files/sub/b': 'B' });
+    syncfiles(`${join(member.tree, 'public/os/demo/files')} -> ${target}/opt/files\n`);
+    expect((await sync()).status).toBe(200);
+    expect(readFileSync(`${target}/opt/files/sub/b`, 'utf8')).toBe('B');
+  });
+
   it('a list without entries is nothing to do', async () => {
     syncfiles('# nothing yet\n');
     expect(await sync()).toMatchObject({ status: 200, body: 'Empty synclist' });
@@ -200,8 +221,8 @@ it.runIf(isLong)(
       'ansible/broken.d/02-never.yaml': tasks('- command: touch /run/node-root/never'),
     });
     await sshd[Symbol.asyncDispose]();
-  sshd = await startSshd(member.path('host'), `${member.path('host')}-cert.pub`);
-  expect(await play('real')).toMatch(/PLAY \[all\][\s\S]*n1\s+: ok=1[\s\S]*n1\s+: ok=1/);
+    sshd = await startSshd(member.path('host'), `${member.path('host')}-cert.pub`);
+    expect(await play('real')).toMatch(/PLAY \[all\][\s\S]*n1\s+: ok=1[\s\S]*n1\s+: ok=1/);
     expect(readFileSync(`${target}/second`, 'utf8')).toBe('by root\n');
     expect(await play('broken')).toMatch(/fatal: \[n1\]: FAILED![\s\S]*ansible-playbook: /);
     expect(existsSync(`${target}/never`)).toBe(false);

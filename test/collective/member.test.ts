@@ -1,6 +1,6 @@
 /** A member as one command makes it, and what nodes get from it: real sockets, real ssh-keygen, openssl and curl. */
 import { execFile, execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -565,20 +565,57 @@ it('ended and started again it is the same, its keys still good; it ends with st
   expect((await member.ask('myattribs', 'r1', key)).status).toBe(200);
 });
 
-it('an authority that is rotated signs what the member shows, within seconds; the old one is in the archive still', async () => {
-  await member.cli('ca', 'rotate', 'tls');
-  writeFileSync(member.ca, await member.cli('ca', 'export', 'tls'));
-  const issuer = async () =>
+it('a new TLS authority is in the archive within seconds, and the old one signs until it is removed: nobody is shown what he cannot believe', async () => {
+  const fingerprint = async () =>
     (
       await run('sh', [
         '-c',
         'openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint',
       ])
     ).stdout;
-  const before = await issuer();
-  await waitUntil('it shows a new certificate', async () => (await issuer()) !== before, { timeoutMs: 20_000 });
+  const authorities = async () => {
+    const all = JSON.parse(await member.cli('ca', 'show', '--json')) as { kind: string; id: string; state: string }[];
+    return all.filter(({ kind }) => kind === 'tls');
+  };
+  const inArchive = () =>
+    readFileSync(join(member.tree, 'public/site/initramfs.cpio'), 'latin1').match(/BEGIN CERTIFICATE/g)?.length;
+  const before = await fingerprint();
+  const old = readFileSync(member.ca, 'utf8');
+  await member.cli('ca', 'rotate', 'tls');
+  await waitUntil('both are in the archive', () => inArchive() === 2, { timeoutMs: 20_000 });
+  expect((await authorities()).map(({ state }) => state)).toEqual(['signs', 'next']);
+  expect(await fingerprint()).toBe(before);
   expect((await member.askAnybody('/confluent-api/healthz')).status).toBe(200);
-  await member.cli('site', '--tree', member.tree);
-  const archive = readFileSync(join(member.tree, 'public/site/initramfs.cpio'), 'latin1');
-  expect(archive.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+  const both = await member.cli('ca', 'export', 'tls');
+  expect(both.startsWith(old)).toBe(true);
+  const [first] = await authorities();
+  await member.cli('ca', 'rm', 'tls', first?.id ?? '');
+  writeFileSync(member.ca, both);
+  await waitUntil('it shows a new certificate', async () => (await fingerprint()) !== before, { timeoutMs: 20_000 });
+  expect((await member.askAnybody('/confluent-api/healthz')).status).toBe(200);
+  await waitUntil('the old one is not in the archive any more', () => inArchive() === 1, { timeoutMs: 20_000 });
+  const [last] = await authorities();
+  await expect(member.cli('ca', 'rm', 'tls', last?.id ?? '')).rejects.toThrow(/is the only one that signs/);
+});
+
+it('keys that lie beside a profile, by mistake, are given to nobody; nor is such a directory a profile', async () => {
+  member.profile('other.private', { 'pending/rootimg.key': 'a key' });
+  for (const path of ['os/other.private/pending/rootimg.key', 'os/%6fther.private/pending/rootimg.key'])
+    expect((await member.askAnybody(`/confluent-public/${path}`)).status).toBe(404);
+  expect(await member.cli('profile', 'list')).not.toContain('private');
+});
+
+it('a second one on the same state is refused, and changes nothing', async () => {
+  const words = ['collective', 'run', '--user', memberUser, '--state', member.state, '--tree', member.tree];
+  await expect(
+    run(tetherfsCommand, [...words, '--scratch', member.path('scratch2'), '--https-port', '4443', '--http-port', '0']),
+  ).rejects.toThrow(/a member runs on .* already/);
+  expect((await member.askAnybody('/confluent-api/healthz')).status).toBe(200);
+});
+
+it('a profile that comes while it runs is linked to the site archive', async () => {
+  member.profile('late', { 'boot/initramfs/distribution': 'x' });
+  await waitUntil('it is linked', () => existsSync(join(member.tree, 'public/os/late/boot/initramfs/site.cpio')), {
+    timeoutMs: 20_000,
+  });
 });

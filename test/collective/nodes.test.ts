@@ -129,6 +129,14 @@ describe('nodes of a file', () => {
     expect(nodes).toEqual(expected);
   });
 
+  it.each([
+    [
+      'a spreadsheet’s',
+      '\ufeffnode;net.hwaddr;net.ipv4_address\r\nn1;52:54:00:00:00:01;10.0.0.1/24\r\nn2;52:54:00:00:00:02;\r\n',
+    ],
+    ['with tabs', 'node\tnet.hwaddr\tnet.ipv4_address\nn1\t52:54:00:00:00:01\t10.0.0.1/24\nn2\t52:54:00:00:00:02\t\n'],
+  ])('CSV: %s', (_form, text) => expect(parseNodes(text, 'file').nodes).toEqual(expected));
+
   it('says how many secrets it had not', () => {
     expect(parseNodes('n1: crypted.rootpassword: ********\nn1: groups: all\n', 'file').leftOut).toBe(1);
   });
@@ -140,5 +148,6 @@ describe('nodes of a file', () => {
     ['../n1:\n  a.b: c\n', /\.\.\/n1: a node is called/],
     ['', /no node in it|it is neither YAML/],
     ['a: [b\n', /no YAML, CSV/],
+    ['n1: {net: {hwaddr: "52:54:00:00:00:01"}}\n', /file: n1: net is a map; write its names with dots/],
   ])('%j: a line says what is wrong', (text, words) => expect(() => parseNodes(text, 'file')).toThrow(words));
 });

@@ -1,6 +1,6 @@
 /** A member behind the web servers that people have, as docs/collective.md sets them up. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,31 +9,33 @@ import { ServerProgram, type ServerProgramOptions } from '../support/server-prog
 
 const run = promisify(execFile);
 const document = readFileSync(fileURLToPath(new URL('../../docs/collective.md', import.meta.url)), 'utf8');
-const socket = '/run/member-of-the-proxy.sock';
+/** Of the document; whose the web server is, and nothing else of the member's. */
+const socket = '/run/tetherfs-api/api.sock';
+const proxyUser = 'games';
 
 let member: MemberServer;
 let key: string;
 beforeAll(async () => {
-  member = await MemberServer.start('--socket', socket);
+  member = await MemberServer.start('--socket', socket, '--socket-group', proxyUser);
   member.profile('demo', { 'scripts/functions': '# functions\n' });
   // The node's key comes by the grants' own port, and is used first through a proxy.
   key = await member.nodeWithKey('n1', 'deployment.pendingprofile=demo', 'net.ipv4_address=127.0.0.77');
 });
-afterAll(() => member?.[Symbol.asyncDispose]());
+afterAll(async () => {
+  await member?.[Symbol.asyncDispose]();
+  rmSync('/run/tetherfs-api', { recursive: true });
+});
 
 /** The block of the document for a server, with our places. */
 function documented(language: string): string {
   const block = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'ms').exec(document)?.[1] ?? '';
-  return block
-    .replaceAll('/var/lib/tetherfs', member.state)
-    .replaceAll('/var/lib/confluent', member.tree)
-    .replaceAll('/run/tetherfs-collective/api.sock', socket);
+  return block.replaceAll('/var/lib/tetherfs', member.state).replaceAll('/var/lib/confluent', member.tree);
 }
 
 const nginx = (): Omit<ServerProgramOptions, 'ready'> => ({
   command: ['nginx', '-c', 'CONFIG', '-e', 'stderr'],
   config: (directory) => `
-    daemon off; user root; pid ${directory}/pid; error_log stderr; events {}
+    daemon off; user ${proxyUser}; pid ${directory}/pid; error_log stderr; events {}
     http { access_log off; client_body_temp_path ${directory}/body; ${documented('nginx').replace('listen 443', 'listen 127.0.0.31:443')} }`,
 });
 
@@ -47,8 +49,8 @@ const apache = (): Omit<ServerProgramOptions, 'ready'> => ({
     PidFile ${directory}/pid
     DefaultRuntimeDir ${directory}
     ErrorLog ${directory}/errors
-    User www-data
-    Group www-data
+    User ${proxyUser}
+    Group ${proxyUser}
     ${modules.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`).join('\n')}
     ${documented('apache')}`,
 });
@@ -87,6 +89,11 @@ describe.each([
       expect((await curl(path, '--path-as-is')).status).toBeGreaterThanOrEqual(400);
     }
   });
+});
+
+it('nobody but the web server may connect to the socket', () => {
+  expect(statSync(socket).mode & 0o777).toBe(0o660);
+  expect(document).toContain(`--socket ${socket} --socket-group`);
 });
 
 it('who stands between is believed on that socket alone', async () => {

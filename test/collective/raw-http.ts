@@ -13,7 +13,7 @@ export async function exchange(
   bytes: string | Buffer,
   silentMs = 5_000,
 ): Promise<string> {
-  const socket = await opened(port, host);
+  const socket = await openTo({ port, host });
   let said = '';
   return new Promise((resolve) => {
     socket.setTimeout(silentMs, () => socket.destroy());
@@ -26,7 +26,7 @@ export async function exchange(
   });
 }
 
-function opened(port: number, host: string): Promise<Socket> {
+export function openTo({ port, host = '127.0.0.1' }: Where): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket: Socket =
       port === 443

@@ -68,7 +68,7 @@ it('none of those that there are is: keys of authorities and members, tokens, pa
     readFileSync(join(temp.path, 'host.pub'), 'utf8');
   const pair = await authorities.ssh();
   await ssh.sign(pair, key, { node: 'n1', principals: ['n1'], serial: 1 });
-  await ssh.revocationList(pair, [1], 1);
+  await ssh.revocationList([pair.publicKey], [1], 1);
   await authorities.rotate('ssh', 'site');
   await authorities.rotate('tls', 'site');
   const texts = new CryptTexts();

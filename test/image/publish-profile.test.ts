@@ -8,8 +8,10 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -149,6 +151,34 @@ describe('image publish', () => {
     toM2();
     expect(existsSync(there('private/os/demo/pending/traces-0123'))).toBe(false);
     expect(readdirSync(there1()).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('a file there where a directory is here: it is refused before anything changes', () => {
+    toM2();
+    mkdirSync(here1('scripts'));
+    writeFileSync(here1('scripts/functions'), 'x');
+    writeFileSync(there1('scripts'), 'theirs');
+    const before = execFileSync('ls', ['-lR', '--time-style=full-iso', there1()]);
+    pack('second');
+    const { status, stderr } = toM2();
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/scripts is no directory there, as it is here/),
+    });
+    expect(execFileSync('ls', ['-lR', '--time-style=full-iso', there1()])).toEqual(before);
+  });
+
+  it('the site archive goes along where there is none, and the name is that of here, wherever a link leads', () => {
+    mkdirSync(here('public/site'));
+    writeFileSync(here('public/site/initramfs.cpio'), 'the site');
+    expect(toM2().status).toBe(0);
+    expect(readFileSync(there('public/site/initramfs.cpio'), 'utf8')).toBe('the site');
+    writeFileSync(here('public/site/initramfs.cpio'), 'another');
+    renameSync(here1(), here('public/os/demo-v2'));
+    symlinkSync('demo-v2', here1());
+    expect(toM2()).toMatchObject({ status: 0, stdout: expect.stringMatching(/: has demo, sha256:/) });
+    expect(readFileSync(there('public/site/initramfs.cpio'), 'utf8')).toBe('the site');
+    expect(existsSync(there('public/os/demo-v2'))).toBe(false);
   });
 
   it('one member is not there: the others get it, and it is said', () => {

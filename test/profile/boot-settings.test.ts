@@ -44,6 +44,20 @@ describe('kernel arguments', () => {
   });
 });
 
+describe('who says what a node is to be', () => {
+  it.each([
+    ['tetherfs.api=discover', { members: 'discover', node: undefined }],
+    ['tetherfs.api=discover tetherfs.node=n1', { members: 'discover', node: 'n1' }],
+    ['tetherfs.api=10.0.0.1,[fe80::1%eth0] tetherfs.node=n1', { members: ['10.0.0.1', 'fe80::1%eth0'], node: 'n1' }],
+  ])('%s', (commandLine, api) => {
+    expect(readBootSettings(commandLine, undefined)).toMatchObject({ api, members: [], digest: undefined });
+  });
+
+  it('nobody, unless it is said', () => {
+    expect(readBootSettings(`${members} tetherfs.digest=sha256:11`, undefined).api).toBeUndefined();
+  });
+});
+
 describe('what makes no sense is said in one line', () => {
   const cases: readonly (readonly [string, string | undefined, string])[] = [
     ['quiet', undefined, 'where is the image? Give its URL on each member: tetherfs.members='],
@@ -65,6 +79,9 @@ describe('what makes no sense is said in one line', () => {
       undefined,
       'tetherfs.insecure-key-file= is refused where tetherfs.api=',
     ],
+    ['tetherfs.api=https://m tetherfs.node=n1', undefined, 'tetherfs.api=: https://m is no address; give discover, or'],
+    ['tetherfs.api=10.0.0.1', undefined, 'tetherfs.api=10.0.0.1: what is this node called there? Say tetherfs.node='],
+    ['tetherfs.node=n1', undefined, 'tetherfs.node=n1: say tetherfs.api=discover too'],
     [members, '- a list', '/etc/tetherfs/boot.yaml: it must be a map'],
     [members, 'a: [', '/etc/tetherfs/boot.yaml: '],
     [members, 'zrm: 1', '/etc/tetherfs/boot.yaml: zrm: no such setting'],

@@ -27,9 +27,6 @@ import { insistOnKey } from './who-asks.ts';
 
 /** Of a request's body, bytes: the largest are boot traces. */
 const largestBody = 1024 * 1024;
-/** A request must have come by then, ms; a connection that says nothing is closed after. */
-const requestMs = 30_000;
-const idleMs = 75_000;
 
 const anybody = [whoami, registerApiKey];
 const nodes = [
@@ -102,9 +99,6 @@ function newApp(options: Pick<FastifyServerOptions, 'serverFactory'>): FastifyIn
     ...options,
     logger: false,
     bodyLimit: largestBody,
-    requestTimeout: requestMs,
-    connectionTimeout: idleMs,
-    keepAliveTimeout: idleMs,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 2048 },
     exposeHeadRoutes: true,
@@ -117,7 +111,8 @@ function servePublic(app: FastifyInstance, { profiles }: Pick<ApiContext, 'profi
     prefix: '/confluent-public/',
     // As a boot script may ask for anything; nothing is listed.
     index: false,
-    dotfiles: 'ignore',
+    dotfiles: 'allow',
+    allowedPath: (path) => profiles.isPublic(path),
     // A repack is published under the same name: what was got an hour ago may be another.
     cacheControl: false,
   });

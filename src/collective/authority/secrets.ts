@@ -57,6 +57,9 @@ export function masterKeyFile(state: string): string {
   return given !== undefined && existsSync(given) ? given : join(state, fileName);
 }
 
+/** What seals and opens secrets of the store. */
+export type Sealer = Pick<MasterKey, 'seal' | 'open'>;
+
 /** @param isNew makes one where there is none: nothing has been sealed yet. @throws TetherfsError MASTER_KEY. */
 export function loadMasterKey(state: string, isNew: boolean): MasterKey {
   const path = masterKeyFile(state);
@@ -64,14 +67,16 @@ export function loadMasterKey(state: string, isNew: boolean): MasterKey {
     if (!isNew) {
       throw new TetherfsError(
         'MASTER_KEY',
-        `the master key ${path} is missing: restore it from its backup; without it, keys of authorities are lost`,
+        `the master key ${path} is missing: restore it from its backup; without it, keys of authorities are lost (where it is a credential of systemd's, run this by systemd-run with that)`,
       );
     }
     writeFileSync(path, `${randomBytes(keyBytes).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
   }
   let text: string;
   try {
-    if ((statSync(path).mode & 0o077) !== 0) {
+    // systemd gives a credential by an ACL, which shows as a right of the group.
+    const others = path === join(state, fileName) ? 0o077 : 0o007;
+    if ((statSync(path).mode & others) !== 0) {
       throw new TetherfsError('MASTER_KEY', `the master key ${path} can be read by others: chmod 600 it`);
     }
     text = readFileSync(path, 'latin1').trim();

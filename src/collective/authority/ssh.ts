@@ -78,13 +78,17 @@ export class SshAuthority {
     });
   }
 
-  /** A list of revoked certificates (KRL), for sshd and ssh. @param serials of the authority's certificates. */
-  async revocationList(authority: SshKeyPair, serials: readonly number[], version: number): Promise<Buffer> {
+  /** A list of revoked certificates (KRL), for sshd and ssh. @param authorities lines of .pub files: a serial is worth nothing under any of them. */
+  async revocationList(authorities: readonly string[], serials: readonly number[], version: number): Promise<Buffer> {
     return this.#inScratch(async (directory) => {
       const [key, what, list] = [join(directory, 'ca.pub'), join(directory, 'serials'), join(directory, 'krl')];
-      writeFileSync(key, authority.publicKey);
       writeFileSync(what, serials.map((serial) => `serial: ${serial}\n`).join(''));
-      await this.#run('ssh-keygen', ['-q', '-k', '-f', list, '-s', key, '-z', String(version), what], package_);
+      for (const [index, authority] of authorities.entries()) {
+        writeFileSync(key, authority);
+        const update = index === 0 ? [] : ['-u'];
+        const words = ['-q', '-k', ...update, '-f', list, '-s', key, '-z', String(version), what];
+        await this.#run('ssh-keygen', words, package_);
+      }
       return readFileSync(list);
     });
   }

@@ -99,7 +99,9 @@ async function whyNot(
 ): Promise<string | undefined> {
   if (parts.attempts.isReached(node, address)) return 'too many tries';
   if ((await parts.nodes.get(node)) === undefined) return 'there is no such node';
-  return parts.grants.refusal(node, await peerOf(node, address, parts), proof !== undefined);
+  const why = await parts.grants.refusal(node, await peerOf(node, address, parts), proof !== undefined);
+  if (why !== undefined) await parts.grants.noteRefusal(node, address, why);
+  return why;
 }
 
 async function peerOf(node: string, address: string, { nodes, interfaces }: GrantListenerParts): Promise<Peer> {

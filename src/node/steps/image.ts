@@ -11,13 +11,22 @@ import { defaults, withDefaults } from '../../mount/options.ts';
 import { describeProgress } from '../../mount/progress-log.ts';
 import { startMount } from '../../mount/start-mount.ts';
 import { describeMembers } from '../../mount/status.ts';
-import type { BootSettings } from '../../profile/index.ts';
+import type { SaidMethod } from '../../profile/index.ts';
 import { imagePlace, isMounted, makePlace } from '../places.ts';
 import { loadModule } from '../programs.ts';
 import type { BootConsole } from '../step.ts';
 
+/** Where the image is, and how it is to be read. */
+export interface BootImage {
+  /** URLs. */
+  members: readonly [string, ...string[]];
+  digest: string | undefined;
+  caFile: string | undefined;
+  imageMethod: SaidMethod;
+}
+
 export interface ImageParts {
-  settings: BootSettings;
+  image: BootImage;
   /** Shows the decrypted squashfs; without, the file as it is served. */
   keyFile: string | undefined;
   console: BootConsole;
@@ -25,8 +34,8 @@ export interface ImageParts {
 }
 
 /** @returns the path of the image's file. @throws TetherfsError as the daemon does. */
-export async function mountImage({ settings, keyFile, console, signal }: ImageParts): Promise<string> {
-  const { members, digest, caFile, imageMethod } = settings;
+export async function mountImage({ image, keyFile, console, signal }: ImageParts): Promise<string> {
+  const { members, digest, caFile, imageMethod } = image;
   const file = join(imagePlace, parseFileUrl(members[0]).fileName);
   if (isMounted(imagePlace)) return file;
   await loadModule('fuse');
@@ -75,7 +84,7 @@ export async function explainWaiting(): Promise<string | undefined> {
   return `${reads.waiting} reads wait for members, the oldest for ${Math.round(reads.oldestWaitMs / 1000)} s: ${describeMembers(members)}`;
 }
 
-export function describeImage({ members, digest, imageMethod }: BootSettings): string {
+export function describeImage({ members, digest, imageMethod }: BootImage): string {
   const many = members.length === 1 ? 'one member' : `${members.length} members`;
   return `${imageMethod.word}, from ${many}, ${digest === undefined ? 'not verified: no digest is given' : `every chunk verified against ${digest}`}; ${formatSize(availableMemory())} of memory are available`;
 }

@@ -23,7 +23,8 @@ export const deploycfg: Routes = (app, context) => {
 export function localOf(request: FastifyRequest, { interfaces }: Pick<ApiContext, 'interfaces'>): LocalAddress[] {
   const named = nodeHeader(request.headers, 'interface');
   const { called } = whoAsks(request);
-  return (named !== undefined && interfaces.of(interfaces.nameOf(named))) || interfaces.beside(called);
+  const meant = named === undefined ? [] : interfaces.of(interfaces.nameOf(named));
+  return meant.length > 0 ? meant : interfaces.beside(called);
 }
 
 async function configOf(

@@ -9,7 +9,7 @@ export const sshCert: Routes = (app, context) => {
     const principals = [...namesOf(node, attributes), ...certifiedAddresses(attributes, address)];
     const authority = await authorities.ssh();
     const serial = await authorities.nextSerial();
-    const days = site.hostCertificateDays;
+    const days = await site.hostCertificateDays();
     const certificate = await ssh.sign(authority, request.body?.toString('latin1') ?? '', {
       node,
       principals,

@@ -22,7 +22,7 @@ export const updateStatus: Routes = (app, { nodes, store }) => {
     const { state, state_detail: detail, status } = parse(request.body);
     const reported: AttributeChanges = {
       'deployment.client_ip': address,
-      ...(state !== undefined && { 'deployment.state': state }),
+      'deployment.state': state ?? status,
       ...(detail !== undefined && { 'deployment.state_detail': detail }),
       'deployment.state_last_updated': new Date().toISOString(),
     };

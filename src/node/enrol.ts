@@ -1,0 +1,133 @@
+/**
+ * From a machine that owns nothing to a node that its members know: who it is and who they are, a key of its own, what it is to be. Each is a step that is tried again until it succeeds; what an
+ * administrator must do meanwhile stands on the console.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TetherfsError, UsageError } from '../base/errors.ts';
+import { type ApiSettings, parseYaml } from '../profile/index.ts';
+import { type Deploycfg, deploycfgSchema } from '../protocol/deploycfg.ts';
+import { nodeName } from '../protocol/grant.ts';
+import { correctClock } from './clock.ts';
+import { discoverMembers, type FoundMember } from './discovery.ts';
+import { askForGrant, type GrantOutcome } from './grant-client.ts';
+import { type ApiAnswer, MemberApi } from './member-api.ts';
+import { makeNodeKey } from './node-key.ts';
+import type { BootConsole, Steps } from './step.ts';
+import type { SiteTrust } from './trust.ts';
+
+export interface EnrolParts {
+  settings: ApiSettings;
+  trust: SiteTrust;
+  steps: Steps;
+  console: BootConsole;
+  signal: AbortSignal;
+}
+
+export interface Enrolment {
+  node: string;
+  /** Members that may be asked, the one that has granted the key first. */
+  members: readonly string[];
+  api: MemberApi;
+  config: Deploycfg;
+}
+
+interface Neighbours {
+  node: string;
+  members: readonly string[];
+}
+
+/** @throws UsageError when the initramfs knows nobody to believe; what ends a boot. */
+export async function enrol({ settings, trust, steps, console, signal }: EnrolParts): Promise<Enrolment> {
+  if (trust.tls.length === 0)
+    throw new UsageError(
+      'tetherfs.api=: the initramfs has no authority of the site (/tls/*.pem): boot with boot/initramfs/site.cpio beside it',
+    );
+  const find = () => findMembers(settings, trust, console, signal);
+  let known = await steps.run('members', find);
+  const key = await steps.run('key', async () => {
+    const made = await makeNodeKey();
+    const outcomes = new Map<string, GrantOutcome>();
+    for (const address of known.members) {
+      const outcome = await askForGrant({ address, node: known.node, hash: made.hash, signal });
+      if (outcome.kind === 'granted') {
+        known = { ...known, members: [address, ...known.members.filter((one) => one !== address)] };
+        return made.key;
+      }
+      outcomes.set(address, outcome);
+    }
+    // Their addresses may have changed, and others may have come.
+    if ([...outcomes.values()].every(({ kind }) => kind === 'unreachable')) known = await find().catch(() => known);
+    throw new TetherfsError('NO_KEY', whyNoKey(known.node, outcomes));
+  });
+  const { node, members } = known;
+  const api = new MemberApi({ members, authorities: trust.tls, node, key, signal });
+  const config = await steps.run('configuration', async () => parseDeploycfg(goodAnswer(await api.ask('deploycfg2'))));
+  console.say(`this is ${node}, to boot ${config.profile}, by members ${members.join(', ')}`);
+  return { node, members, api, config };
+}
+
+async function findMembers(
+  { members, node }: ApiSettings,
+  { uuid }: SiteTrust,
+  console: BootConsole,
+  signal: AbortSignal,
+): Promise<Neighbours> {
+  if (node !== undefined && !nodeName.test(node))
+    throw new UsageError(`tetherfs.node=${node}: that is no name of a node`);
+  if (members !== 'discover') return { node: node ?? '', members };
+  const found = await discoverFor(patienceMs, uuid, signal);
+  const [first] = found.filter((one) => nodeName.test(one.node));
+  if (first === undefined)
+    throw new TetherfsError(
+      'NO_MEMBER',
+      'no member of this site answers: is one near, and does it know this machine (collective node set NODE net.hwaddr=, or id.uuid=; a profile)?',
+    );
+  await correctClock(first.time, console);
+  return { node: node ?? first.node, members: [...new Set(found.map(({ address }) => address))] };
+}
+
+/** So long it is asked again and again before it is said, ms: networks come up slowly. */
+const patienceMs = 20_000;
+/** Between two times, where there is no network to ask on yet, ms. */
+const pauseMs = 500;
+
+async function discoverFor(ms: number, uuid: string | undefined, signal: AbortSignal): Promise<FoundMember[]> {
+  const until = performance.now() + ms;
+  for (;;) {
+    const found = await discoverMembers(uuid, signal);
+    if (found.length > 0 || performance.now() > until) return found;
+    await sleep(pauseMs, undefined, { signal });
+  }
+}
+
+function whyNoKey(node: string, outcomes: ReadonlyMap<string, GrantOutcome>): string {
+  const ways = [...outcomes].map(([address, outcome]) =>
+    outcome.kind === 'unreachable' ? `${address} cannot be asked (${outcome.why})` : `${address} gives none`,
+  );
+  const isDenied = [...outcomes.values()].some(({ kind }) => kind === 'denied');
+  const remedy = isDenied ? `: arm it ("tetherfs collective node arm ${node} once"), on a network that is trusted` : '';
+  return `${node} has no key: ${ways.join('; ')}${remedy}`;
+}
+
+/** @throws TetherfsError API with what each member has answered. */
+export function goodAnswer(answers: readonly ApiAnswer[]): Buffer {
+  const last = answers.at(-1);
+  if (last?.kind === 'ok') return last.body;
+  const words = answers.map(
+    (answer) => `${answer.member}: ${answer.kind === 'ok' ? '' : `${answer.kind}, ${answer.why}`}`,
+  );
+  throw new TetherfsError('API', `no member answers well (${words.join('; ')})`);
+}
+
+/** @throws TetherfsError API */
+function parseDeploycfg(body: Buffer): Deploycfg {
+  const found = parseYaml(body.toString('utf8'), 'deploycfg2');
+  const parsed = deploycfgSchema.safeParse(found instanceof Map ? Object.fromEntries(found) : found);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new TetherfsError('API', `what the member says makes no sense: ${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  if (!/^[A-Za-z0-9][\w.+-]*$/.test(parsed.data.profile))
+    throw new TetherfsError('NO_PROFILE', 'nothing is pending for this node to boot: set deployment.pendingprofile');
+  return parsed.data;
+}
