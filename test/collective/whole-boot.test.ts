@@ -27,7 +27,7 @@ beforeAll(async () => {
     'scripts/functions': '# functions of upstream\n',
     'scripts/imageboot.sh': '# imageboot of upstream\n',
     'scripts/onboot.service': '[Service]\n',
-    'scripts/onboot.sh': '#!/bin/sh\n',
+    'scripts/onboot.sh': '# onboot of upstream\n',
     'scripts/onboot.d/10-late': 'x',
     'scripts/onboot.d/9-early': 'x',
     'rootimg.sfs': 'an image, by its first bytes',
@@ -119,7 +119,7 @@ it('every request of the boot, by curl', async () => {
     lines.push(
       ...stderr.split(/\r?\n/).filter((line) => /^[<>] ./.test(line)),
       '',
-      ...stdout.trimEnd().split('\n'),
+      ...stdout.trimEnd().split(/\r?\n/),
       '',
       '',
     );
