@@ -14,6 +14,8 @@ export const registerApiKey: Routes = (app, context) => {
     if (!/^[A-Za-z0-9+/]{43}=$/.test(proof) || !cryptText.test(hash)) return refuse(400, 'Bad Request');
     const address = clientAddress(request, context);
     if (context.attempts.isReached(node, address)) return refuse(429, 'too many wrong proofs: try again later');
+    // Names that somebody has made up fill no audit.
+    if ((await context.nodes.get(node)) === undefined) return refuse(401, 'Unauthorized');
     const why = await context.grants.give(node, hash, { address, isTrusted: false }, Buffer.from(proof, 'base64'));
     if (why === undefined) return reply.type('text/plain').send('Accepted');
     context.attempts.count(node, address);
