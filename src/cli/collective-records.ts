@@ -93,50 +93,63 @@ export function siteCommand(): Command {
       collect,
       [],
     )
+    .option(
+      '--image-member <address>',
+      'another member that serves the images, of which nodes are told; may be said again; none: ""',
+      collect,
+      [],
+    )
     .option('--host-certificate-days <days>', 'how long host certificates are valid, 0 for ever', wholeNumber)
     .addHelpText(
       'after',
-      '\nKeys and days stay until they are said anew. Nodes know what has changed after their next boot.',
+      '\nKeys, members and days stay until they are said anew. Nodes know what has changed after their next boot.',
     )
-    .action(async (flags: PlaceFlags & { name?: string; rootKey: string[]; hostCertificateDays?: number }) => {
-      const rootKeys = await Promise.all(flags.rootKey.map(readKey));
-      const { hostname } = await import('node:os');
-      const { changeSite } = await import('../collective/site.ts');
-      const { linkSiteArchive, makeSiteArchive, writeSiteArchive } = await import('../collective/site-archive.ts');
-      const { Profiles } = await import('../collective/profiles.ts');
-      const { automationFile } = await import('../collective/places.ts');
-      const { toolRunner } = await import('../collective/tools.ts');
-      await using admin = await openSite(flags.state);
-      const facts = await changeSite(admin.store, (before) => ({
-        ...before,
-        ...(rootKeys.length > 0 && { rootKeys }),
-        ...(flags.hostCertificateDays !== undefined && {
-          hostCertificateDays: flags.hostCertificateDays || undefined,
-        }),
-      }));
-      const profiles = new Profiles(treeOf(flags));
-      const automationKey = readFileSync(`${automationFile(flags.state)}.pub`, 'utf8');
-      const archive = await makeSiteArchive(
-        {
-          uuid: facts.uuid,
-          member: flags.name ?? rememberedMember(flags.state)?.name ?? hostname(),
-          rootKeys: facts.rootKeys,
-          automationKey,
-        },
-        { authorities: admin.authorities, run: toolRunner() },
-      );
-      const path = await writeSiteArchive(archive, profiles);
-      const { linked, failed } = await linkSiteArchive(profiles);
-      process.stdout.write(`${path}: site ${facts.uuid}, ${facts.rootKeys.length} keys of people\n`);
-      for (const name of linked) process.stdout.write(`linked into ${name}\n`);
-      for (const why of failed) process.stderr.write(`tetherfs: not linked: ${why}\n`);
-      await admin.store.audit({
-        subject: 'site',
-        event: 'site set',
-        by: admin.by,
-        detail: `${facts.rootKeys.length} keys of people, host certificates ${facts.hostCertificateDays ?? 'without end'}`,
-      });
-    });
+    .action(
+      async (
+        flags: PlaceFlags & { name?: string; rootKey: string[]; imageMember: string[]; hostCertificateDays?: number },
+      ) => {
+        const rootKeys = await Promise.all(flags.rootKey.map(readKey));
+        const odd = flags.imageMember.find((address) => !/^[\w.:-]*$/.test(address));
+        if (odd !== undefined) throw new UsageError(`--image-member ${odd}: give an address or a name`);
+        const { hostname } = await import('node:os');
+        const { changeSite } = await import('../collective/site.ts');
+        const { linkSiteArchive, makeSiteArchive, writeSiteArchive } = await import('../collective/site-archive.ts');
+        const { Profiles } = await import('../collective/profiles.ts');
+        const { automationFile } = await import('../collective/places.ts');
+        const { toolRunner } = await import('../collective/tools.ts');
+        await using admin = await openSite(flags.state);
+        const facts = await changeSite(admin.store, (before) => ({
+          ...before,
+          ...(rootKeys.length > 0 && { rootKeys }),
+          ...(flags.imageMember.length > 0 && { imageMembers: flags.imageMember.filter((address) => address !== '') }),
+          ...(flags.hostCertificateDays !== undefined && {
+            hostCertificateDays: flags.hostCertificateDays || undefined,
+          }),
+        }));
+        const profiles = new Profiles(treeOf(flags));
+        const automationKey = readFileSync(`${automationFile(flags.state)}.pub`, 'utf8');
+        const archive = await makeSiteArchive(
+          {
+            uuid: facts.uuid,
+            member: flags.name ?? rememberedMember(flags.state)?.name ?? hostname(),
+            rootKeys: facts.rootKeys,
+            automationKey,
+          },
+          { authorities: admin.authorities, run: toolRunner() },
+        );
+        const path = await writeSiteArchive(archive, profiles);
+        const { linked, failed } = await linkSiteArchive(profiles);
+        process.stdout.write(`${path}: site ${facts.uuid}, ${facts.rootKeys.length} keys of people\n`);
+        for (const name of linked) process.stdout.write(`linked into ${name}\n`);
+        for (const why of failed) process.stderr.write(`tetherfs: not linked: ${why}\n`);
+        await admin.store.audit({
+          subject: 'site',
+          event: 'site set',
+          by: admin.by,
+          detail: `${facts.rootKeys.length} keys of people, host certificates ${facts.hostCertificateDays ?? 'without end'}`,
+        });
+      },
+    );
 }
 
 export function auditCommand(): Command {

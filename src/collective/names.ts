@@ -18,10 +18,13 @@ export function addressesOf(attributes: Attributes): string[] {
   return [...new Set(all.filter((address) => address !== undefined && address !== bmc))] as string[];
 }
 
-/** For certificates: also the address that it asks from, unless that is loopback's, which is everybody's. */
-export function certifiedAddresses(attributes: Attributes, from: string): string[] {
-  const isLoopback = /^(?:127\.|::1$)/.test(from);
-  return [...new Set([...addressesOf(attributes), ...(isLoopback ? [] : [from])])];
+/**
+ * For certificates: also the address that it asks from, unless that is loopback's, which is everybody's, or another node's. @param others attributes of the others.
+ */
+export function certifiedAddresses(attributes: Attributes, from: string, others: readonly Attributes[]): string[] {
+  const own = addressesOf(attributes);
+  const isForeign = /^(?:127\.|::1$)/.test(from) || others.some((other) => addressesOf(other).includes(from));
+  return [...new Set([...own, ...(isForeign ? [] : [from])])];
 }
 
 /** Nodes that may log in to this one. */

@@ -172,6 +172,11 @@ export class Nodes {
   }
 }
 
+/** Attributes of all other nodes. */
+export async function othersThan(node: string, nodes: Nodes): Promise<Attributes[]> {
+  return (await nodes.list()).flatMap(({ name, attributes }) => (name === node ? [] : [attributes]));
+}
+
 function check(attributes: AttributeChanges, isStrict: boolean): void {
   for (const [name, value] of Object.entries(attributes))
     if (value !== undefined) checkAttribute(name, value, isStrict);

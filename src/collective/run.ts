@@ -138,7 +138,10 @@ async function start(
     uuid: site.uuid,
     member,
     memberNames: () => [...new Set([member, hostname(), ...names])],
-    memberAddresses: () => interfaces.ownAddresses().filter((address) => !isLinkLocal(address)),
+    memberAddresses: async () => {
+      const own = interfaces.ownAddresses().filter((address) => !isLinkLocal(address));
+      return [...new Set([...own, ...(await ensureSite(store)).imageMembers])];
+    },
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     hostCertificateDays: async () => (await ensureSite(store)).hostCertificateDays,
   };

@@ -7,7 +7,7 @@ export interface SiteFacts {
   /** Of all members, with their domains. */
   memberNames(): string[];
   /** Of all members that serve the image: no loopback, nothing link-local, for which a node would have to know its interface. */
-  memberAddresses(): string[];
+  memberAddresses(): Promise<string[]>;
   /** Of this machine, an Olson name. */
   timezone: string;
   /** Until host certificates end; undefined: never. */

@@ -8,6 +8,8 @@ const siteSchema = z.object({
   uuid: z.string(),
   /** Lines of .pub files, for root's authorized_keys. */
   rootKeys: z.array(z.string()).default([]),
+  /** Addresses or names of other members that serve the image: nodes are told of them. */
+  imageMembers: z.array(z.string()).default([]),
   /** Until host certificates end; absent: never. */
   hostCertificateDays: z.number().int().positive().optional(),
 });
@@ -22,7 +24,7 @@ export async function readSite(store: Store): Promise<Site | undefined> {
 export function ensureSite(store: Store): Promise<Site> {
   return change(store, async () => {
     const found = await readSite(store);
-    const site = found ?? { uuid: randomUUID(), rootKeys: [] };
+    const site = found ?? { uuid: randomUUID(), rootKeys: [], imageMembers: [] };
     return { changes: found ? [] : [{ key: siteKey, revision: 0, value: site }], result: site };
   });
 }
@@ -30,7 +32,7 @@ export function ensureSite(store: Store): Promise<Site> {
 export function changeSite(store: Store, alter: (site: Site) => Site): Promise<Site> {
   return change(store, async () => {
     const entry = await store.get(siteKey);
-    const site = alter(entry ? siteSchema.parse(entry.value) : { uuid: randomUUID(), rootKeys: [] });
+    const site = alter(entry ? siteSchema.parse(entry.value) : { uuid: randomUUID(), rootKeys: [], imageMembers: [] });
     return { changes: [{ key: siteKey, revision: entry?.revision ?? 0, value: site }], result: site };
   });
 }

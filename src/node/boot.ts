@@ -63,13 +63,13 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
   const { insecureKeyFile, zram } = settings;
   const steps = new Steps(console, signal);
   insistOnMemory();
+  const { keyFile, ...image } = await imageToBoot({ settings, steps, console, signal });
+  const { members, digest, imageMethod } = image;
+  console.say(describeImage(image));
   if (insecureKeyFile !== undefined) {
     console.say(`WARNING: the key of the image comes from ${insecureKeyFile}: whoever can read the initramfs has it`);
     readImageKey(insecureKeyFile).fill(0);
   }
-  const { keyFile, ...image } = await imageToBoot({ settings, steps, console, signal });
-  const { members, digest, imageMethod } = image;
-  console.say(describeImage(image));
   await steps.run('network', () => waitForNetwork({ members, console, signal }));
   const decryption =
     keyFile === undefined

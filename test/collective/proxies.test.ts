@@ -97,7 +97,9 @@ it('nobody but the web server may connect to the socket', () => {
 });
 
 it('who stands between is believed on that socket alone', async () => {
-  await using direct = await MemberServer.start('--no-grants', '--no-discovery', '--http-port', '0');
+  await using direct = await MemberServer.start(
+    ...['--no-grants', '--no-discovery', '--http-port', '0', '--metrics', '127.0.0.1:9470'],
+  );
   await direct.cli('node', 'add', 'n1');
   const forged = { 'X-Forwarded-For': '10.66.66.66', CONFLUENT_IDS: 'mac=52:54:00:00:00:01' };
   await direct.cli('node', 'set', 'n1', 'net.hwaddr=52:54:00:00:00:01');
@@ -106,4 +108,12 @@ it('who stands between is believed on that socket alone', async () => {
     status: 200,
     body: 'n1',
   });
+  // What it counts, by the names of the document.
+  const { stdout: metrics } = await run('curl', ['-s', 'http://127.0.0.1:9470/metrics']);
+  for (const [, name = ''] of document.matchAll(/^\| `(tetherfs_collective_\w+)/gm))
+    expect(metrics).toContain(`# TYPE ${name} `);
+  expect(metrics).toMatch(
+    /^tetherfs_collective_requests_total\{route="\/confluent-api\/self\/whoami",status="200"\} 1$/m,
+  );
+  expect(metrics).toMatch(/^tetherfs_collective_nodes 1$/m);
 });

@@ -1,9 +1,9 @@
 /** No secret is in the words or the environment of an external program. Every one of them runs through a recorder here. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { runProgram } from '../../src/base/program.ts';
+import { type RunProgram, runProgram } from '../../src/base/program.ts';
 import { Authorities } from '../../src/collective/authorities.ts';
 import { loadMasterKey } from '../../src/collective/authority/secrets.ts';
 import { SshAuthority } from '../../src/collective/authority/ssh.ts';
@@ -11,10 +11,17 @@ import { CryptTexts } from '../../src/collective/crypt-text.ts';
 import { Grants } from '../../src/collective/grants.ts';
 import { Nodes } from '../../src/collective/nodes.ts';
 import { preparePlaces } from '../../src/collective/places.ts';
+import { Playbooks } from '../../src/collective/playbooks.ts';
+import { Profiles } from '../../src/collective/profiles.ts';
 import { type Member, startMember } from '../../src/collective/run.ts';
 import { SqliteStore } from '../../src/collective/store/sqlite.ts';
+import { SyncFiles } from '../../src/collective/sync-files.ts';
 import { toolRunner } from '../../src/collective/tools.ts';
+import { parseDigest } from '../../src/image/digest.ts';
+import { publishTo } from '../../src/imgutil/publish-profile.ts';
+import { visit } from '../../src/imgutil/remote-member.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const temp = makeTempDir('secrets');
 const places = { state: join(temp.path, 'state'), tree: join(temp.path, 'tree'), scratch: join(temp.path, 'scratch') };
@@ -50,6 +57,49 @@ afterAll(async () => {
 /** Base64 lines of a key in PEM. */
 const linesOf = (pem: string) => pem.split('\n').filter((line) => line.length > 40 && !line.startsWith('-'));
 
+const imageKey = '0123456789abcdef'.repeat(4);
+
+/** What works in nodes: nobody is there, and what programs are given is seen all the same. */
+async function intoANode(authorities: Authorities): Promise<void> {
+  const profiles = new Profiles(places.tree);
+  const directory = profiles.publicDirectory('demo');
+  mkdirSync(join(directory, 'ansible/onboot.d'), { recursive: true });
+  writeFileSync(join(directory, 'ansible/onboot.d/x.yaml'), '- hosts: all\n');
+  writeFileSync(join(directory, 'syncfiles'), `${join(directory, 'syncfiles')} -> /etc/x\n`);
+  const knownHosts = async () =>
+    (await authorities.list('ssh')).map(({ shown }) => `@cert-authority * ${shown}`).join('');
+  const log = { error() {}, warn() {}, info() {}, debug() {} };
+  const parts = {
+    profiles,
+    run,
+    scratch: places.scratch,
+    automationKey: join(places.state, 'automation'),
+    knownHosts,
+    log,
+  };
+  const asked = { node: 'n1', profile: 'demo', to: '127.0.0.99' };
+  const [files, playbooks] = [new SyncFiles(parts), new Playbooks(parts)];
+  await files.start(asked);
+  await playbooks.start({ ...asked, category: 'onboot.d' });
+  await waitUntil('both have failed', async () => files.state('n1')?.kind === 'failed' || programs.has('rsync'));
+  await waitUntil('a playbook was begun', () => programs.has('ansible-playbook'));
+}
+
+/** An image's key to another member. */
+async function toAMember(): Promise<void> {
+  mkdirSync(join(places.tree, 'private/os/demo/pending'), { recursive: true });
+  writeFileSync(join(places.tree, 'private/os/demo/pending/rootimg.key'), `aes-xts-plain64\n${imageKey}\n`);
+  const profile = {
+    name: 'demo',
+    publicDir: join(places.tree, 'public/os/demo'),
+    privateDir: join(places.tree, 'private/os/demo'),
+    digest: parseDigest('ab'.repeat(32)),
+  };
+  const there = { login: 'root@127.0.0.99', tree: '/nowhere' };
+  const recorded: RunProgram = (program, words, options) => run(program, words, { ...options, package: program });
+  await visit(there, { run: recorded }, (way) => publishTo(profile, there, way)).catch(() => {});
+}
+
 it('a secret that is put there is found: the recorder sees what others could', async () => {
   const planted = 'planted-secret-of-this-test';
   await run('true', [planted], { package: 'coreutils' });
@@ -81,7 +131,10 @@ it('none of those that there are is: keys of authorities and members, tokens, pa
       nodeKey,
     ),
   ).toBe(true);
+  await intoANode(authorities);
+  await toAMember();
   const secrets = [
+    imageKey,
     ...linesOf(pair.privateKey),
     ...linesOf((await authorities.ssh()).privateKey),
     ...linesOf((await authorities.tls()).key),
@@ -95,7 +148,7 @@ it('none of those that there are is: keys of authorities and members, tokens, pa
   expect(secrets.length).toBeGreaterThan(12);
   const all = seen.join('\n');
   expect(secrets.filter((secret) => all.includes(secret))).toEqual([]);
-  expect([...programs].sort()).toEqual(['openssl', 'ssh-keygen', 'true']);
+  expect([...programs].sort()).toEqual(['ansible-playbook', 'openssl', 'rsync', 'ssh', 'ssh-keygen', 'true']);
   // Nor in the store, as it lies on the disk.
   await store.close();
   const disk = ['collective.sqlite', 'collective.sqlite-wal']

@@ -10,6 +10,7 @@ import { plainAddress } from '../addresses.ts';
 import { listed } from '../attributes.ts';
 import type { HostNames } from '../host-names.ts';
 import type { LocalInterfaces } from '../local-interfaces.ts';
+import { addressesOf } from '../names.ts';
 import { contains, isLinkLocal } from '../node-networks.ts';
 import type { Nodes } from '../nodes.ts';
 import type { SiteFacts } from '../site-facts.ts';
@@ -95,8 +96,9 @@ async function answer(search: Search, from: RemoteInfo, parts: DiscoveryParts): 
   if (!isLinkLocal(address)) return formatFound({ node, time, isDefault: false });
   // Which interface a link-local question came by is in its zone.
   const name = from.address.split('%')[1] ?? '';
-  const resolved = await hostNames.addresses(node);
-  const isDefault = interfaces.of(name).some((ours) => resolved.some((one) => contains(ours, one)));
+  const own = addressesOf(attributes);
+  const meant = own.length > 0 ? own : await hostNames.addresses(node);
+  const isDefault = interfaces.of(name).some((ours) => meant.some((one) => contains(ours, one)));
   const interfaceIndex = interfaces.indexOf(name);
   return formatFound({ node, time, isDefault, ...(interfaceIndex !== undefined && { interfaceIndex }) });
 }

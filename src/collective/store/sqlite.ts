@@ -33,6 +33,9 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
+/** What is older is forgotten when the store is opened: two years. */
+const auditMs = 2 * 366 * 86_400_000;
+
 export class SqliteStore implements Store {
   readonly #database: DatabaseSync;
   #waiting: Waiting[] = [];
@@ -46,6 +49,7 @@ export class SqliteStore implements Store {
       this.#database = new DatabaseSync(path, { timeout: busyMs });
       this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF');
       this.#migrate(path);
+      this.#database.prepare('DELETE FROM audit WHERE time < ?').run(Date.now() - auditMs);
     } catch (cause) {
       if (cause instanceof TetherfsError) throw cause;
       throw new TetherfsError('STORE', `the store ${path} cannot be opened: ${describeError(cause)}`, { cause });

@@ -44,7 +44,7 @@ async function configOf(
   return {
     profile,
     ...(digest !== undefined && { image_digest: `sha256:${digest}` }),
-    members: site.memberAddresses(),
+    members: await site.memberAddresses(),
     protocol: attributes['deployment.useinsecureprotocols'] === 'always' ? 'http' : 'https',
     deploy_server: deployServer ?? null,
     deploy_server_v6: deployServerV6 ?? null,
