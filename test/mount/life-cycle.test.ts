@@ -49,13 +49,13 @@ it('SIGTERM unmounts, and the exit status is 0', async () => {
 });
 
 it('SIGTERM at whatever moment of its start: it ends, and no mount is left', async () => {
-  for (let trial = 0; trial < 12; trial++) {
+  for (let trial = 0; trial < 6; trial++) {
     const options = ['--digest', site.digest];
     await using daemon = Daemon.launch({ urls: site.urls(), mountpoint: site.newMountpoint(), options });
     const control = controlPathOf(daemon.mountpoint);
     // It is there right before the mount.
     await waitUntil('it has begun', () => existsSync(control), { intervalMs: 1 });
-    await delay(trial);
+    await delay(2 * trial);
     daemon.signal('SIGTERM');
     await daemon.ended;
     expect(isMounted(daemon.mountpoint)).toBe(false);
