@@ -1,8 +1,8 @@
 /** `tetherfs collective node`: the nodes of the site. */
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
-import { formatArming, isExpired, parseArming } from '../collective/arming.ts';
-import { knownAttributes } from '../collective/attributes.ts';
+import { armedNow, formatArming, parseArming } from '../collective/arming.ts';
+import { isSecretAttribute, knownAttributes } from '../collective/attributes.ts';
 import type { AttributeChanges } from '../collective/nodes.ts';
 import { expandNames } from '../collective/nodes.ts';
 import { renderTable } from '../mount/text-table.ts';
@@ -79,14 +79,14 @@ function showCommand(): Command {
     .action(async (name: string, { state, json }: StateFlags & { json: boolean }) => {
       await using site = await openSite(state);
       const { attributes: own } = await site.nodes.insistOn(name);
-      const { armed, candidate, promoted, token } = await site.grants.state(name);
+      const grants = await site.grants.state(name);
+      const { candidate, promoted, token } = grants;
       const all = { ...(await site.nodes.defaults()), ...own };
-      const isSecret = (attribute: string) => /^(?:secret|crypt)/.test(attribute);
       const shown = Object.fromEntries(
-        Object.entries(all).map(([attribute, value]) => [attribute, isSecret(attribute) ? '********' : value]),
+        Object.entries(all).map(([attribute, value]) => [attribute, isSecretAttribute(attribute) ? '********' : value]),
       );
       const key = {
-        armed: formatArming(armed && isExpired(armed, Date.now()) ? undefined : armed),
+        armed: formatArming(armedNow(grants, Date.now())),
         key: promoted === undefined ? 'none' : 'in use',
         ...(candidate !== undefined && { granted: `to ${candidate.peer}, ${shownTime(candidate.at)}, not used yet` }),
         token: token !== undefined,
@@ -116,14 +116,13 @@ function listCommand(): Command {
       const nodes = await site.nodes.list();
       const rows = await Promise.all(
         nodes.map(async ({ name, attributes }) => {
-          const { armed } = await site.grants.state(name);
           return {
             name,
             boots: attributes['deployment.pendingprofile'] ?? '',
             runs: attributes['deployment.profile'] ?? '',
             state: attributes['deployment.state'] ?? '',
             reported: attributes['deployment.state_last_updated'] ?? '',
-            armed: formatArming(armed && isExpired(armed, Date.now()) ? undefined : armed),
+            armed: formatArming(armedNow(await site.grants.state(name), Date.now())),
           };
         }),
       );
@@ -235,7 +234,7 @@ async function readWords(
   for (const word of words.filter(isAttribute)) {
     const equals = word.indexOf('=');
     const [name, value] = [word.slice(0, equals), word.slice(equals + 1)];
-    if (/^(?:secret|crypt)/.test(name))
+    if (isSecretAttribute(name))
       throw new UsageError(`${name}: everybody can read words of a command; give --root-password-file`);
     attributes[name] = value === '' ? undefined : value;
   }

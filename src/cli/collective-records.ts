@@ -1,6 +1,6 @@
 /** `tetherfs collective profile|site|audit|status|backup|restore`. */
-import { existsSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { defaultPlaces, rememberedMember } from '../collective/places.ts';
@@ -113,7 +113,7 @@ export function siteCommand(): Command {
         if (odd !== undefined) throw new UsageError(`--image-member ${odd}: give an address or a name`);
         const { hostname } = await import('node:os');
         const { changeSite } = await import('../collective/site.ts');
-        const { linkSiteArchive, makeSiteArchive, writeSiteArchive } = await import('../collective/site-archive.ts');
+        const { SiteArchive, siteArchive } = await import('../collective/site-archive.ts');
         const { Profiles } = await import('../collective/profiles.ts');
         const { automationFile } = await import('../collective/places.ts');
         const { toolRunner } = await import('../collective/tools.ts');
@@ -127,18 +127,14 @@ export function siteCommand(): Command {
           }),
         }));
         const profiles = new Profiles(treeOf(flags));
-        const automationKey = readFileSync(`${automationFile(flags.state)}.pub`, 'utf8');
-        const archive = await makeSiteArchive(
-          {
-            uuid: facts.uuid,
-            member: flags.name ?? rememberedMember(flags.state)?.name ?? hostname(),
-            rootKeys: facts.rootKeys,
-            automationKey,
-          },
-          { authorities: admin.authorities, run: toolRunner() },
-        );
-        const path = await writeSiteArchive(archive, profiles);
-        const { linked, failed } = await linkSiteArchive(profiles);
+        const { store, authorities } = admin;
+        const archive = new SiteArchive({
+          ...{ store, authorities, profiles, run: toolRunner() },
+          member: flags.name ?? rememberedMember(flags.state)?.name ?? hostname(),
+          automationKey: automationFile(flags.state),
+        });
+        const { linked, failed } = await archive.renew();
+        const path = join(profiles.publicRoot, siteArchive);
         process.stdout.write(`${path}: site ${facts.uuid}, ${facts.rootKeys.length} keys of people\n`);
         for (const name of linked) process.stdout.write(`linked into ${name}\n`);
         for (const why of failed) process.stderr.write(`tetherfs: not linked: ${why}\n`);
@@ -184,7 +180,7 @@ export function statusCommand(): Command {
     .option('--json', 'print JSON', false)
     .action(async ({ state, json }: StateFlags & { json: boolean }) => {
       const { readSite } = await import('../collective/site.ts');
-      const { isExpired } = await import('../collective/arming.ts');
+      const { armedNow } = await import('../collective/arming.ts');
       await using site = await openSite(state);
       const nodes = await site.nodes.list();
       const states: Record<string, number> = {};
@@ -193,7 +189,7 @@ export function statusCommand(): Command {
         states[name] = (states[name] ?? 0) + 1;
       }
       const grants = await Promise.all(nodes.map(({ name }) => site.grants.state(name)));
-      const armed = grants.filter((one) => one.armed !== undefined && !isExpired(one.armed, Date.now())).length;
+      const armed = grants.filter((one) => armedNow(one, Date.now()) !== undefined).length;
       const { tree = '', name: member = '' } = rememberedMember(state) ?? {};
       const value = {
         site: (await readSite(site.store))?.uuid ?? '',

@@ -59,8 +59,7 @@ Examples:
       const isHttp = flags.socket !== undefined || flags.httpsPort !== 0 || flags.httpPort !== 0;
       if (!isHttp && !flags.grants && !flags.discovery)
         throw new UsageError('with all of that left out there is nothing to serve');
-      const leaving = await import('../collective/leave-root.ts');
-      const { groupNamed, prepareToLeaveRoot } = leaving;
+      const { groupNamed, prepareToLeaveRoot } = await import('../collective/leave-root.ts');
       const leaveRoot = await prepareToLeaveRoot(places, flags.user);
       const { notifyServiceManager } = (await import('../native/binding.ts')).loadBinding();
       const { startMember } = await import('../collective/run.ts');

@@ -7,7 +7,7 @@ import { interruption } from './interruption.ts';
 import { progressBar } from './progress-bar.ts';
 
 interface PublishFlags {
-  to: string[];
+  to?: string[];
   privateDir?: string;
   tree?: string;
   sshConfig?: string;
@@ -59,7 +59,8 @@ Examples:
           failures++;
           process.stderr.write(`tetherfs: ${member.given}: ${describeError(error)}\n`);
         }
-        signal.throwIfAborted();
+        if (signal.aborted)
+          throw new TetherfsError('INTERRUPTED', 'interrupted: members after this one have not been asked');
       }
       if (failures > 0)
         throw new TetherfsError('PUBLISH', `${failures} of ${members.length} members have not got ${found.name}`);

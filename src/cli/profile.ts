@@ -31,9 +31,9 @@ Example:
       )
       .action(async (directory: string, { member, api }: CmdlineFlags) => {
         const { bootCommandLine, bootDoubts } = await import('../imgutil/boot-command-line.ts');
-        process.stdout.write(`${await bootCommandLine(directory, { members: member, api })}\n`);
-        for (const doubt of await bootDoubts(directory, { members: member, api }))
-          process.stderr.write(`tetherfs: ${doubt}\n`);
+        const from = { members: member, api };
+        process.stdout.write(`${await bootCommandLine(directory, from)}\n`);
+        for (const doubt of await bootDoubts(directory, from)) process.stderr.write(`tetherfs: ${doubt}\n`);
       }),
   );
 }

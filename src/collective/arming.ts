@@ -49,8 +49,13 @@ export function refusal(grants: GrantState, { peer, isTrusted, hasProof, now }: 
   return undefined;
 }
 
-export function isExpired(armed: ArmingMode, now: number): boolean {
+function isExpired(armed: ArmingMode, now: number): boolean {
   return armed.kind === 'until' && armed.until <= now;
+}
+
+/** How it is armed at this moment; undefined when it is not, or no more. */
+export function armedNow({ armed: mode }: GrantState, now: number): ArmingMode | undefined {
+  return mode !== undefined && isExpired(mode, now) ? undefined : mode;
 }
 
 /** A key was given. */

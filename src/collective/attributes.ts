@@ -207,6 +207,11 @@ export function checkAttribute(name: string, value: string, isStrict: boolean): 
   if (/[\p{Cc}]/u.test(value) || !known.isValid(value)) throw new UsageError(`${name}: ${known.what}, ${known.form}`);
 }
 
+/** Upstream's names of what is shown to nobody: `secret.…`, `crypted.…`. */
+export function isSecretAttribute(name: string): boolean {
+  return /^(?:secret|crypt)/.test(name);
+}
+
 /** Names that are listed in one attribute. */
 export function listed(value: string | undefined): string[] {
   return words(value ?? '');

@@ -4,17 +4,18 @@
 import {
   closeSync,
   constants,
+  createReadStream,
+  createWriteStream,
   existsSync,
   mkdirSync,
   openSync,
-  readSync,
   renameSync,
   rmSync,
   statSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { pipeline } from 'node:stream/promises';
 import { pathToFileURL } from 'node:url';
 import { describeError, TetherfsError } from '../base/errors.ts';
 import { become } from './administration.ts';
@@ -35,7 +36,7 @@ export async function copyBackup(state: string, file: string): Promise<void> {
       await store.close();
     }
     const input = openSync(copy, constants.O_RDONLY | constants.O_NOFOLLOW);
-    copyAll(input, output);
+    await copyAll(input, output);
     closeSync(input);
   } finally {
     closeSync(output);
@@ -55,7 +56,7 @@ export async function restoreBackup(state: string, file: string): Promise<string
     const fresh = `${path}.new`;
     rmSync(fresh, { force: true });
     const output = openSync(fresh, 'wx', 0o600);
-    copyAll(input, output);
+    await copyAll(input, output);
     closeSync(output);
     const isThere = existsSync(path);
     const kept = `${path}.before-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`;
@@ -69,16 +70,10 @@ export async function restoreBackup(state: string, file: string): Promise<string
   }
 }
 
-const pieceBytes = 1024 * 1024;
-
-function copyAll(input: number, output: number): void {
-  const piece = Buffer.alloc(pieceBytes);
-  for (let at = 0; ; ) {
-    const bytes = readSync(input, piece, 0, piece.length, at);
-    if (bytes === 0) return;
-    for (let written = 0; written < bytes; ) written += writeSync(output, piece, written, bytes - written);
-    at += bytes;
-  }
+/** Neither is closed. */
+function copyAll(input: number, output: number): Promise<void> {
+  const [from, to] = [input, output].map((fd) => ({ fd, autoClose: false }));
+  return pipeline(createReadStream('', from), createWriteStream('', to));
 }
 
 function check(file: string): void {

@@ -1,13 +1,15 @@
 /** crypt(3) by SHA-256 and SHA-512, by the system's libcrypt: 5000 rounds take some ms, on threads of their own. */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { loadBinding } from '../native/binding.ts';
+import { randomCryptText } from '../protocol/crypt-alphabet.ts';
 import { cryptText } from '../protocol/grant.ts';
 
 /** Bytes. */
 const longestSecret = 511;
+const saltBytes = 12;
 
 export class CryptTexts {
   readonly #native = loadBinding();
@@ -29,8 +31,7 @@ export class CryptTexts {
   async make(password: string): Promise<string> {
     if (Buffer.byteLength(password) > longestSecret || password.includes('\0'))
       throw new UsageError(`a password has at most ${longestSecret} bytes, and no NUL among them`);
-    const salt = randomBytes(12).toString('base64').replaceAll('+', '.');
-    return this.#crypt(password, `$6$${salt}$`);
+    return this.#crypt(password, `$6$${randomCryptText(saltBytes)}$`);
   }
 
   async #crypt(secret: string, setting: string): Promise<string> {

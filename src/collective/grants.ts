@@ -1,5 +1,5 @@
 /** Armings and granted keys in the store: what arming.ts decides, kept. Each decision is made by what is in the store at that moment, and audited. */
-import { randomBytes } from 'node:crypto';
+import { randomCryptText } from '../protocol/crypt-alphabet.ts';
 import { isProof } from '../protocol/grant.ts';
 import { type ArmingMode, armed, disarmed, formatArming, type GrantState, granted, refusal } from './arming.ts';
 import type { Sealer } from './authority/secrets.ts';
@@ -50,12 +50,8 @@ export class Grants {
       const value = granted(state, { hash, peer: peer.address, at: now });
       return { changes: [{ key, revision: entry?.revision ?? 0, value }], result: undefined };
     });
-    await this.#store.audit({
-      subject: node,
-      event: why === undefined ? 'key granted' : 'key refused',
-      by: peer.address,
-      ...(why !== undefined && { detail: why }),
-    });
+    if (why === undefined) await this.#store.audit({ subject: node, event: 'key granted', by: peer.address });
+    else await this.noteRefusal(node, peer.address, why);
     return why;
   }
 
@@ -69,7 +65,7 @@ export class Grants {
     const tokens = new Map<string, string>();
     for (const node of nodes) {
       const key = grantsKey(node);
-      const token = withToken ? randomBytes(tokenBytes).toString('base64').replaceAll('+', '.') : undefined;
+      const token = withToken ? randomCryptText(tokenBytes) : undefined;
       if (token !== undefined) tokens.set(node, token);
       await change(this.#store, async () => {
         const entry = await this.#store.get(key);

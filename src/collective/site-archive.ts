@@ -62,10 +62,7 @@ export class SiteArchive {
 export const siteArchive = 'site/initramfs.cpio';
 const linkName = 'site.cpio';
 
-export async function makeSiteArchive(
-  facts: SiteArchiveFacts,
-  { authorities, run }: SiteArchiveParts,
-): Promise<Buffer> {
+async function makeSiteArchive(facts: SiteArchiveFacts, { authorities, run }: SiteArchiveParts): Promise<Buffer> {
   const { uuid, member, rootKeys, automationKey } = facts;
   const files: Record<string, Content> = { confluent_uuid: line(uuid) };
   for (const [index, { shown }] of newestFirst(await authorities.list('ssh')).entries()) {
@@ -89,7 +86,7 @@ export async function makeSiteArchive(
 }
 
 /** Puts it where nodes get it. @returns its path. */
-export async function writeSiteArchive(archive: Uint8Array, profiles: Profiles): Promise<string> {
+async function writeSiteArchive(archive: Uint8Array, profiles: Profiles): Promise<string> {
   const path = join(profiles.publicRoot, siteArchive);
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   await rm(`${path}.new`, { force: true });
@@ -108,7 +105,7 @@ export interface Links {
 }
 
 /** Has every profile with an initramfs link to it. */
-export async function linkSiteArchive(profiles: Profiles): Promise<Links> {
+async function linkSiteArchive(profiles: Profiles): Promise<Links> {
   const [linked, failed]: [string[], string[]] = [[], []];
   const archive = join(profiles.publicRoot, siteArchive);
   for (const { name } of await profiles.list()) {

@@ -3,7 +3,7 @@
  * above it what is written.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { TetherfsError, UsageError } from '../base/errors.ts';
 import { readGivenFile } from '../base/given-file.ts';
 import { listMounts } from '../base/mounts.ts';
 import { formatSize } from '../base/size.ts';
@@ -13,6 +13,7 @@ import { type BootSettings, bootFile, readBootSettings } from '../profile/index.
 import { enrol } from './enrol.ts';
 import { imageOfNode } from './node-image.ts';
 import { rootSource } from './places.ts';
+import { readIfThere } from './small-files.ts';
 import { type BootConsole, kernelUptime, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
@@ -131,15 +132,6 @@ function insistOnDigest(text: string): void {
     parseDigest(text);
   } catch (cause) {
     throw new UsageError(`tetherfs.digest=${text}: give sha256: and 64 hexadecimal digits`, { cause });
-  }
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined;
-    throw error;
   }
 }
 

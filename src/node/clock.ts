@@ -11,7 +11,7 @@ export async function correctClock(time: number, console: BootConsole): Promise<
   if (Date.now() >= earliest || time < earliest) return;
   try {
     await run('date', ['-u', '-s', `@${Math.floor(time / 1000)}`], { package: 'coreutils' });
-    console.say(`the clock was ${new Date(0).getUTCFullYear()}'s: now it is what a member has told`);
+    console.say('the clock was years behind: now it is what a member has told');
   } catch {
     console.say('the clock is wrong, and cannot be set: certificates may not be believed');
   }

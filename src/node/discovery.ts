@@ -3,7 +3,7 @@
  * protocol/discovery.ts.
  */
 import { createSocket, type Socket } from 'node:dgram';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -14,6 +14,7 @@ import {
   parseFound,
   type Search,
 } from '../protocol/discovery.ts';
+import { readOrNothing } from './small-files.ts';
 
 export interface FoundMember extends Found {
   /** With its zone, by name, when it is link-local. */
@@ -102,25 +103,26 @@ function broadcastOf(address: string, netmask: string): string {
 }
 
 /** From the port of discovery, which firewalls let answers through to; from any where somebody else has it. */
-async function open({ family, address, multicastInterface }: Way): Promise<Socket> {
-  for (const port of [discoveryPort, 0]) {
-    const socket = createSocket({ type: family, reuseAddr: true });
-    try {
-      await new Promise<void>((resolve, reject) => {
-        socket.once('error', reject);
-        socket.bind(port, address, resolve);
-      });
-      // Of datagrams that could not be sent: it is asked again.
-      socket.on('error', () => {});
-      socket.setMulticastInterface(multicastInterface);
-      if (family === 'udp4') socket.setBroadcast(true);
-      return socket;
-    } catch (error) {
-      socket.close();
-      if (port === 0) throw error;
-    }
+function open(way: Way): Promise<Socket> {
+  return bound(way, discoveryPort).catch(() => bound(way, 0));
+}
+
+async function bound({ family, address, multicastInterface }: Way, port: number): Promise<Socket> {
+  const socket = createSocket({ type: family, reuseAddr: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.bind(port, address, resolve);
+    });
+    // Of datagrams that could not be sent: it is asked again.
+    socket.on('error', () => {});
+    socket.setMulticastInterface(multicastInterface);
+    if (family === 'udp4') socket.setBroadcast(true);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
   }
-  throw new Error('unreachable');
 }
 
 const ethernet = '1';
@@ -130,10 +132,10 @@ const infinibandText = 8 * 3 - 1;
 
 /** ARPHRD_* of if_arp.h; dmi-sysfs. */
 function ownNames(): Search['names'] {
-  const uuid = read('/sys/class/dmi/id/product_uuid').toLowerCase();
+  const uuid = readOrNothing('/sys/class/dmi/id/product_uuid').trim().toLowerCase();
   const macs = readdirSync('/sys/class/net').flatMap((name) => {
-    const type = read(`/sys/class/net/${name}/type`);
-    const address = read(`/sys/class/net/${name}/address`).toLowerCase();
+    const type = readOrNothing(`/sys/class/net/${name}/type`).trim();
+    const address = readOrNothing(`/sys/class/net/${name}/address`).trim().toLowerCase();
     if (type === ethernet && address !== '00:00:00:00:00:00') return [address];
     return type === infiniband ? [address.slice(-infinibandText)] : [];
   });
@@ -141,12 +143,4 @@ function ownNames(): Search['names'] {
     ...(uuid === '' ? [] : [{ kind: 'uuid' as const, value: uuid }]),
     ...macs.map((value) => ({ kind: 'mac' as const, value })),
   ];
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return '';
-  }
 }

@@ -1,6 +1,6 @@
 /** The key of a node: made by itself at each boot, as upstream's nodes make theirs. */
-import { randomBytes } from 'node:crypto';
 import { loadBinding } from '../native/binding.ts';
+import { randomCryptText } from '../protocol/crypt-alphabet.ts';
 
 export interface NodeKey {
   /** 32 characters of crypt(3)'s alphabet: 192 bits. */
@@ -14,11 +14,6 @@ const saltBytes = 6;
 
 /** @throws Error ENOSYS where there is no libcrypt. */
 export async function makeNodeKey(): Promise<NodeKey> {
-  const key = cryptCharacters(keyBytes);
-  return { key, hash: await loadBinding().crypt(key, `$5$${cryptCharacters(saltBytes)}$`) };
-}
-
-/** Three bytes are four characters. */
-function cryptCharacters(bytes: number): string {
-  return randomBytes(bytes).toString('base64').replaceAll('+', '.');
+  const key = randomCryptText(keyBytes);
+  return { key, hash: await loadBinding().crypt(key, `$5$${randomCryptText(saltBytes)}$`) };
 }

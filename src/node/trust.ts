@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode } from '../base/errors.ts';
+import { readIfThere } from './small-files.ts';
 
 export interface SiteTrust {
   /** Of the site: members of another do not answer. */
@@ -22,7 +23,7 @@ export function readTrust(root = '/'): SiteTrust {
       .sort()
       .map((name) => readFileSync(join(root, directory, name), 'utf8').trim());
   return {
-    uuid: textOf(join(root, 'confluent_uuid')),
+    uuid: readIfThere(join(root, 'confluent_uuid'))?.trim(),
     tls: texts('tls', /\.pem$/),
     sshAuthorities: texts('ssh', /\.ca$/),
     rootKeys: texts('ssh', /\.(root|automation)pubkey$/).flatMap((text) => text.split('\n')),
@@ -34,15 +35,6 @@ function namesIn(directory: string): string[] {
     return readdirSync(directory);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MemberServer } from '../support/member.ts';
-import { ServerProgram } from '../support/server-program.ts';
+import type { ServerProgram } from '../support/server-program.ts';
+import { startSshd } from '../support/sshd.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { isLong } from './scale.ts';
 
@@ -29,7 +30,7 @@ beforeAll(async () => {
     body: readFileSync(`${host}.pub`, 'utf8'),
   });
   writeFileSync(`${host}-cert.pub`, body);
-  sshd = await startSshd(host, `${host}-cert.pub`);
+  sshd = await nodeSshd(host, `${host}-cert.pub`);
 });
 afterAll(async () => {
   await sshd?.[Symbol.asyncDispose]();
@@ -38,24 +39,11 @@ afterAll(async () => {
 });
 
 /** As a node has it: with the site's keys for root, from its archive. */
-async function startSshd(host: string, certificate?: string): Promise<ServerProgram> {
-  mkdirSync('/run/sshd', { recursive: true });
-  const keys = member.path('authorized_keys');
-  writeFileSync(keys, readFileSync(join(member.state, 'automation.pub')));
-  chmodSync(keys, 0o600);
-  return ServerProgram.start({
-    command: ['/usr/sbin/sshd', '-D', '-e', '-f', 'CONFIG'],
-    config: () => `
-      ListenAddress ${address}:22
-      HostKey ${host}
-      ${certificate === undefined ? '' : `HostCertificate ${certificate}`}
-      AuthorizedKeysFile ${keys}
-      PermitRootLogin prohibit-password
-      StrictModes no
-      UsePAM no
-      PidFile none`,
-    ready: async () => (await run('ssh-keyscan', ['-T', '1', address]).catch(() => ({ stdout: '' }))).stdout !== '',
-  });
+function nodeSshd(hostKey: string, certificate?: string): Promise<ServerProgram> {
+  const authorizedKeys = member.path('authorized_keys');
+  writeFileSync(authorizedKeys, readFileSync(join(member.state, 'automation.pub')));
+  chmodSync(authorizedKeys, 0o600);
+  return startSshd({ address, hostKey, certificate, authorizedKeys });
 }
 
 async function sync(
@@ -169,7 +157,7 @@ ${b} -> /etc/hosts
     await sshd[Symbol.asyncDispose]();
     const other = member.path('other');
     await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', other]);
-    sshd = await startSshd(other);
+    sshd = await nodeSshd(other);
     syncfiles(`${member.path('a.conf')} -> ${target}/to-a-stranger\n`);
     const { status, body } = await sync();
     expect([status, body]).toEqual([
@@ -221,7 +209,7 @@ it.runIf(isLong)(
       'ansible/broken.d/02-never.yaml': tasks('- command: touch /run/node-root/never'),
     });
     await sshd[Symbol.asyncDispose]();
-    sshd = await startSshd(member.path('host'), `${member.path('host')}-cert.pub`);
+    sshd = await nodeSshd(member.path('host'), `${member.path('host')}-cert.pub`);
     expect(await play('real')).toMatch(/PLAY \[all\][\s\S]*n1\s+: ok=1[\s\S]*n1\s+: ok=1/);
     expect(readFileSync(`${target}/second`, 'utf8')).toBe('by root\n');
     expect(await play('broken')).toMatch(/fatal: \[n1\]: FAILED![\s\S]*ansible-playbook: /);

@@ -81,8 +81,9 @@ async function intoANode(authorities: Authorities): Promise<void> {
   const [files, playbooks] = [new SyncFiles(parts), new Playbooks(parts)];
   await files.start(asked);
   await playbooks.start({ ...asked, category: 'onboot.d' });
-  await waitUntil('both have failed', async () => files.state('n1')?.kind === 'failed' || programs.has('rsync'));
-  await waitUntil('a playbook was begun', () => programs.has('ansible-playbook'));
+  await waitUntil('the files have failed', () => files.state('n1')?.kind === 'failed');
+  // Its words once more, and then none.
+  await waitUntil('the playbooks are over', async () => (await playbooks.words('n1')) === undefined);
 }
 
 /** An image's key to another member. */

@@ -20,7 +20,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseRemoteMember } from '../../src/imgutil/remote-member.ts';
 import { tetherfsCommand } from '../support/daemon.ts';
-import { ServerProgram } from '../support/server-program.ts';
+import type { ServerProgram } from '../support/server-program.ts';
+import { startSshd } from '../support/sshd.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -38,18 +39,14 @@ beforeAll(async () => {
   directory = makeTempDir('publish');
   for (const name of ['host', 'key']) await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', at(name)]);
   writeFileSync(at('authorized_keys'), readFileSync(at('key.pub')), { mode: 0o600 });
-  mkdirSync('/run/sshd', { recursive: true });
-  sshd = await ServerProgram.start({
-    command: ['/usr/sbin/sshd', '-D', '-e', '-f', 'CONFIG'],
-    config: () => `
-      ListenAddress ${address}:22
-      HostKey ${at('host')}
-      AuthorizedKeysFile ${at('authorized_keys')}
-      PermitRootLogin prohibit-password
-      StrictModes no
-      UsePAM no
-      PidFile none`,
-    ready: async () => (await run('ssh-keyscan', ['-T', '1', address]).catch(() => ({ stdout: '' }))).stdout !== '',
+  // What publishing has rsync do there, it does by this one, which waits where a test says so.
+  mkdirSync(at('bin'));
+  writeFileSync(at('bin/rsync'), rsyncThere(), { mode: 0o755 });
+  sshd = await startSshd({
+    address,
+    hostKey: at('host'),
+    authorizedKeys: at('authorized_keys'),
+    lines: [`SetEnv PATH=${at('bin')}:/usr/bin:/bin`],
   });
   const { stdout } = await run('ssh-keyscan', ['-T', '2', address]);
   writeFileSync(at('known hosts'), stdout);
@@ -64,6 +61,22 @@ afterAll(async () => {
   directory?.remove();
   rmSync('/run/sshd', { recursive: true, force: true });
 });
+
+/** After so many calls as are in the file `let` it waits, and says so; it goes on when that file has gone. */
+function rsyncThere(): string {
+  return `#!/bin/sh
+if [ -e ${at('let')} ]; then
+  left=$(cat ${at('let')})
+  if [ "$left" -gt 0 ]; then
+    echo $((left - 1)) >${at('let')}
+  else
+    : >${at('waits')}
+    while [ -e ${at('let')} ]; do sleep 0.05; done
+  fi
+fi
+exec /usr/bin/rsync "$@"
+`;
+}
 
 beforeEach(() => {
   for (const tree of [here(), there()]) rmSync(tree, { recursive: true, force: true });
@@ -206,9 +219,9 @@ describe('image publish', () => {
   it('killed on the way: there it is as it was, and the next one goes through', async () => {
     toM2();
     const before = readdirSync(there1());
-    execFileSync('dd', ['if=/dev/urandom', `of=${at('root/etc/much')}`, 'bs=1M', 'count=48', 'status=none']);
     const second = pack('second');
-    rmSync(at('root/etc/much'));
+    // All of it has been copied, in two calls, and is to be compared.
+    writeFileSync(at('let'), '2');
     const words = ['image', 'publish', '--tree', here(), '--private-dir', here('private/os/demo')];
     const publishing = execFile(tetherfsCommand, [
       ...words,
@@ -219,12 +232,12 @@ describe('image publish', () => {
       `m2:${there()}`,
     ]);
     const ended = new Promise((resolve) => publishing.on('exit', resolve));
-    const staging = () => readdirSync(there1()).find((name) => name.startsWith('.publish-'));
-    await waitUntil('it copies', () => staging() !== undefined && readdirSync(there1(staging() ?? '')).length > 0, {
-      intervalMs: 1,
-    });
+    await waitUntil('it has copied', () => existsSync(at('waits')));
+    const staging = readdirSync(there1()).find((name) => name.startsWith('.publish-')) ?? '';
+    expect(readdirSync(there1(staging))).toContain(`rootimg-${second.slice(7)}.sfs`);
     publishing.kill('SIGKILL');
     await ended;
+    rmSync(at('let'));
     expect(readdirSync(there1()).filter((name) => !name.startsWith('.publish-'))).toEqual(before);
     expect(toM2()).toMatchObject({ status: 0, stdout: `m2:${there()}: has demo, ${second}\n` });
     // What it has left there is removed by one that comes a day later.

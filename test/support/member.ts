@@ -1,11 +1,11 @@
 /** A member of a site as a machine has it: `tetherfs collective run`, started by root in directories of its own, with what nodes and people do to it. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { randomCryptText } from '../../src/protocol/crypt-alphabet.ts';
 import { GrantNode, grantPort } from '../../src/protocol/grant.ts';
 import { nodeHeaders } from '../../src/protocol/headers.ts';
 import { onOutput } from './child-output.ts';
@@ -212,7 +212,7 @@ let ports = 600;
 
 /** A new key of 32 characters, and its crypt(3) text. */
 export function newKey(): { key: string; hash: string } {
-  const key = randomBytes(24).toString('base64').replaceAll('+', '.');
+  const key = randomCryptText(24);
   const hash = execFileSync('openssl', ['passwd', '-5', '-stdin'], { input: `${key}\n`, encoding: 'utf8' }).trim();
   return { key, hash };
 }

@@ -3,13 +3,14 @@
  * a carrier where it leads out. The members themselves are the daemon's business.
  */
 import { createSocket } from 'node:dgram';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../../base/errors.ts';
 import { parseFileUrl } from '../../base/file-url.ts';
 import { type MemberUrl, memberUrl } from '../../members/index.ts';
+import { readOrNothing } from '../small-files.ts';
 import type { BootConsole } from '../step.ts';
 
 const lookEveryMs = 100;
@@ -71,15 +72,7 @@ function isUsable(source: string): boolean {
 }
 
 function canLookUp(hostname: string): boolean {
-  return /^\s*nameserver\s/m.test(readIfThere('/etc/resolv.conf')) || readIfThere('/etc/hosts').includes(hostname);
-}
-
-function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
+  return /^\s*nameserver\s/m.test(readOrNothing('/etc/resolv.conf')) || readOrNothing('/etc/hosts').includes(hostname);
 }
 
 function globalAddresses(): string[] {
@@ -94,7 +87,7 @@ function hasCarrier(device: string): boolean {
 
 /** Empty: a link that is down does not say. */
 function readLink(device: string, what: string): string {
-  return readIfThere(`/sys/class/net/${device}/${what}`).trim();
+  return readOrNothing(`/sys/class/net/${device}/${what}`).trim();
 }
 
 const tentative = 0x40;
@@ -121,7 +114,7 @@ function linkLines(): string[] {
 
 /** IFA_F_* of its IPv6 addresses. if_addr.h. */
 function sixthFlags(device: string): number[] {
-  return readIfThere('/proc/net/if_inet6')
+  return readOrNothing('/proc/net/if_inet6')
     .split('\n')
     .map((line) => line.trim().split(/ +/))
     .filter((fields) => fields[5] === device)

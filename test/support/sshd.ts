@@ -1,0 +1,42 @@
+/** A real sshd on an address of its own, for root by keys alone. */
+import { execFile } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { ServerProgram } from './server-program.ts';
+
+const run = promisify(execFile);
+
+export interface SshdOptions {
+  address: string;
+  hostKey: string;
+  /** Of the host key, which it shows then. */
+  certificate?: string | undefined;
+  authorizedKeys: string;
+  /** Further lines of its configuration. */
+  lines?: readonly string[];
+}
+
+export function startSshd({
+  address,
+  hostKey,
+  certificate,
+  authorizedKeys,
+  lines = [],
+}: SshdOptions): Promise<ServerProgram> {
+  // Where it shuts itself in; it does not start without.
+  mkdirSync('/run/sshd', { recursive: true });
+  const own = certificate === undefined ? lines : [...lines, `HostCertificate ${certificate}`];
+  return ServerProgram.start({
+    command: ['/usr/sbin/sshd', '-D', '-e', '-f', 'CONFIG'],
+    config: () => `
+      ListenAddress ${address}:22
+      HostKey ${hostKey}
+      AuthorizedKeysFile ${authorizedKeys}
+      PermitRootLogin prohibit-password
+      StrictModes no
+      UsePAM no
+      PidFile none
+      ${own.join('\n')}`,
+    ready: async () => (await run('ssh-keyscan', ['-T', '1', address]).catch(() => ({ stdout: '' }))).stdout !== '',
+  });
+}
