@@ -28,6 +28,9 @@ const daemonMessage = z.discriminatedUnion('kind', [
 ]);
 export type DaemonMessage = z.infer<typeof daemonMessage>;
 
+/** How long one that has failed may take to end, ms: it closes sockets then. */
+const goodbyeMs = 2_000;
+
 export interface BackgroundStart {
   /** Script to run and the arguments that make it a daemon. */
   script: string;
@@ -65,6 +68,16 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
     child.unref();
   };
   return new Promise<number>((resolve, reject) => {
+    /** Whoever is told finds nothing of it any more; unless it does not end, which is not waited for long. */
+    const fail = (error: TetherfsError) => {
+      const over = () => {
+        clearTimeout(impatience);
+        leave();
+        reject(error);
+      };
+      const impatience = setTimeout(over, goodbyeMs);
+      child.removeAllListeners('exit').on('exit', over);
+    };
     child.on('error', (cause) =>
       reject(
         new TetherfsError('DAEMON_DIED', `cannot start the daemon (${command[0]}): ${describeError(cause)}`, { cause }),
@@ -84,8 +97,7 @@ export function startInBackground(start: BackgroundStart): Promise<number> {
           onProgress(message);
           break;
         case 'failed':
-          leave();
-          reject(new TetherfsError(message.code, message.message, { exitStatus: message.exitStatus }));
+          fail(new TetherfsError(message.code, message.message, { exitStatus: message.exitStatus }));
           break;
         case 'ready':
           leave();
