@@ -84,8 +84,11 @@ function removeCommand(): Command {
     .description('an authority is believed no more by nodes that boot from then on; if it signed, the next one does')
     .addArgument(new Argument('<kind>').choices(kinds))
     .argument('<authority>', 'as "ca show" has it')
-    .action(async (kind: Kind, id: string, { state }: StateFlags) => {
+    .option('--anyway', 'also where nodes have not booted since the next one was made', false)
+    .action(async (kind: Kind, id: string, { state, anyway }: StateFlags & { anyway: boolean }) => {
+      const { insistOnBooted } = await import('../collective/authority-removal.ts');
       await using site = await openSite(state);
+      if (!anyway) await insistOnBooted(site, kind, id);
       await site.authorities.remove(kind, id);
       await site.store.audit({ subject: `${kind} authority`, event: 'removed', by: site.by, detail: id });
     });

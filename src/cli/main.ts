@@ -54,8 +54,7 @@ async function main(): Promise<void> {
   exitByException(program);
   // Whoever reads what we print may have seen enough.
   process.stdout.on('error', (error) => {
-    if (errorCode(error) !== 'EPIPE') throw error;
-    process.exit(0);
+    process.exit(errorCode(error) === 'EPIPE' ? 0 : report(error));
   });
   process.exitCode = unfinished;
   try {

@@ -73,6 +73,11 @@ function fromCsv(text: string, file: string, delimiter: string): Row[] {
     throw new UsageError(`${file}: ${describeError(cause)}`, { cause });
   }
   const [[, ...attributes] = [], ...rest] = records;
+  const named = new Set<string>();
+  for (const [node = ''] of rest) {
+    if (named.has(node)) throw new UsageError(`${file}: ${node} is there twice: which line is right?`);
+    named.add(node);
+  }
   return rest.flatMap(([node = '', ...values]) => [
     { node, attribute: '', value: '' },
     ...values.map((value, index) => ({ node, attribute: attributes[index] ?? '', value })),

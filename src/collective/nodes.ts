@@ -67,10 +67,13 @@ export class Nodes {
     for (const name of names)
       if (!nodeName.test(name)) throw new UsageError(`${name}: a node is called as a host may be`);
     check(attributes, isStrict);
-    await this.#inBatches(names, async (name) => {
-      const entry = await this.#store.get(nodeKey(name));
-      if (entry !== undefined)
+    const insistOnNew = async (name: string) => {
+      if ((await this.get(name)) !== undefined)
         throw new TetherfsError('NODE_EXISTS', `there is a node ${name} already; "node set" changes it`);
+    };
+    for (const name of names) await insistOnNew(name);
+    await this.#inBatches(names, async (name) => {
+      await insistOnNew(name);
       return this.#changesOf(name, {}, 0, attributes);
     });
   }
@@ -80,6 +83,7 @@ export class Nodes {
     for (const name of names)
       if (!nodeName.test(name)) throw new UsageError(`${name}: a node is called as a host may be`);
     check(attributes, isStrict);
+    for (const name of names) await this.insistOn(name);
     await this.#inBatches(names, async (name) => {
       const entry = await this.#store.get(nodeKey(name));
       if (entry === undefined) await this.insistOn(name);
@@ -115,6 +119,7 @@ export class Nodes {
 
   /** With its key, and what it is found by. @throws TetherfsError NO_NODE */
   async remove(names: readonly string[]): Promise<void> {
+    for (const name of names) await this.insistOn(name);
     await this.#inBatches(names, async (name) => {
       const entry = await this.#store.get(nodeKey(name));
       if (entry === undefined) await this.insistOn(name);

@@ -2,19 +2,14 @@
  * A whole member: what `tetherfs collective run` starts. It binds its ports, becomes its own user, makes what is not there (authorities, keys, store), and serves. It need not be
  * root: ports below 1024 are a capability's (CAP_NET_BIND_SERVICE).
  */
-import type { Socket as UdpSocket } from 'node:dgram';
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer as createPlainServer, type Server as HttpServer } from 'node:http';
-import { createServer as createSecureServer, type Server as HttpsServer } from 'node:https';
+import { existsSync, writeFileSync } from 'node:fs';
+import type { Server as HttpsServer } from 'node:https';
 import { hostname } from 'node:os';
-import { dirname } from 'node:path';
-import { describeError, TetherfsError } from '../base/errors.ts';
+import { describeError } from '../base/errors.ts';
 import { parseListenAddress } from '../base/listen-address.ts';
 import type { Log } from '../base/log.ts';
 import { serveMetrics } from '../base/metrics-server.ts';
-import { discoveryPort } from '../protocol/discovery.ts';
-import { grantPort } from '../protocol/grant.ts';
-import { memberApp, publicApp, rehearse } from './api/app.ts';
+import { rehearse } from './api/app.ts';
 import type { ApiContext } from './api/context.ts';
 import { AttemptLimit } from './attempt-limit.ts';
 import { Authorities } from './authorities.ts';
@@ -25,44 +20,26 @@ import { CryptTexts } from './crypt-text.ts';
 import { Grants } from './grants.ts';
 import { HostNames } from './host-names.ts';
 import { answerNodes } from './listeners/discovery.ts';
-import { answerGrant, mostGrantConnections } from './listeners/grant.ts';
+import { answerGrant } from './listeners/grant.ts';
+import { serveHttp } from './listeners/http.ts';
 import { LocalInterfaces } from './local-interfaces.ts';
 import { MemberCertificate } from './member-certificate.ts';
+import type { MemberOptions } from './member-options.ts';
+import { bindPorts } from './member-ports.ts';
 import { CollectiveMetrics } from './metrics.ts';
 import { NodeKeys } from './node-keys.ts';
 import { isLinkLocal } from './node-networks.ts';
 import { Nodes } from './nodes.ts';
-import { automationFile, claimState, type Places, rememberMember, storeFile, sweepScratch } from './places.ts';
+import { automationFile, claimState, rememberMember, storeFile, sweepScratch } from './places.ts';
 import { Playbooks } from './playbooks.ts';
-import { bindDiscovery, Port } from './ports.ts';
 import { Profiles } from './profiles.ts';
 import { ensureSite } from './site.ts';
 import { SiteArchive } from './site-archive.ts';
 import type { SiteFacts } from './site-facts.ts';
 import { SqliteStore } from './store/sqlite.ts';
+import { summaryOf } from './summary.ts';
 import { SyncFiles } from './sync-files.ts';
 import { type RunTool, toolRunner } from './tools.ts';
-
-export interface MemberOptions {
-  places: Places;
-  /** Its name; that of the machine when it is not said. */
-  name?: string | undefined;
-  /** Other names by which nodes and people call it: for its certificate. */
-  names: readonly string[];
-  /** Addresses that are listened on; all when none is said. */
-  addresses: readonly string[];
-  /** 0: not at all. */
-  httpsPort: number;
-  httpPort: number;
-  /** A Unix socket instead of both, behind a proxy. */
-  socket?: string | undefined;
-  /** Who may connect to it, besides us; everybody when nobody is named. */
-  socketGroup?: number | undefined;
-  grants: boolean;
-  discovery: boolean;
-  /** `ADDRESS:PORT` of the metrics. */
-  metrics?: string | undefined;
-}
 
 export interface MemberParts {
   options: MemberOptions;
@@ -79,8 +56,6 @@ export interface Member {
   close(): Promise<void>;
 }
 
-/** How long requests that are under way may take when it ends, ms. */
-const goodbyeMs = 5_000;
 /** How often it is looked whether authorities or addresses have changed, ms. */
 const lookMs = 5_000;
 
@@ -124,7 +99,7 @@ async function start(
   const interfaces = new LocalInterfaces();
   const hostNames = new HostNames();
   nodes = new Nodes(store);
-  const attempts = new AttemptLimit();
+  const [attempts, audited] = [new AttemptLimit(), new AttemptLimit()];
   const keys = new NodeKeys({
     store,
     attempts,
@@ -171,10 +146,11 @@ async function start(
   const { linked, failed } = await archive.renew();
   for (const why of failed) log.warn('the site archive cannot be linked into a profile', { why });
   const certificate = new MemberCertificate({ authorities, interfaces, state: places.state, names: { member, names } });
-  await serveHttp(ports, context, { certificate, archive, metrics, closers });
+  const https = await serveHttp({ ports, context, certificate, metrics, closers });
+  closers.push(lookForChanges({ archive, certificate, https, log }));
   const onEnded = (result: string) => metrics.grants.inc({ result });
   for (const port of ports.grants)
-    port.serve((socket) => answerGrant(socket, { grants, nodes, interfaces, attempts, log, onEnded }));
+    port.serve((socket) => answerGrant(socket, { grants, nodes, interfaces, attempts, audited, log, onEnded }));
   if (ports.discovery !== undefined) {
     const onAnswered = () => metrics.discoveries.inc();
     closers.push(answerNodes(ports.discovery, { nodes, interfaces, hostNames, site: facts, log, onAnswered }));
@@ -198,57 +174,6 @@ async function showMetrics(where: string, { registry }: CollectiveMetrics, close
   });
 }
 
-interface Ports {
-  /** The API and the public part. */
-  https: Port[];
-  /** The public part alone. */
-  http: Port[];
-  /** The API and the public part, from a proxy. */
-  proxy: Port | undefined;
-  grants: Port[];
-  discovery: UdpSocket[] | undefined;
-}
-
-async function bindPorts(options: MemberOptions, closers: (() => unknown)[]): Promise<Ports> {
-  const { addresses, httpsPort, httpPort, socket, socketGroup } = options;
-  const hosts = addresses.length === 0 ? ['::'] : addresses;
-  const bind = async (...where: Parameters<typeof Port.bind>) => {
-    const port = await Port.bind(...where);
-    closers.push(() => port.close());
-    return port;
-  };
-  const all = async (port: number) => {
-    const bound: Port[] = [];
-    if (port !== 0 && socket === undefined)
-      for (const host of hosts) bound.push(await bind({ host, port }, mostConnections));
-    return bound;
-  };
-  if (socket !== undefined) {
-    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
-    if (lstatSync(socket, { throwIfNoEntry: false })?.isSocket() !== false) rmSync(socket, { force: true });
-    else throw new TetherfsError('LISTEN', `--socket ${socket}: there is a file that is no socket`);
-  }
-  const discovery = options.discovery ? await bindDiscovery() : undefined;
-  closers.push(() => discovery?.map((one) => one.close()));
-  const https = await all(httpsPort);
-  const http = await all(httpPort);
-  const grants: Port[] = [];
-  if (options.grants)
-    for (const host of hosts) grants.push(await bind({ host, port: grantPort }, mostGrantConnections));
-  const proxy = socket === undefined ? undefined : await bind({ path: socket, readableAll: true, writableAll: true });
-  if (socket !== undefined && socketGroup !== undefined) {
-    chmodSync(socket, 0o660);
-    chownSync(socket, -1, socketGroup);
-  }
-  return {
-    https,
-    http,
-    proxy,
-    grants,
-    discovery,
-  };
-}
-
 async function ensureAutomationKey(state: string, member: string, ssh: SshAuthority): Promise<string> {
   const path = automationFile(state);
   if (existsSync(path)) return path;
@@ -258,71 +183,15 @@ async function ensureAutomationKey(state: string, member: string, ssh: SshAuthor
   return path;
 }
 
-/** A request must have come by then, its headers before; ms. Upstream's clients take a new connection for each. */
-const requestMs = 30_000;
-const headersMs = 15_000;
-const idleMs = 75_000;
-const handshakeMs = 15_000;
-/** How often it is looked who has taken longer, ms. */
-const sweepMs = 2_000;
-/** At once, on one port: more are closed at once, so that there are descriptors for everything else. */
-const mostConnections = 4_096;
-
-/** A server of Node's sees to its times once it listens; ours get their connections from ports that were bound before. */
-function boundTime(server: HttpServer | HttpsServer): void {
-  server.requestTimeout = requestMs;
-  server.headersTimeout = headersMs;
-  server.keepAliveTimeout = idleMs;
-  server.emit('listening');
-}
-
-interface HttpParts {
-  certificate: MemberCertificate;
+interface Changing {
   archive: SiteArchive;
-  metrics: CollectiveMetrics;
-  closers: (() => unknown)[];
+  certificate: MemberCertificate;
+  https: HttpsServer;
+  log: Log;
 }
 
-async function serveHttp(
-  ports: Ports,
-  context: ApiContext,
-  { certificate, archive, metrics, closers }: HttpParts,
-): Promise<void> {
-  const { log } = context;
-  const serve = async (
-    on: readonly Port[],
-    server: HttpServer | HttpsServer,
-    makeApp: typeof memberApp | typeof publicApp,
-  ) => {
-    if (on.length === 0) return;
-    boundTime(server);
-    const app = makeApp(context, { serverFactory: (handler) => server.on('request', handler) });
-    app.addHook('onResponse', async (request, reply) => {
-      const route = request.routeOptions.url ?? 'none';
-      metrics.requests.inc({ route, status: String(reply.statusCode) });
-      metrics.requestSeconds.observe({ route }, reply.elapsedTime / 1000);
-    });
-    await app.ready();
-    closers.push(async () => {
-      const closed = app.close();
-      server.closeIdleConnections();
-      await Promise.all(on.map((port) => port.close(goodbyeMs)));
-      await closed;
-    });
-    for (const port of on) port.serve((socket) => server.emit('connection', socket));
-  };
-  const first = await certificate.renew();
-  const secure = createSecureServer({
-    connectionsCheckingInterval: sweepMs,
-    handshakeTimeout: handshakeMs,
-    cert: first?.certificate,
-    key: first?.key,
-    minVersion: 'TLSv1.2',
-  });
-  await serve(ports.https, secure, memberApp);
-  const plain = () => createPlainServer({ connectionsCheckingInterval: sweepMs });
-  await serve(ports.http, plain(), publicApp);
-  await serve(ports.proxy === undefined ? [] : [ports.proxy], plain(), memberApp);
+/** Authorities are changed by commands, addresses by the machine. @returns what ends the looking. */
+function lookForChanges({ archive, certificate, https, log }: Changing): () => void {
   const timer = setInterval(() => {
     archive.renew().then(
       ({ isNew, linked }) => {
@@ -334,46 +203,12 @@ async function serveHttp(
     certificate.renew().then(
       (pair) => {
         if (pair === undefined) return;
-        secure.setSecureContext({ cert: pair.certificate, key: pair.key });
+        https.setSecureContext({ cert: pair.certificate, key: pair.key });
         log.info('this member shows a new certificate');
       },
       (error: unknown) => log.error('the certificate cannot be renewed', { error: describeError(error) }),
     );
   }, lookMs);
   timer.unref();
-  closers.push(() => clearInterval(timer));
-}
-
-interface SummaryFacts {
-  options: MemberOptions;
-  member: string;
-  uuid: string;
-  isNew: boolean;
-  made: readonly string[];
-  linked: readonly string[];
-  count: number;
-}
-
-function summaryOf({ options, member, uuid, isNew, made, linked, count }: SummaryFacts): string[] {
-  const { state, tree } = options.places;
-  const { socket, httpsPort, httpPort } = options;
-  const listening = [
-    ...(socket === undefined ? [] : [`${socket}, for a proxy`]),
-    ...(socket !== undefined || httpsPort === 0 ? [] : [`HTTPS on port ${httpsPort}`]),
-    ...(socket !== undefined || httpPort === 0 ? [] : [`HTTP on port ${httpPort}, the public part alone`]),
-    ...(options.grants ? [`grants on port ${grantPort}`] : []),
-    ...(options.discovery ? [`discovery on port ${discoveryPort}`] : []),
-    ...(options.metrics === undefined ? [] : [`metrics on ${options.metrics}`]),
-  ];
-  return [
-    `member ${member} of site ${uuid}`,
-    `state: ${state}${isNew ? ' (new: back up master.key and the store, separately; "tetherfs collective backup --help")' : ''}`,
-    ...(made.length > 0 ? [`made: authorities for ${made.join(' and ')}`] : []),
-    `images: ${tree}/public/os, their keys: ${tree}/private/os`,
-    `listens: ${listening.join('; ')}`,
-    ...(linked.length > 0 ? [`site archive linked into ${linked.join(', ')}: nodes must boot with it`] : []),
-    count === 0
-      ? 'next: tetherfs collective node add NODE net.hwaddr=52:54:00:12:34:56 deployment.pendingprofile=PROFILE; tetherfs collective node arm NODE once'
-      : `nodes: ${count}`,
-  ];
+  return () => clearInterval(timer);
 }

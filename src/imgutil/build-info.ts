@@ -1,8 +1,8 @@
 /** `build-info` beside an image: how the newest was made, `NAME=VALUE` a line, as confluent has it. */
 import { basename, join } from 'node:path';
+import { bytesOf } from '../base/tree-entry.ts';
 import { readSmallText } from './file-source.ts';
 import type { StagedFiles } from './staged-files.ts';
-import { bytesOf } from './tree-entry.ts';
 
 export interface BuildInfo {
   /** Name of the image's file. */

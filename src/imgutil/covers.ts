@@ -4,9 +4,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describeError } from '../base/errors.ts';
+import { bytesOf, shownPath } from '../base/tree-entry.ts';
 import { PackError } from './errors.ts';
 import type { MachineFile } from './machine-files.ts';
-import { bytesOf, shownPath } from './tree-entry.ts';
 
 const run = promisify(execFile);
 

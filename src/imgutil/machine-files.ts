@@ -4,8 +4,8 @@
  */
 import { open } from 'node:fs/promises';
 import { UsageError } from '../base/errors.ts';
+import { bytesOf, entryInside, filesMatching, placeOf, shownPath, type TreeEntry } from '../base/tree-entry.ts';
 import { PackError } from './errors.ts';
-import { bytesOf, entryInside, filesMatching, placeOf, shownPath, type TreeEntry } from './tree-entry.ts';
 
 export interface MachineFile {
   /** In the tree, without links, one character a byte: `/etc/machine-id`. */

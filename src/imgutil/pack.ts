@@ -11,6 +11,7 @@ import { mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { isFileUrl } from '../base/file-url.ts';
+import { bytesOf, shownPath } from '../base/tree-entry.ts';
 import type { PlacedFiles } from '../image/boot-order-chunks.ts';
 import { ImageGeometry } from '../image/geometry.ts';
 import { headerSize } from '../image/header.ts';
@@ -34,7 +35,6 @@ import { type ProfileFiles, profileDirectories, refuseLinkedDirectories, stagePr
 import { imageName, keepPlainImage } from './published-names.ts';
 import { sortedFiles } from './sort-file.ts';
 import { StagedFiles } from './staged-files.ts';
-import { bytesOf, shownPath } from './tree-entry.ts';
 import { bootKernel } from './tree-kernel.ts';
 import { type WriteOptions, type WrittenImage, writeImage } from './write-image.ts';
 

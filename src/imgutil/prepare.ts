@@ -8,8 +8,8 @@ import { chmod, copyFile, mkdir, open, realpath, rename, rm, symlink } from 'nod
 import { basename, dirname, resolve } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { initramfsFiles, nodeRuntime, runtimeImage } from '../base/installation.ts';
+import { entryInside, fileInside, placeOf } from '../base/tree-entry.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
-import { entryInside, fileInside, placeOf } from './tree-entry.ts';
 
 export interface Prepared {
   /** Paths in the tree that were written. */

@@ -7,11 +7,11 @@ import { open, readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Document, stringify } from 'yaml';
 import { errorCode, UsageError } from '../base/errors.ts';
+import { bytesOf, fileInside, placeOf } from '../base/tree-entry.ts';
 import { exists } from './file-source.ts';
 import type { MadeDirectories } from './made-directories.ts';
 import type { StagedFiles } from './staged-files.ts';
 import { bootloaders } from './tree-bootloaders.ts';
-import { bytesOf, fileInside, placeOf } from './tree-entry.ts';
 import type { TreeKernel } from './tree-kernel.ts';
 
 export interface ProfileFiles {

@@ -198,7 +198,10 @@ for kind in private public; do
     [ ! -d "$place/$f" ] || [ -L "$place/$f" ] || { echo "$place/$f is a directory there, and a file here" >&2; exit 1; }
   done' sh "$place" {} +
 done
-sync
+# These files alone: all that this machine has not written yet may be much.
+for kind in public private; do
+  find "$tree/$kind/os/$name/$staging" -type f -exec sync -- {} +
+done
 settle private
 settle public
 point "$tree/private/os/$name" pending/rootimg.key

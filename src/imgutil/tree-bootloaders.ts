@@ -1,5 +1,5 @@
 /** The bootloaders of a tree for UEFI, by the names that firmware and shim ask for. */
-import { filesMatching } from './tree-entry.ts';
+import { filesMatching } from '../base/tree-entry.ts';
 
 export interface TreeBootloader {
   /** In the profile: `boot/efi/boot/BOOTX64.EFI`. */

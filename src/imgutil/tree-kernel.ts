@@ -1,7 +1,7 @@
 /** The newest kernel of a tree that has an initramfs, which the distribution made for it. */
 import { open } from 'node:fs/promises';
 import { UsageError } from '../base/errors.ts';
-import { fileInside, filesMatching, placeOf, shownPath } from './tree-entry.ts';
+import { fileInside, filesMatching, placeOf, shownPath } from '../base/tree-entry.ts';
 
 export interface TreeKernel {
   /** As `uname -r` says it. */

@@ -108,6 +108,26 @@ it('a member is a service: confined, not root, with the right to its ports alone
   );
   await container.run('systemctl', 'stop', member);
   expect(await show('Result', member)).toBe('success');
+  // Its master key encrypted to this machine, as the unit says, and no copy of it.
+  const id = 'tetherfs-master-key';
+  const sealed = `LoadCredentialEncrypted=${id}`;
+  await container.run(
+    'sh',
+    '-ec',
+    `cd /var/lib/tetherfs; mkdir -p /etc/credstore.encrypted
+     systemd-creds encrypt --name=${id} master.key /etc/credstore.encrypted/${id}; rm master.key
+     printf '[Service]\n${sealed}\n' >/run/systemd/system/${member}.d/key.conf; systemctl daemon-reload
+     systemctl start ${member} || { journalctl -u ${member} -n 20 -o cat >&2; false; }`,
+  );
+  await container.run(
+    ...['systemd-run', '--quiet', '--wait', '--pipe', '--property', sealed],
+    ...['/opt/tetherfs/bin/tetherfs', 'collective', 'ca', 'rotate', 'ssh'],
+  );
+  const withoutKey = container.run('/opt/tetherfs/bin/tetherfs', 'collective', 'ca', 'rotate', 'ssh');
+  await expect(withoutKey).rejects.toMatchObject({
+    stderr: expect.stringMatching(/master key .* is missing: .*run this by systemd-run with that/),
+  });
+  await container.run('systemctl', 'stop', member);
 });
 
 it('a line of fstab is mounted at boot', async () => {

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { tetherfsCommand } from '../support/daemon.ts';
+import { checkoutCommand } from '../support/daemon.ts';
 import { askForKey, MemberServer, memberUser } from '../support/member.ts';
 
 let member: MemberServer;
@@ -14,7 +14,7 @@ afterAll(() => member?.[Symbol.asyncDispose]());
 
 /** Fails: its one line. */
 function complaint(...words: string[]): string {
-  const { status, stderr, stdout } = spawnSync(tetherfsCommand, ['collective', ...words, '--state', member.state], {
+  const { status, stderr, stdout } = spawnSync(checkoutCommand, ['collective', ...words, '--state', member.state], {
     encoding: 'utf8',
     input: '',
   });
@@ -54,8 +54,17 @@ describe('a mistake is one line that says what to do', () => {
     [['run', '--https-port', 'x'], /Give a port/],
   ])('%j', (words, expected) => expect(complaint(...words)).toMatch(expected));
 
+  it('where what is printed has no room', () => {
+    const { status, stderr } = spawnSync(
+      'sh',
+      ['-c', '"$@" >/dev/full', 'sh', checkoutCommand, 'collective', 'node', 'list', '--state', member.state],
+      { encoding: 'utf8' },
+    );
+    expect({ status, stderr }).toEqual({ status: 1, stderr: 'tetherfs: no space left on device\n' });
+  });
+
   it('where there is no member, and where there is one already', () => {
-    const nothing = spawnSync(tetherfsCommand, ['collective', 'node', 'list', '--state', '/nonexistent'], {
+    const nothing = spawnSync(checkoutCommand, ['collective', 'node', 'list', '--state', '/nonexistent'], {
       encoding: 'utf8',
     });
     expect(nothing.stderr).toMatch(
@@ -63,7 +72,7 @@ describe('a mistake is one line that says what to do', () => {
     );
     const places = ['--user', memberUser, '--tree', member.tree, '--scratch', member.path('scratch')];
     expect(complaint('run', ...places)).toMatch(/a member runs on .* already .*: end it first/);
-    const another = spawnSync(tetherfsCommand, ['collective', 'run', ...places, '--state', member.path('another')], {
+    const another = spawnSync(checkoutCommand, ['collective', 'run', ...places, '--state', member.path('another')], {
       encoding: 'utf8',
     });
     expect(another.stderr).toMatch(/cannot listen on :: port 443: another program listens there/);
@@ -119,11 +128,16 @@ it('certificates that are revoked are in the list that ssh reads', async () => {
     /no certificate has the serial 77777/,
   );
   expect(readFileSync(member.path('krl'))).toEqual(before);
-  // One that another authority has signed is as good as any.
+  // One that another authority has signed is as good as any. A node that has not booted since keeps the old one from going.
+  await member.ask('updatestatus', 'r1', key, { method: 'POST', body: 'state: booting' });
   await member.cli('ca', 'rotate', 'ssh');
   const [{ id = '' } = {}] = (
     JSON.parse(await member.cli('ca', 'show', '--json')) as { kind: string; id: string }[]
   ).filter(({ kind }) => kind === 'ssh');
+  expect(complaint('ca', 'rm', 'ssh', id)).toMatch(
+    /have not booted since .*: 1 \(r1\); boot them first, or say --anyway/,
+  );
+  await member.ask('updatestatus', 'r1', key, { method: 'POST', body: 'state: booting' });
   await member.cli('ca', 'rm', 'ssh', id);
   const { body: certificate } = await member.ask('sshcert', 'r1', key, { method: 'POST', body });
   writeFileSync(`${file}-2-cert.pub`, certificate);

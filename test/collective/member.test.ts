@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { tetherfsCommand } from '../support/daemon.ts';
+import { checkoutCommand } from '../support/daemon.ts';
 import { askForKey, MemberServer, memberUser, newKey } from '../support/member.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -193,6 +193,14 @@ describe('who shows no key, or a wrong one,', () => {
         })
       ).status,
     ).toBe(200);
+  });
+
+  it('is given at once when the node is armed, however often it has asked before; the audit has ten of these', async () => {
+    await member.cli('node', 'add', 'w4');
+    for (let number = 0; number < 15; number++) expect(await askForKey('w4')).toBeUndefined();
+    await member.cli('node', 'arm', 'w4', 'once');
+    expect(await askForKey('w4')).toBeDefined();
+    expect((await member.cli('audit', 'w4')).match(/key refused/g)).toHaveLength(10);
   });
 
   it('is not looked at any more after ten tries in a minute; others are', async () => {
@@ -411,7 +419,7 @@ describe('a node’s requests', () => {
     const tree = member.path('packed-tree');
     execFileSync('sh', ['-ec', `mkdir -p ${tree}/etc; echo hello >${tree}/etc/hello`]);
     const to = join(member.tree, 'public/os/packed');
-    await run(tetherfsCommand, ['image', 'pack', tree, to, '--private-dir', join(member.tree, 'private/os/packed')]);
+    await run(checkoutCommand, ['image', 'pack', tree, to, '--private-dir', join(member.tree, 'private/os/packed')]);
     await member.cli('profile', 'set', 'packed', 'n1', '--tree', member.tree);
     const { image_digest: packed } = parse((await member.ask('deploycfg2', 'n1', key)).body) as {
       image_digest: string;
@@ -608,7 +616,7 @@ it('keys that lie beside a profile, by mistake, are given to nobody; nor is such
 it('a second one on the same state is refused, and changes nothing', async () => {
   const words = ['collective', 'run', '--user', memberUser, '--state', member.state, '--tree', member.tree];
   await expect(
-    run(tetherfsCommand, [...words, '--scratch', member.path('scratch2'), '--https-port', '4443', '--http-port', '0']),
+    run(checkoutCommand, [...words, '--scratch', member.path('scratch2'), '--https-port', '4443', '--http-port', '0']),
   ).rejects.toThrow(/a member runs on .* already/);
   expect((await member.askAnybody('/confluent-api/healthz')).status).toBe(200);
 });

@@ -62,6 +62,15 @@ describe('nodes', () => {
       expect(await nodes.list()).toEqual([{ name: 'n2', attributes: {} }]);
     }));
 
+  it('of more than a batch none is made when one is there, or changed when one is not', () =>
+    withNodes(async (nodes) => {
+      await nodes.add(['n250'], {});
+      await expect(nodes.add(expandNames(['n[1-250]']), {})).rejects.toThrow(/there is a node n250 already/);
+      await expect(nodes.set(expandNames(['n[250-500]']), { 'dns.domain': 'x.org' })).rejects.toThrow(/no node n251/);
+      await expect(nodes.remove(expandNames(['n[250-500]']))).rejects.toThrow(/no node n251/);
+      expect(await nodes.list()).toEqual([{ name: 'n250', attributes: {} }]);
+    }));
+
   it('a thousand at once, in the order in which people count', () =>
     withNodes(async (nodes) => {
       await nodes.add(expandNames(['n[1-1000]']), { 'deployment.pendingprofile': 'demo' });
@@ -145,6 +154,8 @@ describe('nodes of a file', () => {
     ['n1: net.hwaddr: x\nwhat is this', /file, line 2: NODE: ATTRIBUTE: VALUE/],
     ['- n1\n- n2\n', /map of nodes/],
     ['node,net.hwaddr\nn1,a,b,c\n', /file: /],
+    ['node,net.hwaddr\nn1,52:54:00:00:00:01\nn1,52:54:00:00:00:02\n', /file: n1 is there twice/],
+    ['n1:\n  dns.domain: a\nn1:\n  dns.domain: b\n', /Map keys must be unique/],
     ['../n1:\n  a.b: c\n', /\.\.\/n1: a node is called/],
     ['', /no node in it|it is neither YAML/],
     ['a: [b\n', /no YAML, CSV/],

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { tetherfsCommand } from '../support/daemon.ts';
+import { checkoutCommand } from '../support/daemon.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 
 let directory: TempDir;
@@ -43,7 +43,7 @@ beforeEach(() => {
 });
 afterEach(() => directory.remove());
 
-const tetherfs = (...words: string[]) => spawnSync(tetherfsCommand, words, { encoding: 'utf8' });
+const tetherfs = (...words: string[]) => spawnSync(checkoutCommand, words, { encoding: 'utf8' });
 const prepare = (...words: string[]) =>
   tetherfs('image', 'prepare', '--runtime', at('runtime.sfs'), ...words, at('tree'));
 const has = (tool: 'initramfs-tools' | 'dracut') =>

@@ -14,10 +14,10 @@ import { closed, complain, opened } from './teardown.ts';
 import { transportOptions } from './transport.ts';
 import { waitUntil } from './wait-until.ts';
 
-/** $TETHERFS: that of a runtime, say. */
-export const tetherfsCommand = realpathSync(
-  process.env['TETHERFS'] ?? fileURLToPath(new URL('../../bin/tetherfs', import.meta.url)),
-);
+/** That of the checkout: a runtime has no member in it. */
+export const checkoutCommand = fileURLToPath(new URL('../../bin/tetherfs', import.meta.url));
+/** $TETHERFS: that of a runtime, where all tests are run (scripts/test). */
+export const tetherfsCommand = realpathSync(process.env['TETHERFS'] ?? checkoutCommand);
 
 export interface DaemonOptions {
   urls: readonly string[];

@@ -9,7 +9,7 @@ import { randomCryptText } from '../../src/protocol/crypt-alphabet.ts';
 import { GrantNode, grantPort } from '../../src/protocol/grant.ts';
 import { nodeHeaders } from '../../src/protocol/headers.ts';
 import { onOutput } from './child-output.ts';
-import { tetherfsCommand } from './daemon.ts';
+import { checkoutCommand } from './daemon.ts';
 import { closed, opened } from './teardown.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -109,7 +109,7 @@ export class MemberServer implements AsyncDisposable {
     if (!existsSync(checkout)) {
       mkdirSync(checkout, { recursive: true });
       chmodSync(closedDirectory, 0o700);
-      execFileSync('mount', ['--bind', dirname(dirname(tetherfsCommand)), checkout]);
+      execFileSync('mount', ['--bind', dirname(dirname(checkoutCommand)), checkout]);
     }
     return join(checkout, 'bin/tetherfs');
   }

@@ -12,8 +12,8 @@ export interface SshdOptions {
   /** Of the host key, which it shows then. */
   certificate?: string | undefined;
   authorizedKeys: string;
-  /** Further lines of its configuration. */
-  lines?: readonly string[];
+  /** Of what it runs: `NAME=VALUE` each. */
+  environment?: readonly string[];
 }
 
 export function startSshd({
@@ -21,11 +21,12 @@ export function startSshd({
   hostKey,
   certificate,
   authorizedKeys,
-  lines = [],
+  environment = [],
 }: SshdOptions): Promise<ServerProgram> {
   // Where it shuts itself in; it does not start without.
   mkdirSync('/run/sshd', { recursive: true });
-  const own = certificate === undefined ? lines : [...lines, `HostCertificate ${certificate}`];
+  // Debian's bash reads what root has in .bashrc for a first shell behind ssh, which takes its time on some machines.
+  const notTheFirst = 'SHLVL=2';
   return ServerProgram.start({
     command: ['/usr/sbin/sshd', '-D', '-e', '-f', 'CONFIG'],
     config: () => `
@@ -36,7 +37,8 @@ export function startSshd({
       StrictModes no
       UsePAM no
       PidFile none
-      ${own.join('\n')}`,
+      SetEnv ${[notTheFirst, ...environment].join(' ')}
+      ${certificate === undefined ? '' : `HostCertificate ${certificate}`}`,
     ready: async () => (await run('ssh-keyscan', ['-T', '1', address]).catch(() => ({ stdout: '' }))).stdout !== '',
   });
 }

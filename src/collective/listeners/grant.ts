@@ -19,7 +19,10 @@ export interface GrantListenerParts {
   grants: Grants;
   nodes: Nodes;
   interfaces: LocalInterfaces;
+  /** Of wrong proofs. */
   attempts: AttemptLimit;
+  /** Of refusals that are audited: a node that waits to be armed asks again and again, and that is no try of anything. */
+  audited: AttemptLimit;
   log: Log;
   /** Told how each ended. */
   onEnded: (how: 'granted' | 'refused' | 'broken') => void;
@@ -51,7 +54,6 @@ export function answerGrant(socket: Socket, parts: GrantListenerParts): void {
   const refuse = (node: string, why: string) => {
     how = 'refused';
     log.info('a key is refused', { node, address, why });
-    parts.attempts.count(node, address);
     socket.destroy();
   };
   const take = async (turn: MemberTurn): Promise<void> => {
@@ -69,6 +71,7 @@ export function answerGrant(socket: Socket, parts: GrantListenerParts): void {
       const { node, proof } = request;
       const why = await parts.grants.give(node, turn.hash, await peerOf(node, address, parts), proof);
       if (why !== undefined) {
+        parts.attempts.count(node, address);
         refuse(node, why);
         return;
       }
@@ -100,7 +103,10 @@ async function whyNot(
   if (parts.attempts.isReached(node, address)) return 'too many tries';
   if ((await parts.nodes.get(node)) === undefined) return 'there is no such node';
   const why = await parts.grants.refusal(node, await peerOf(node, address, parts), proof !== undefined);
-  if (why !== undefined) await parts.grants.noteRefusal(node, address, why);
+  if (why !== undefined && !parts.audited.isReached(node, address)) {
+    parts.audited.count(node, address);
+    await parts.grants.noteRefusal(node, address, why);
+  }
   return why;
 }
 

@@ -5,7 +5,7 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { errorCode, shownText } from '../base/errors.ts';
+import { errorCode, shownText } from './errors.ts';
 
 /** As the kernel follows links (path_resolution(7)). */
 const mostLinks = 40;
