@@ -2,7 +2,7 @@
  * A diskless node's boot, from an initramfs with a network to a root file system that its tools hand over to: the image mounted, decrypted, a squashfs, and
  * above it what is written.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { readGivenFile } from '../base/given-file.ts';
 import { listMounts } from '../base/mounts.ts';
@@ -10,19 +10,20 @@ import { formatSize } from '../base/size.ts';
 import { parseDigest } from '../image/digest.ts';
 import { availableMemory } from '../mount/memory-check.ts';
 import { type BootSettings, bootFile, readBootSettings } from '../profile/index.ts';
-import { enrol } from './enrol.ts';
+import { type Enrolment, enrol } from './enrol.ts';
 import { imageOfNode } from './node-image.ts';
 import { rootSource } from './places.ts';
 import { readIfThere } from './small-files.ts';
 import { type BootConsole, kernelUptime, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
+import { giveIdentity } from './steps/identity.ts';
 import { type BootImage, describeImage, explainWaiting, mountImage } from './steps/image.ts';
 import { mountLower } from './steps/lower.ts';
 import { waitForNetwork } from './steps/network.ts';
 import { mountOverlay } from './steps/overlay.ts';
 import { releaseImage, unpack } from './steps/unpack.ts';
-import { readTrust } from './trust.ts';
+import { readTrust, type SiteTrust } from './trust.ts';
 import { abortImage, undo } from './undo.ts';
 
 /** Below this, in bytes, a boot would end in the middle, by the OOM killer. */
@@ -64,7 +65,7 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
   const { insecureKeyFile, zram } = settings;
   const steps = new Steps(console, signal);
   insistOnMemory();
-  const { keyFile, ...image } = await imageToBoot({ settings, steps, console, signal });
+  const { keyFile, known, ...image } = await imageToBoot({ settings, steps, console, signal });
   const { members, digest, imageMethod } = image;
   console.say(describeImage(image));
   if (insecureKeyFile !== undefined) {
@@ -86,11 +87,13 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
     await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
     await steps.run('overlay', () => mountOverlay(root, zram));
   }
+  const identity =
+    known && (await steps.run('identity', () => giveIdentity({ root: realpathSync(root), ...known, console })));
   await steps.run('hand-over', async () => {
     insistOnInit(root, settings.init);
     leaveShutdown();
   });
-  writeRecord({ method: imageMethod.word, members, digest, decryption, steps: steps.records });
+  writeRecord({ method: imageMethod.word, members, digest, decryption, identity, steps: steps.records });
   const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
   console.say(
     `the root file system is there, ${kernelUptime().toFixed(1)} s after the kernel started: ${times.join(', ')}`,
@@ -104,7 +107,7 @@ async function imageToBoot({
   console,
   signal,
 }: Pick<BootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps }): Promise<
-  BootImage & { keyFile: string | undefined }
+  BootImage & { keyFile: string | undefined; known?: { enrolment: Enrolment; trust: SiteTrust } }
 > {
   const { api, members, digest, caFile, imageMethod, insecureKeyFile } = settings;
   if (api === undefined) {
@@ -115,7 +118,8 @@ async function imageToBoot({
   const trust = readTrust();
   const enrolment = await enrol({ settings: api, trust, steps, console, signal });
   const given = { members, digest, caFile };
-  return { ...(await steps.run('image key', () => imageOfNode(enrolment, given, trust))), imageMethod };
+  const image = await steps.run('image key', () => imageOfNode(enrolment, given, trust));
+  return { ...image, imageMethod, known: { enrolment, trust } };
 }
 
 /** Settings of this machine. @throws UsageError */

@@ -10,7 +10,7 @@ import { nodeName } from '../protocol/grant.ts';
 import { correctClock } from './clock.ts';
 import { discoverMembers, type FoundMember } from './discovery.ts';
 import { askForGrant, type GrantOutcome } from './grant-client.ts';
-import { type ApiAnswer, MemberApi } from './member-api.ts';
+import { goodAnswer, MemberApi } from './member-api.ts';
 import { makeNodeKey } from './node-key.ts';
 import type { BootConsole, Steps } from './step.ts';
 import type { SiteTrust } from './trust.ts';
@@ -27,14 +27,14 @@ export interface Enrolment {
   node: string;
   /** Members that may be asked, the one that has granted the key first. */
   members: readonly string[];
+  /** What it has answered that was found by discovery. */
+  found: readonly FoundMember[];
+  key: string;
   api: MemberApi;
   config: Deploycfg;
 }
 
-interface Neighbours {
-  node: string;
-  members: readonly string[];
-}
+type Neighbours = Pick<Enrolment, 'node' | 'members' | 'found'>;
 
 /** @throws UsageError when the initramfs knows nobody to believe; what ends a boot. */
 export async function enrol({ settings, trust, steps, console, signal }: EnrolParts): Promise<Enrolment> {
@@ -59,11 +59,11 @@ export async function enrol({ settings, trust, steps, console, signal }: EnrolPa
     if ([...outcomes.values()].every(({ kind }) => kind === 'unreachable')) known = await find().catch(() => known);
     throw new TetherfsError('NO_KEY', whyNoKey(known.node, outcomes));
   });
-  const { node, members } = known;
+  const { node, members, found } = known;
   const api = new MemberApi({ members, authorities: trust.tls, node, key, signal });
   const config = await steps.run('configuration', async () => parseDeploycfg(goodAnswer(await api.ask('deploycfg2'))));
   console.say(`this is ${node}, to boot ${config.profile}, by members ${members.join(', ')}`);
-  return { node, members, api, config };
+  return { node, members, found, key, api, config };
 }
 
 async function findMembers(
@@ -74,7 +74,7 @@ async function findMembers(
 ): Promise<Neighbours> {
   if (node !== undefined && !nodeName.test(node))
     throw new UsageError(`tetherfs.node=${node}: that is no name of a node`);
-  if (members !== 'discover') return { node: node ?? '', members };
+  if (members !== 'discover') return { node: node ?? '', members, found: [] };
   const found = await discoverFor(patienceMs, uuid, signal);
   const [first] = found.filter((one) => nodeName.test(one.node));
   if (first === undefined)
@@ -83,7 +83,7 @@ async function findMembers(
       'no member of this site answers: is one near, and does it know this machine (collective node set NODE net.hwaddr=, or id.uuid=; a profile)?',
     );
   await correctClock(first.time, console);
-  return { node: node ?? first.node, members: [...new Set(found.map(({ address }) => address))] };
+  return { node: node ?? first.node, members: [...new Set(found.map(({ address }) => address))], found };
 }
 
 /** So long it is asked again and again before it is said, ms: networks come up slowly. */
@@ -107,16 +107,6 @@ function whyNoKey(node: string, outcomes: ReadonlyMap<string, GrantOutcome>): st
   const isDenied = [...outcomes.values()].some(({ kind }) => kind === 'denied');
   const remedy = isDenied ? `: arm it ("tetherfs collective node arm ${node} once"), on a network that is trusted` : '';
   return `${node} has no key: ${ways.join('; ')}${remedy}`;
-}
-
-/** @throws TetherfsError API with what each member has answered. */
-export function goodAnswer(answers: readonly ApiAnswer[]): Buffer {
-  const last = answers.at(-1);
-  if (last?.kind === 'ok') return last.body;
-  const words = answers.map(
-    (answer) => `${answer.member}: ${answer.kind === 'ok' ? '' : `${answer.kind}, ${answer.why}`}`,
-  );
-  throw new TetherfsError('API', `no member answers well (${words.join('; ')})`);
 }
 
 /** @throws TetherfsError API */

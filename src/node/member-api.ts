@@ -3,8 +3,9 @@
  * refused is another thing than a member that cannot be reached, or one that answers nonsense.
  */
 import { isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkServerIdentity } from 'node:tls';
-import { describeError, errorCode } from '../base/errors.ts';
+import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { nodeHeaders } from '../protocol/headers.ts';
 
 export type ApiAnswer = { readonly member: string } & (
@@ -32,12 +33,17 @@ export interface ApiQuestion {
   body?: string;
   /** Answers of more bytes make no sense. */
   most?: number;
+  /** What is wrong with an answer; undefined when nothing is. May throw. */
+  check?: (body: Buffer) => string | undefined;
+  /** How often all are asked until one answers well; with a pause between. */
+  rounds?: number;
 }
 
 const { request } = process.getBuiltinModule('node:https');
 const patienceMs = 15_000;
 const usualMost = 1024 * 1024;
 const shownWords = 200;
+const pauseMs = 1_000;
 
 export class MemberApi {
   readonly #options: ApiOptions;
@@ -46,21 +52,39 @@ export class MemberApi {
     this.#options = options;
   }
 
-  /** Of all members, one after the other until one answers well. @returns what each has answered; the last is the good one, when there is one. */
+  /** Of all members, one after the other until one answers well. @returns what each has answered last; the last is the good one, when there is one. */
   async ask(route: string, question: ApiQuestion = {}): Promise<ApiAnswer[]> {
-    const answers: ApiAnswer[] = [];
-    for (const member of this.#options.members) {
-      const answer = await this.askOne(member, route, question);
-      answers.push(answer);
-      if (answer.kind === 'ok') break;
-    }
-    return answers;
+    return this.#askAll(`/confluent-api/self/${route}`, question);
   }
 
-  async askOne(member: string, route: string, question: ApiQuestion = {}): Promise<ApiAnswer> {
+  /** A file of the public tree. Undefined where nobody has it, or nobody answers. */
+  async file(path: string): Promise<Buffer | undefined> {
+    const answer = (await this.#askAll(`/confluent-public/${path}`, {})).at(-1);
+    return answer?.kind === 'ok' ? answer.body : undefined;
+  }
+
+  async #askAll(path: string, question: ApiQuestion): Promise<ApiAnswer[]> {
+    for (let round = 1; ; round++) {
+      const answers: ApiAnswer[] = [];
+      for (const member of this.#options.members) {
+        const answer = await this.#askOne(member, path, question);
+        answers.push(answer);
+        if (answer.kind === 'ok') return answers;
+      }
+      if (round >= (question.rounds ?? 1)) return answers;
+      await sleep(pauseMs, undefined, { ...(this.#options.signal && { signal: this.#options.signal }) });
+    }
+  }
+
+  async #askOne(member: string, path: string, question: ApiQuestion): Promise<ApiAnswer> {
     try {
-      const { status, body } = await this.#exchange(member, route, question);
-      if (status >= 200 && status < 300) return { member, kind: 'ok', status, body };
+      const { status, body } = await this.#exchange(member, path, question);
+      if (status >= 200 && status < 300) {
+        const wrong = whatIsWrong(body, question);
+        return wrong === undefined
+          ? { member, kind: 'ok', status, body }
+          : { member, kind: 'invalid', status, why: wrong };
+      }
       const why = `${status} ${body.toString('latin1', 0, shownWords).replace(/[^ -~]+/g, ' ')}`.trim();
       return status === 401 || status === 403
         ? { member, kind: 'refused', why }
@@ -72,7 +96,7 @@ export class MemberApi {
 
   #exchange(
     member: string,
-    route: string,
+    path: string,
     { method = 'GET', body, most = usualMost }: ApiQuestion,
   ): Promise<{ status: number; body: Buffer }> {
     const { node, key, authorities, signal } = this.#options;
@@ -81,7 +105,7 @@ export class MemberApi {
       const asked = request(
         {
           host: member,
-          path: `/confluent-api/self/${route}`,
+          path,
           method,
           // A zone is our own business.
           headers: {
@@ -113,6 +137,28 @@ export class MemberApi {
       asked.end(body);
     });
   }
+}
+
+function whatIsWrong(body: Buffer, { check }: ApiQuestion): string | undefined {
+  try {
+    return check?.(body);
+  } catch (error) {
+    return describeError(error);
+  }
+}
+
+/** @throws TetherfsError API with what each member has answered. */
+export function goodAnswer(answers: readonly ApiAnswer[]): Buffer {
+  const last = answers.at(-1);
+  if (last?.kind === 'ok') return last.body;
+  throw new TetherfsError('API', `no member answers well (${describeAnswers(answers)})`);
+}
+
+/** For people: of each that has not answered well, why not. */
+export function describeAnswers(answers: readonly ApiAnswer[]): string {
+  return answers
+    .flatMap((answer) => (answer.kind === 'ok' ? [] : [`${answer.member}: ${answer.kind}, ${answer.why}`]))
+    .join('; ');
 }
 
 const unknownAuthority = new Set([

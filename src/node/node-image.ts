@@ -3,7 +3,8 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { TetherfsError } from '../base/errors.ts';
 import type { Deploycfg } from '../protocol/deploycfg.ts';
-import { type Enrolment, goodAnswer } from './enrol.ts';
+import type { Enrolment } from './enrol.ts';
+import { goodAnswer } from './member-api.ts';
 import { authoritiesFile, imageKeyFile } from './places.ts';
 import type { SiteTrust } from './trust.ts';
 

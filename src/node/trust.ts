@@ -9,6 +9,8 @@ export interface SiteTrust {
   readonly uuid: string | undefined;
   /** TLS authorities, in PEM. */
   readonly tls: readonly string[];
+  /** By the names that OpenSSL looks for them by. */
+  readonly tlsHashes: ReadonlyMap<string, string>;
   /** Public keys of authorities for ssh host keys, a line each. */
   readonly sshAuthorities: readonly string[];
   /** Public keys of whoever may log in as root: people's, and the members' own. */
@@ -17,14 +19,16 @@ export interface SiteTrust {
 
 /** @param root where the archive was unpacked. */
 export function readTrust(root = '/'): SiteTrust {
-  const texts = (directory: string, ending: RegExp) =>
+  const files = (directory: string, ending: RegExp) =>
     namesIn(join(root, directory))
       .filter((name) => ending.test(name))
       .sort()
-      .map((name) => readFileSync(join(root, directory, name), 'utf8').trim());
+      .map((name) => [name, readFileSync(join(root, directory, name), 'utf8').trim()] as const);
+  const texts = (directory: string, ending: RegExp) => files(directory, ending).map(([, text]) => text);
   return {
     uuid: readIfThere(join(root, 'confluent_uuid'))?.trim(),
     tls: texts('tls', /\.pem$/),
+    tlsHashes: new Map(files('tls', /^[0-9a-f]{8}\.\d+$/)),
     sshAuthorities: texts('ssh', /\.ca$/),
     rootKeys: texts('ssh', /\.(root|automation)pubkey$/).flatMap((text) => text.split('\n')),
   };

@@ -1,8 +1,11 @@
 /** as-node WHAT TRUST JSON: does one thing that a node does, with what an initramfs has in the directory TRUST; prints what came of it as JSON. */
 import { discoverMembers } from '../../src/node/discovery.ts';
+import { enrol } from '../../src/node/enrol.ts';
 import { askForGrant } from '../../src/node/grant-client.ts';
 import { MemberApi } from '../../src/node/member-api.ts';
 import { makeNodeKey } from '../../src/node/node-key.ts';
+import { Steps } from '../../src/node/step.ts';
+import { giveIdentity } from '../../src/node/steps/identity.ts';
 import { readTrust } from '../../src/node/trust.ts';
 
 interface Words {
@@ -13,6 +16,7 @@ interface Words {
   authorities?: string[];
   key?: string;
   route?: string;
+  root?: string;
 }
 
 const [what = '', directory = '', json = '{}'] = process.argv.slice(2);
@@ -25,7 +29,12 @@ const {
   authorities = trust.tls,
   key = '',
   route = '',
+  root = '',
 } = JSON.parse(json) as Words;
+
+const signal = new AbortController().signal;
+const said: string[] = [];
+const console = { say: (line: string) => void said.push(line) };
 
 const doings: Record<string, () => Promise<unknown>> = {
   discover: () => discoverMembers(uuid),
@@ -36,6 +45,12 @@ const doings: Record<string, () => Promise<unknown>> = {
   async ask() {
     const answers = await new MemberApi({ members, authorities, node, key }).ask(route);
     return answers.map((answer) => (answer.kind === 'ok' ? { ...answer, body: answer.body.toString() } : answer));
+  },
+  async identity() {
+    const settings = { members: 'discover', node: undefined } as const;
+    const enrolment = await enrol({ settings, trust, steps: new Steps(console, signal), console, signal });
+    const identity = await giveIdentity({ root, enrolment, trust, console });
+    return { identity, said, key: enrolment.key };
   },
 };
 process.stdout.write(JSON.stringify(await doings[what]?.()));

@@ -1,53 +1,19 @@
 /** A node and its members without a boot: found by discovery, a key by grant, questions that every member may answer. Members are real ones (`tetherfs collective run`), the node is a network namespace of its own. */
-import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MemberServer } from '../support/member.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
+import type { MemberServer } from '../support/member.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { Neighbours } from './neighbours.ts';
 
-const run = promisify(execFile);
-const script = fileURLToPath(new URL('as-node.ts', import.meta.url));
-const temp = makeTempDir('enrol');
-const mac = '52:54:00:12:34:56';
-
+let neighbours: Neighbours;
 let member: MemberServer;
 beforeAll(async () => {
-  execFileSync('sh', [
-    '-ec',
-    `ip netns add node
-     ip link add v0 type veth peer name v1 netns node
-     ip addr add 10.7.0.1/24 dev v0 && ip link set v0 up
-     ip -n node link set v1 address ${mac} && ip -n node addr add 10.7.0.5/24 dev v1 && ip -n node link set v1 up && ip -n node link set lo up`,
-  ]);
-  member = await MemberServer.start();
-  member.profile('demo', { 'profile.yaml': 'label: Demo\n' });
-  await member.cli(
-    'node',
-    'add',
-    'n1',
-    `net.hwaddr=${mac}`,
-    'net.ipv4_address=10.7.0.5/24',
-    'deployment.pendingprofile=demo',
-  );
-  // As an initramfs has it.
-  execFileSync('sh', ['-c', `cd ${temp.path} && cpio --quiet -id <${member.tree}/public/site/initramfs.cpio`]);
+  neighbours = await Neighbours.make();
+  ({ member } = neighbours);
 });
-afterAll(async () => {
-  await member?.[Symbol.asyncDispose]();
-  execFileSync('sh', ['-c', 'ip netns del node; umount /run/netns']);
-  temp.remove();
-});
+afterAll(() => neighbours?.[Symbol.asyncDispose]());
 
-/** What a node makes of it, in its network namespace. @param at its clock. */
-async function asNode<T>(what: string, words: object = {}, at?: string): Promise<T> {
-  const clock = at === undefined ? [] : ['faketime', at];
-  const node = [...clock, process.execPath, script, what, temp.path, JSON.stringify(words)];
-  const { stdout } = await run('ip', ['netns', 'exec', 'node', ...node]);
-  return JSON.parse(stdout) as T;
-}
+const asNode = <T>(what: string, words?: object, at?: string) => neighbours.asNode<T>(what, words, at);
 
 interface Answer {
   member: string;

@@ -7,6 +7,7 @@ import { shutdownProgram } from '../../base/installation.ts';
 import { exitPlace, recordFile } from '../places.ts';
 import type { StepRecord } from '../step.ts';
 import type { Decryption } from './decrypt.ts';
+import type { Identity } from './identity.ts';
 
 /** Where an init is looked for, as the kernel does. */
 const inits = ['sbin/init', 'usr/sbin/init', 'usr/lib/systemd/systemd', 'lib/systemd/systemd', 'etc/init', 'bin/init'];
@@ -33,6 +34,8 @@ export interface BootRecord {
   digest: string | undefined;
   /** `none`: the image is in clear. */
   decryption: Decryption | 'none';
+  /** Who the node is; absent where no member was asked. */
+  identity: Identity | undefined;
   steps: readonly StepRecord[];
 }
 

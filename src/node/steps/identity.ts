@@ -1,0 +1,149 @@
+/** Who the node is, in its new root: its name, who may log in, a host key of this boot with a certificate of the site, and whom it believes. */
+import { decodedKey, makeSshKey, parseHostCertificate, pointOf } from '../../protocol/ssh-key.ts';
+import type { Enrolment } from '../enrol.ts';
+import { groupNamed, homeOfRoot, withRootPassword } from '../identity/accounts.ts';
+import { addToStore } from '../identity/certificate-stores.ts';
+import { leaveConfluentFiles } from '../identity/confluent-files.ts';
+import { withOwnName } from '../identity/host-file.ts';
+import { machineIdOf } from '../identity/machine-id.ts';
+import { RootTree } from '../identity/root-tree.ts';
+import {
+  believedAuthorities,
+  clientSettings,
+  hostCertificate,
+  hostKey,
+  type Settings,
+  serverSettings,
+  settingsFile,
+  withLines,
+} from '../identity/ssh-files.ts';
+import { describeAnswers } from '../member-api.ts';
+import { readOrNothing } from '../small-files.ts';
+import type { BootConsole } from '../step.ts';
+import type { SiteTrust } from '../trust.ts';
+
+export interface IdentityParts {
+  /** The new root's real path. */
+  root: string;
+  enrolment: Enrolment;
+  trust: SiteTrust;
+  console: BootConsole;
+}
+
+/** What it has become, for the record of the boot. */
+export interface Identity {
+  node: string;
+  /** Serial of the host key's certificate; undefined where there is none. */
+  certificate: string | undefined;
+  /** What a node lacks that has booted all the same. */
+  lacks: string[];
+}
+
+/** How often all members are asked for what a node can do without. */
+const rounds = 3;
+
+export async function giveIdentity({ root, enrolment, trust, console }: IdentityParts): Promise<Identity> {
+  const { node, api, config } = enrolment;
+  const tree = new RootTree(root);
+  const lacks: string[] = [];
+  const lack = (what: string) => {
+    lacks.push(what);
+    console.say(`WARNING: ${what}`);
+  };
+  await tree.write('/etc/hostname', `${node}\n`);
+  const own = { node, address: config.ipv4_address ?? undefined, domain: config.dnsdomain ?? undefined };
+  await tree.write('/etc/hosts', withOwnName(await tree.read('/etc/hosts'), own));
+  await tree.write('/etc/machine-id', `${machineIdOf(node, readOrNothing('/sys/class/dmi/id/product_uuid'))}\n`, {
+    mode: 0o444,
+  });
+  await setRootPassword(tree, config.rootpassword ?? '', lack);
+  await addToStore(tree, trust);
+  const functions = await api.file(`os/${config.profile}/scripts/functions`);
+  await leaveConfluentFiles(tree, enrolment, trust, functions?.toString('utf8'));
+  const listed = await api.ask('nodelist', { rounds });
+  const list = listed.at(-1);
+  const trusted = list?.kind === 'ok' ? list.body.toString('utf8') : '';
+  if (list?.kind !== 'ok') lack(`nobody of other nodes may log in: ${describeAnswers(listed)}`);
+  const certificate = await setUpSsh(tree, { enrolment, trust, trusted, lack });
+  return { node, certificate, lacks };
+}
+
+async function setRootPassword(tree: RootTree, hash: string, lack: (what: string) => void): Promise<void> {
+  // Of whom nobody says one, the image's stays.
+  if (hash === '') return;
+  const shadow = await tree.read('/etc/shadow');
+  if (shadow === undefined) lack("root's password is not set: the image has no /etc/shadow");
+  else await tree.write('/etc/shadow', withRootPassword(shadow, hash));
+}
+
+interface SshParts extends Pick<IdentityParts, 'enrolment' | 'trust'> {
+  /** Names of nodes whose users may come, a line each. */
+  trusted: string;
+  lack: (what: string) => void;
+}
+
+/** @returns serial of the certificate. */
+async function setUpSsh(tree: RootTree, { enrolment, trust, trusted, lack }: SshParts): Promise<string | undefined> {
+  const home = homeOfRoot(await tree.read('/etc/passwd'));
+  const keys = `${home}/.ssh/authorized_keys`;
+  await tree.write(keys, withLines(await tree.read(keys), trust.rootKeys), { mode: 0o600 });
+  await tree.makePrivateDirectory(`${home}/.ssh`);
+  await tree.write(`${home}/.shosts`, trusted, { mode: 0o600 });
+  await tree.write('/etc/ssh/shosts.equiv', trusted, { mode: 0o644 });
+  const known = '/etc/ssh/ssh_known_hosts';
+  await tree.write(known, withLines(await tree.read(known), believedAuthorities(trust.sshAuthorities)));
+  if (await tree.has('/usr/bin/ssh')) await setUp(tree, ofClient);
+  if (!(await tree.has('/usr/sbin/sshd'))) return undefined;
+  for (const name of await tree.list('/etc/ssh')) {
+    // Whoever has the image has these.
+    if (/^ssh_host_.*key/.test(name)) await tree.remove(`/etc/ssh/${name}`);
+  }
+  const pair = makeSshKey(`root@${enrolment.node}`);
+  const group = groupNamed(await tree.read('/etc/group'), 'ssh_keys');
+  await tree.write(hostKey, pair.privateKey, group === undefined ? { mode: 0o600 } : { mode: 0o640, group });
+  await tree.write(`${hostKey}.pub`, `${pair.publicKey}\n`, { mode: 0o644 });
+  const signed = await certificateFor(pair.publicKey, { enrolment, trust, lack });
+  if (signed !== undefined) await tree.write(hostCertificate, `${signed.line}\n`, { mode: 0o644 });
+  await setUp(tree, { ...ofServer, text: serverSettings(signed !== undefined) });
+  return signed?.serial;
+}
+
+const ofServer = {
+  dropIn: '/etc/ssh/sshd_config.d/00-tetherfs.conf',
+  main: '/etc/ssh/sshd_config',
+  goes: 'first',
+} as const;
+const ofClient = {
+  dropIn: '/etc/ssh/ssh_config.d/01-tetherfs.conf',
+  main: '/etc/ssh/ssh_config',
+  goes: 'last',
+  text: clientSettings,
+} as const;
+
+async function setUp(tree: RootTree, settings: Settings): Promise<void> {
+  const { path, content } = settingsFile(settings, (await tree.read(settings.main)) ?? '');
+  await tree.write(path, content);
+}
+
+/** Undefined where no member gives one that anybody would believe: it is said. */
+async function certificateFor(
+  publicKey: string,
+  { enrolment, trust, lack }: Pick<SshParts, 'enrolment' | 'trust' | 'lack'>,
+): Promise<{ line: string; serial: string } | undefined> {
+  const believed = trust.sshAuthorities.map((line) => decodedKey(line).toString('base64'));
+  const check = (body: Buffer) => {
+    const { point, authority } = parseHostCertificate(body.toString('latin1'));
+    if (!point.equals(pointOf(publicKey))) return 'it is of another key';
+    return believed.includes(authority.toString('base64'))
+      ? undefined
+      : 'it is signed by no authority of the site archive';
+  };
+  const answers = await enrolment.api.ask('sshcert', { method: 'POST', body: `${publicKey}\n`, check, rounds });
+  const last = answers.at(-1);
+  if (last?.kind !== 'ok') {
+    lack(`the ssh host key has no certificate: ${describeAnswers(answers)}`);
+    return undefined;
+  }
+  const line = last.body.toString('latin1').trim();
+  return { line, serial: String(parseHostCertificate(line).serial) };
+}
