@@ -1,10 +1,12 @@
 /**
  * A Debian machine without a disk that owns nothing: it finds its member, gets its key by a grant, and from the API what it is to boot, with the image's digest and key.
  */
-import { readFileSync, readlinkSync, symlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MemberServer } from '../support/member.ts';
+import { sshLogin } from '../support/ssh-login.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 import { Machine } from './machine.ts';
 import { failedUnits, image, statusOf } from './node.ts';
 import { address } from './site.ts';
@@ -12,6 +14,8 @@ import { bootSuite } from './suite.ts';
 
 const suite = bootSuite('TETHERFS_BOOT_INITRAMFS_TOOLS');
 const mac = '52:54:00:00:00:01';
+const hash = '$6$saltsalt$abcdefghijklmnopqrstuvwxyz';
+const temp = makeTempDir('grant');
 let member: MemberServer;
 let machine: Machine;
 
@@ -32,6 +36,7 @@ beforeAll(async () => {
     'net.ipv4_address=10.9.0.100/24',
     'deployment.pendingprofile=demo',
   );
+  member.cliWith(`${hash}\n`, 'node', 'set', 'node1', '--root-password-file', '-');
   machine = await Machine.start({
     profile: suite.profile.directory,
     members: [],
@@ -44,6 +49,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await machine?.[Symbol.asyncDispose]();
   await member?.[Symbol.asyncDispose]();
+  temp.remove();
 });
 
 it('waits until it is armed, and says so; then it boots what the API says', async () => {
@@ -69,4 +75,21 @@ it('the key of the image came by the API, and nobody but root reads it; none is 
   expect(audit).toMatch(/key used/);
   expect(audit).toMatch(/image key/);
   expect(await machine.run(`ls ${image}`)).toBe('rootimg.sfs\n');
+});
+
+it('whoever believes the site’s authority alone logs in by ssh, to the node that the members say it is', async () => {
+  const known = join(temp.path, 'known_hosts');
+  writeFileSync(known, await member.cli('ca', 'export', 'ssh'));
+  const login = (alias: string, command: string) =>
+    sshLogin({ host: '10.9.0.100', identity: join(member.state, 'automation'), known, alias, command });
+  expect(await login('node1', 'hostname')).toMatchObject({ status: 0, stdout: 'node1\n' });
+  expect(await login('node2', 'hostname')).toMatchObject({ status: 255, stdout: '' });
+  const { stdout } = await login('10.9.0.100', 'grep ^root: /etc/shadow; ssh-keygen -L -f /etc/ssh/*-cert.pub');
+  expect(stdout.split(':')[1]).toBe(hash);
+  const [, serial] = /Serial: (\d+)/.exec(stdout) ?? [];
+  expect(await member.cli('audit', 'node1')).toMatch(new RegExp(`host certificate .*serial ${serial}`));
+  const record = JSON.parse(await machine.run('cat /run/tetherfs/boot.json'));
+  expect(record).toMatchObject({ identity: { node: 'node1', certificate: serial, lacks: [] } });
+  // What systemd makes of it, not of the image.
+  expect(await machine.run('hostnamectl --static; cat /etc/machine-id')).toMatch(/^node1\n[0-9a-f]{32}\n$/);
 });

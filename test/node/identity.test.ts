@@ -1,5 +1,5 @@
 /** Who a node is in its new root: given by a real member, and shown by a real sshd that starts with what lies there. */
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ServerProgram } from '../support/server-program.ts';
+import { sshLogin } from '../support/ssh-login.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { memberAddress, Neighbours, nodeAddress } from './neighbours.ts';
 
@@ -112,19 +113,17 @@ it('a sshd with what lies there lets the site’s keys in, and shows a certifica
       ready: async () =>
         (await run('ssh-keyscan', ['-T', '1', nodeAddress]).catch(() => ({ stdout: '' }))).stdout !== '',
     });
-    const login = (name: string, ...words: string[]) =>
-      spawnSync(
-        'ssh',
-        [
-          ...['-F', 'none', '-i', join(neighbours.member.state, 'automation'), '-o', 'BatchMode=yes'],
-          ...['-o', `UserKnownHostsFile=${known}`, '-o', 'GlobalKnownHostsFile=none', '-o', `HostKeyAlias=${name}`],
-          ...[...words, `root@${nodeAddress}`, 'echo in'],
-        ],
-        { encoding: 'utf8' },
-      );
+    const login = (alias: string) =>
+      sshLogin({
+        host: nodeAddress,
+        identity: join(neighbours.member.state, 'automation'),
+        known,
+        alias,
+        command: 'echo in',
+      });
     for (const name of ['n1', 'n1.example.org', nodeAddress])
-      expect(login(name)).toMatchObject({ status: 0, stdout: 'in\n' });
-    expect(login('n2')).toMatchObject({
+      expect(await login(name)).toMatchObject({ status: 0, stdout: 'in\n' });
+    expect(await login('n2')).toMatchObject({
       status: 255,
       stderr: expect.stringMatching(/Certificate invalid|not in.*list/),
     });
