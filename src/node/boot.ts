@@ -22,6 +22,7 @@ import { type BootImage, describeImage, explainWaiting, mountImage } from './ste
 import { mountLower } from './steps/lower.ts';
 import { waitForNetwork } from './steps/network.ts';
 import { mountOverlay } from './steps/overlay.ts';
+import { setUpRootNetwork } from './steps/root-network.ts';
 import { releaseImage, unpack } from './steps/unpack.ts';
 import { readTrust, type SiteTrust } from './trust.ts';
 import { abortImage, undo } from './undo.ts';
@@ -87,13 +88,21 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
     await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
     await steps.run('overlay', () => mountOverlay(root, zram));
   }
-  const identity =
-    known && (await steps.run('identity', () => giveIdentity({ root: realpathSync(root), ...known, console })));
+  const lacks: string[] = [];
+  const lack = (what: string) => {
+    lacks.push(what);
+    console.say(`WARNING: ${what}`);
+  };
+  const place = realpathSync(root);
+  const identity = known && (await steps.run('identity', () => giveIdentity({ root: place, ...known, lack })));
+  const rootNetwork =
+    known && (await steps.run('root network', () => setUpRootNetwork({ root: place, ...known, console, lack })));
   await steps.run('hand-over', async () => {
     insistOnInit(root, settings.init);
     leaveShutdown();
   });
-  writeRecord({ method: imageMethod.word, members, digest, decryption, identity, steps: steps.records });
+  const who = { identity, rootNetwork, lacks };
+  writeRecord({ method: imageMethod.word, members, digest, decryption, ...who, steps: steps.records });
   const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
   console.say(
     `the root file system is there, ${kernelUptime().toFixed(1)} s after the kernel started: ${times.join(', ')}`,

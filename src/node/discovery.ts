@@ -3,7 +3,6 @@
  * protocol/discovery.ts.
  */
 import { createSocket, type Socket } from 'node:dgram';
-import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -14,6 +13,7 @@ import {
   parseFound,
   type Search,
 } from '../protocol/discovery.ts';
+import { networkDevices } from './devices.ts';
 import { readOrNothing } from './small-files.ts';
 
 export interface FoundMember extends Found {
@@ -125,20 +125,13 @@ async function bound({ family, address, multicastInterface }: Way, port: number)
   }
 }
 
-const ethernet = '1';
-const infiniband = '32';
 /** Of an InfiniBand address its last eight bytes tell devices apart. */
 const infinibandText = 8 * 3 - 1;
 
-/** ARPHRD_* of if_arp.h; dmi-sysfs. */
 function ownNames(): Search['names'] {
+  // dmi-sysfs
   const uuid = readOrNothing('/sys/class/dmi/id/product_uuid').trim().toLowerCase();
-  const macs = readdirSync('/sys/class/net').flatMap((name) => {
-    const type = readOrNothing(`/sys/class/net/${name}/type`).trim();
-    const address = readOrNothing(`/sys/class/net/${name}/address`).trim().toLowerCase();
-    if (type === ethernet && address !== '00:00:00:00:00:00') return [address];
-    return type === infiniband ? [address.slice(-infinibandText)] : [];
-  });
+  const macs = networkDevices().map(({ kind, mac }) => (kind === 'infiniband' ? mac.slice(-infinibandText) : mac));
   return [
     ...(uuid === '' ? [] : [{ kind: 'uuid' as const, value: uuid }]),
     ...macs.map((value) => ({ kind: 'mac' as const, value })),

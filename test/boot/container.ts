@@ -7,8 +7,8 @@ import { promisify } from 'node:util';
 import { onOutput } from '../support/child-output.ts';
 import { allProcesses, commandLine, parentOf } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
-import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { Overlay } from './overlay.ts';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const patience = { timeoutMs: 120_000 };
@@ -16,7 +16,7 @@ const patience = { timeoutMs: 120_000 };
 export class Container implements AsyncDisposable {
   /** Its root file system, from outside: before it is started. */
   readonly root: string;
-  readonly #directory: TempDir;
+  readonly #overlay: Overlay;
   readonly #runtime: string;
   #child: ChildProcess | undefined;
   #ended: Promise<unknown> = Promise.resolve();
@@ -24,15 +24,9 @@ export class Container implements AsyncDisposable {
 
   /** @param lower tree of a Debian with systemd. @param runtime of tetherfs (scripts/build-runtime), which it sees where we do. */
   constructor(lower: string, runtime: string) {
-    this.#directory = makeTempDir('container');
     this.#runtime = runtime;
-    const { path } = this.#directory;
-    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', path]);
-    const [upper, work, root] = ['upper', 'work', 'root'].map((name) => join(path, name)) as [string, string, string];
-    for (const made of [upper, work, root]) mkdirSync(made);
-    const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
-    execFileSync('mount', ['-t', 'overlay', '-o', layers, 'overlay', root]);
-    this.root = root;
+    this.#overlay = new Overlay(lower);
+    this.root = this.#overlay.root;
     opened(this);
     this.link('/usr/bin/tetherfs', `${runtime}/bin/tetherfs`);
     this.link('/sbin/mount.tetherfs', `${runtime}/bin/mount.tetherfs`);
@@ -107,8 +101,7 @@ export class Container implements AsyncDisposable {
     this.#child?.kill('SIGKILL');
     await this.#ended;
     closed(this);
-    for (const path of [this.root, this.#directory.path]) execFileSync('umount', ['--lazy', path]);
-    this.#directory.remove();
+    this.#overlay[Symbol.dispose]();
   }
 }
 

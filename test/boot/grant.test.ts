@@ -89,7 +89,7 @@ it('whoever believes the site’s authority alone logs in by ssh, to the node th
   const [, serial] = /Serial: (\d+)/.exec(stdout) ?? [];
   expect(await member.cli('audit', 'node1')).toMatch(new RegExp(`host certificate .*serial ${serial}`));
   const record = JSON.parse(await machine.run('cat /run/tetherfs/boot.json'));
-  expect(record).toMatchObject({ identity: { node: 'node1', certificate: serial, lacks: [] } });
+  expect(record).toMatchObject({ identity: { node: 'node1', certificate: serial }, lacks: [] });
   // What systemd makes of it, not of the image.
   expect(await machine.run('hostnamectl --static; cat /etc/machine-id')).toMatch(/^node1\n[0-9a-f]{32}\n$/);
 });

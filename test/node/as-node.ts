@@ -6,6 +6,7 @@ import { MemberApi } from '../../src/node/member-api.ts';
 import { makeNodeKey } from '../../src/node/node-key.ts';
 import { Steps } from '../../src/node/step.ts';
 import { giveIdentity } from '../../src/node/steps/identity.ts';
+import { setUpRootNetwork } from '../../src/node/steps/root-network.ts';
 import { readTrust } from '../../src/node/trust.ts';
 
 interface Words {
@@ -49,8 +50,11 @@ const doings: Record<string, () => Promise<unknown>> = {
   async identity() {
     const settings = { members: 'discover', node: undefined } as const;
     const enrolment = await enrol({ settings, trust, steps: new Steps(console, signal), console, signal });
-    const identity = await giveIdentity({ root, enrolment, trust, console });
-    return { identity, said, key: enrolment.key };
+    const lacks: string[] = [];
+    const lack = (what: string) => void lacks.push(what);
+    const identity = await giveIdentity({ root, enrolment, trust, lack });
+    const rootNetwork = await setUpRootNetwork({ root, machine: root, enrolment, console, lack });
+    return { identity, rootNetwork, lacks, said, key: enrolment.key };
   },
 };
 process.stdout.write(JSON.stringify(await doings[what]?.()));

@@ -26,7 +26,9 @@ const text = (path: string) => readFileSync(at(path), 'utf8');
 const hash = '$6$saltsalt$abcdefghijklmnopqrstuvwxyz';
 
 interface Given {
-  identity: { node: string; certificate?: string; lacks: string[] };
+  identity: { node: string; certificate?: string };
+  rootNetwork: { by?: string; devices: string[] };
+  lacks: string[];
   said: string[];
   key: string;
 }
@@ -59,7 +61,16 @@ beforeAll(async () => {
   neighbours = await Neighbours.make();
   const { member } = neighbours;
   member.profile('demo', { 'scripts/functions': '# upstream’s\n' });
-  member.cliWith(`${hash}\n`, 'node', 'set', 'n1', 'dns.domain=example.org', '--root-password-file', '-');
+  member.cliWith(
+    `${hash}\n`,
+    'node',
+    'set',
+    'n1',
+    'dns.domain=example.org',
+    'dns.servers=10.7.0.1',
+    '--root-password-file',
+    '-',
+  );
   await member.cli('node', 'add', 'n2');
   makeRoot();
   given = await boot();
@@ -70,7 +81,7 @@ afterAll(async () => {
 });
 
 it('it has its name, its password and its machine id; rights and owners are as they were', () => {
-  expect(given).toMatchObject({ identity: { node: 'n1', certificate: expect.stringMatching(/^\d+$/), lacks: [] } });
+  expect(given).toMatchObject({ identity: { node: 'n1', certificate: expect.stringMatching(/^\d+$/) }, lacks: [] });
   expect(text('etc/hostname')).toBe('n1\n');
   // The link is the image's, and leads nowhere outside of it.
   expect(text('usr/lib/hosts/own')).toBe(`127.0.0.1 localhost\n${nodeAddress} n1.example.org n1\n`);
@@ -155,10 +166,38 @@ it('a certificate that nobody would believe is none: the node boots, and says wh
   const own = readdirSync(join(neighbours.trust, 'ssh')).filter((name) => name.endsWith('.ca'));
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(temp.path, 'stranger')]);
   for (const name of own) cpSync(join(temp.path, 'stranger.pub'), join(neighbours.trust, 'ssh', name));
-  const { identity, said } = await boot();
+  const { identity, lacks } = await boot();
   neighbours.unpackArchive();
   const words = /ssh host key has no certificate: .*: invalid, it is signed by no authority of the site archive/;
-  expect(identity).toEqual({ node: 'n1', lacks: [expect.stringMatching(words)] });
-  expect(said.filter((line) => /^WARNING: /.test(line))).toHaveLength(1);
+  expect(identity).toEqual({ node: 'n1' });
+  expect(lacks).toEqual([expect.stringMatching(words)]);
   expect(text('etc/ssh/sshd_config.d/00-tetherfs.conf')).not.toMatch(/HostCertificate/);
+});
+
+it('whoever sets up the network in the image is told; where nobody does, that is said', async () => {
+  const { rootNetwork, said, lacks } = given;
+  expect({ rootNetwork, lacks }).toEqual({ rootNetwork: { devices: ['v1'] }, lacks: [] });
+  expect(said.at(-1)).toBe(
+    'the image has none of netplan, NetworkManager, systemd-networkd, ifupdown: v1 of this node stay as the initramfs has set them up',
+  );
+  // Each of these goes before the one before it.
+  const files = {
+    'usr/sbin/ifup': ['ifupdown', 'etc/network/interfaces.d/tetherfs'],
+    'etc/systemd/system/multi-user.target.wants/systemd-networkd.service': [
+      'systemd-networkd',
+      'run/systemd/network/05-tetherfs-v1.network',
+    ],
+    'etc/systemd/system/multi-user.target.wants/NetworkManager.service': [
+      'NetworkManager',
+      'run/NetworkManager/system-connections/tetherfs-v1.nmconnection',
+    ],
+    'usr/sbin/netplan': ['netplan', 'run/netplan/90-tetherfs.yaml'],
+  } as const;
+  for (const [sign, [by, file]] of Object.entries(files)) {
+    mkdirSync(join(at(sign), '..'), { recursive: true });
+    writeFileSync(at(sign), '');
+    expect((await boot()).rootNetwork).toEqual({ by, devices: ['v1'] });
+    expect(text(file)).toContain('v1');
+  }
+  expect(text('etc/resolv.conf')).toBe('search example.org\nnameserver 10.7.0.1\n');
 });

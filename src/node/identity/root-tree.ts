@@ -1,5 +1,5 @@
 /** Files of the new root, by the names that they have there: links are followed inside it, and what is replaced keeps its owner and rights. */
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TetherfsError } from '../../base/errors.ts';
 import { entryInside, placeOf } from '../../base/tree-entry.ts';
@@ -21,6 +21,14 @@ export class RootTree {
 
   async has(path: string): Promise<boolean> {
     return (await entryInside(this.#root, path)) !== undefined;
+  }
+
+  /** Whether the last name of the path is that of a link, wherever it leads. */
+  async isLink(path: string): Promise<boolean> {
+    const directory = await entryInside(this.#root, dirname(path));
+    if (directory === undefined) return false;
+    const place = join(placeOf(this.#root, directory.path).toString(), basename(path));
+    return (await lstat(place).catch(() => undefined))?.isSymbolicLink() === true;
   }
 
   /** Undefined when there is no such file. */

@@ -8,6 +8,7 @@ import { exitPlace, recordFile } from '../places.ts';
 import type { StepRecord } from '../step.ts';
 import type { Decryption } from './decrypt.ts';
 import type { Identity } from './identity.ts';
+import type { RootNetwork } from './root-network.ts';
 
 /** Where an init is looked for, as the kernel does. */
 const inits = ['sbin/init', 'usr/sbin/init', 'usr/lib/systemd/systemd', 'lib/systemd/systemd', 'etc/init', 'bin/init'];
@@ -36,6 +37,10 @@ export interface BootRecord {
   decryption: Decryption | 'none';
   /** Who the node is; absent where no member was asked. */
   identity: Identity | undefined;
+  /** Who sets up the network; absent likewise. */
+  rootNetwork: RootNetwork | undefined;
+  /** What the node has not got that has booted all the same. */
+  lacks: readonly string[];
   steps: readonly StepRecord[];
 }
 

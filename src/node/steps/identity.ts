@@ -19,7 +19,6 @@ import {
 } from '../identity/ssh-files.ts';
 import { describeAnswers } from '../member-api.ts';
 import { readOrNothing } from '../small-files.ts';
-import type { BootConsole } from '../step.ts';
 import type { SiteTrust } from '../trust.ts';
 
 export interface IdentityParts {
@@ -27,7 +26,8 @@ export interface IdentityParts {
   root: string;
   enrolment: Enrolment;
   trust: SiteTrust;
-  console: BootConsole;
+  /** Told what a node has not got that boots all the same. */
+  lack: (what: string) => void;
 }
 
 /** What it has become, for the record of the boot. */
@@ -35,21 +35,14 @@ export interface Identity {
   node: string;
   /** Serial of the host key's certificate; undefined where there is none. */
   certificate: string | undefined;
-  /** What a node lacks that has booted all the same. */
-  lacks: string[];
 }
 
 /** How often all members are asked for what a node can do without. */
 const rounds = 3;
 
-export async function giveIdentity({ root, enrolment, trust, console }: IdentityParts): Promise<Identity> {
+export async function giveIdentity({ root, enrolment, trust, lack }: IdentityParts): Promise<Identity> {
   const { node, api, config } = enrolment;
   const tree = new RootTree(root);
-  const lacks: string[] = [];
-  const lack = (what: string) => {
-    lacks.push(what);
-    console.say(`WARNING: ${what}`);
-  };
   await tree.write('/etc/hostname', `${node}\n`);
   const own = { node, address: config.ipv4_address ?? undefined, domain: config.dnsdomain ?? undefined };
   await tree.write('/etc/hosts', withOwnName(await tree.read('/etc/hosts'), own));
@@ -65,7 +58,7 @@ export async function giveIdentity({ root, enrolment, trust, console }: Identity
   const trusted = list?.kind === 'ok' ? list.body.toString('utf8') : '';
   if (list?.kind !== 'ok') lack(`nobody of other nodes may log in: ${describeAnswers(listed)}`);
   const certificate = await setUpSsh(tree, { enrolment, trust, trusted, lack });
-  return { node, certificate, lacks };
+  return { node, certificate };
 }
 
 async function setRootPassword(tree: RootTree, hash: string, lack: (what: string) => void): Promise<void> {
@@ -76,10 +69,9 @@ async function setRootPassword(tree: RootTree, hash: string, lack: (what: string
   else await tree.write('/etc/shadow', withRootPassword(shadow, hash));
 }
 
-interface SshParts extends Pick<IdentityParts, 'enrolment' | 'trust'> {
+interface SshParts extends Pick<IdentityParts, 'enrolment' | 'trust' | 'lack'> {
   /** Names of nodes whose users may come, a line each. */
   trusted: string;
-  lack: (what: string) => void;
 }
 
 /** @returns serial of the certificate. */

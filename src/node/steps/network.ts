@@ -54,7 +54,7 @@ async function obstacleTo({ hostname, address, port }: MemberUrl): Promise<strin
 }
 
 /** The one that the kernel would send from, `::` when none is confirmed yet; nothing is sent. */
-function sourceAddress(host: string, port: number): Promise<string> {
+export function sourceAddress(host: string, port: number): Promise<string> {
   const socket = createSocket(isIPv4(host) ? 'udp4' : 'udp6');
   return new Promise<string>((resolve, reject) => {
     socket.on('error', reject);

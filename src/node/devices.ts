@@ -1,0 +1,30 @@
+/** Network devices of this machine. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { readOrNothing } from './small-files.ts';
+
+const kernelDirectory = '/sys/class/net';
+/** ARPHRD_* of if_arp.h. */
+const kinds = new Map<string, 'ethernet' | 'infiniband'>([
+  ['1', 'ethernet'],
+  ['32', 'infiniband'],
+]);
+
+export interface NetworkDevice {
+  name: string;
+  /** Hardware address, in lower case. */
+  mac: string;
+  kind: 'ethernet' | 'infiniband';
+  /** Made by somebody above other devices: a bridge, a bond, a VLAN. */
+  isMade: boolean;
+}
+
+export function networkDevices(): NetworkDevice[] {
+  return readdirSync(kernelDirectory).flatMap((name) => {
+    const read = (file: string) => readOrNothing(join(kernelDirectory, name, file)).trim();
+    const kind = kinds.get(read('type'));
+    const mac = read('address').toLowerCase();
+    if (kind === undefined || /^[0:]*$/.test(mac)) return [];
+    return [{ name, mac, kind, isMade: /^DEVTYPE=/m.test(read('uevent')) }];
+  });
+}
