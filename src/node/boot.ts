@@ -65,8 +65,13 @@ export async function boot(options: BootOptions): Promise<void> {
 async function makeRoot({ settings, root, console, signal }: BootOptions): Promise<void> {
   const { insecureKeyFile, zram } = settings;
   const steps = new Steps(console, signal);
+  const lacks: string[] = [];
+  const lack = (what: string) => {
+    lacks.push(what);
+    console.say(`WARNING: ${what}`);
+  };
   insistOnMemory();
-  const { keyFile, known, ...image } = await imageToBoot({ settings, steps, console, signal });
+  const { keyFile, known, ...image } = await imageToBoot({ settings, steps, console, signal, lack });
   const { members, digest, imageMethod } = image;
   console.say(describeImage(image));
   if (insecureKeyFile !== undefined) {
@@ -88,11 +93,6 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
     await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
     await steps.run('overlay', () => mountOverlay(root, zram));
   }
-  const lacks: string[] = [];
-  const lack = (what: string) => {
-    lacks.push(what);
-    console.say(`WARNING: ${what}`);
-  };
   const place = realpathSync(root);
   const identity = known && (await steps.run('identity', () => giveIdentity({ root: place, ...known, lack })));
   const rootNetwork =
@@ -115,7 +115,8 @@ async function imageToBoot({
   steps,
   console,
   signal,
-}: Pick<BootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps }): Promise<
+  lack,
+}: Pick<BootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps; lack: (what: string) => void }): Promise<
   BootImage & { keyFile: string | undefined; known?: { enrolment: Enrolment; trust: SiteTrust } }
 > {
   const { api, members, digest, caFile, imageMethod, insecureKeyFile } = settings;
@@ -125,7 +126,7 @@ async function imageToBoot({
     return { members: [first, ...others], digest, caFile, imageMethod, keyFile: insecureKeyFile };
   }
   const trust = readTrust();
-  const enrolment = await enrol({ settings: api, trust, steps, console, signal });
+  const enrolment = await enrol({ settings: api, trust, steps, console, signal, lack });
   const given = { members, digest, caFile };
   const image = await steps.run('image key', () => imageOfNode(enrolment, given, trust));
   return { ...image, imageMethod, known: { enrolment, trust } };

@@ -10,6 +10,7 @@ import { nodeName } from '../protocol/grant.ts';
 import { correctClock } from './clock.ts';
 import { discoverMembers, type FoundMember } from './discovery.ts';
 import { askForGrant, type GrantOutcome } from './grant-client.ts';
+import { KeyOfTpm } from './key-of-tpm.ts';
 import { goodAnswer, MemberApi } from './member-api.ts';
 import { makeNodeKey } from './node-key.ts';
 import type { BootConsole, Steps } from './step.ts';
@@ -21,6 +22,8 @@ export interface EnrolParts {
   steps: Steps;
   console: BootConsole;
   signal: AbortSignal;
+  /** Told what a node has not got that boots all the same. */
+  lack: (what: string) => void;
 }
 
 export interface Enrolment {
@@ -37,14 +40,19 @@ export interface Enrolment {
 type Neighbours = Pick<Enrolment, 'node' | 'members' | 'found'>;
 
 /** @throws UsageError when the initramfs knows nobody to believe; what ends a boot. */
-export async function enrol({ settings, trust, steps, console, signal }: EnrolParts): Promise<Enrolment> {
+export async function enrol({ settings, trust, steps, console, signal, lack }: EnrolParts): Promise<Enrolment> {
   if (trust.tls.length === 0)
     throw new UsageError(
       'tetherfs.api=: the initramfs has no authority of the site (/tls/*.pem): boot with boot/initramfs/site.cpio beside it',
     );
   const find = () => findMembers(settings, trust, console, signal);
   let known = await steps.run('members', find);
+  const ofTpm = await KeyOfTpm.open(settings.tpmPcrs, console);
+  const apiWith = (key: string) =>
+    new MemberApi({ members: known.members, authorities: trust.tls, node: known.node, key, signal });
   const key = await steps.run('key', async () => {
+    const kept = await ofTpm.first(apiWith);
+    if (kept !== undefined) return kept;
     const made = await makeNodeKey();
     const outcomes = new Map<string, GrantOutcome>();
     for (const address of known.members) {
@@ -57,12 +65,13 @@ export async function enrol({ settings, trust, steps, console, signal }: EnrolPa
     }
     // Their addresses may have changed, and others may have come.
     if ([...outcomes.values()].every(({ kind }) => kind === 'unreachable')) known = await find().catch(() => known);
-    throw new TetherfsError('NO_KEY', whyNoKey(known.node, outcomes));
+    throw new TetherfsError('NO_KEY', `${ofTpm.refusal}${whyNoKey(known.node, outcomes)}`);
   });
   const { node, members, found } = known;
-  const api = new MemberApi({ members, authorities: trust.tls, node, key, signal });
+  const api = apiWith(key);
   const config = await steps.run('configuration', async () => parseDeploycfg(goodAnswer(await api.ask('deploycfg2'))));
   console.say(`this is ${node}, to boot ${config.profile}, by members ${members.join(', ')}`);
+  await steps.run('lock', () => ofTpm.keepAndLock(key, lack));
   return { node, members, found, key, api, config };
 }
 

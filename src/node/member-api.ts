@@ -4,14 +4,19 @@
  */
 import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkServerIdentity } from 'node:tls';
+import { checkServerIdentity, type TLSSocket } from 'node:tls';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
 import { nodeHeaders } from '../protocol/headers.ts';
 
 export type ApiAnswer = { readonly member: string } & (
   | { readonly kind: 'ok'; readonly status: number; readonly body: Buffer }
   /** It does not believe that we are who we say. */
-  | { readonly kind: 'refused'; readonly why: string }
+  | {
+      readonly kind: 'refused';
+      readonly why: string;
+      /** Fingerprint of its certificate: a member may have several addresses. */
+      readonly by: string;
+    }
   /** No connection, no TLS, no answer in time. */
   | { readonly kind: 'unreachable'; readonly why: string }
   /** It answers, and cannot help: an error of its own, or nothing that makes sense. */
@@ -78,7 +83,7 @@ export class MemberApi {
 
   async #askOne(member: string, path: string, question: ApiQuestion): Promise<ApiAnswer> {
     try {
-      const { status, body } = await this.#exchange(member, path, question);
+      const { status, body, by } = await this.#exchange(member, path, question);
       if (status >= 200 && status < 300) {
         const wrong = whatIsWrong(body, question);
         return wrong === undefined
@@ -87,7 +92,7 @@ export class MemberApi {
       }
       const why = `${status} ${body.toString('latin1', 0, shownWords).replace(/[^ -~]+/g, ' ')}`.trim();
       return status === 401 || status === 403
-        ? { member, kind: 'refused', why }
+        ? { member, kind: 'refused', why, by }
         : { member, kind: 'invalid', status, why };
     } catch (error) {
       return { member, kind: 'unreachable', why: tlsReason(error) ?? describeError(error) };
@@ -98,7 +103,7 @@ export class MemberApi {
     member: string,
     path: string,
     { method = 'GET', body, most = usualMost }: ApiQuestion,
-  ): Promise<{ status: number; body: Buffer }> {
+  ): Promise<{ status: number; body: Buffer; by: string }> {
     const { node, key, authorities, signal } = this.#options;
     const bare = member.replace(/%.*$/, '');
     return new Promise((resolve, reject) => {
@@ -121,6 +126,7 @@ export class MemberApi {
           ...(signal && { signal }),
         },
         (response) => {
+          const by = (response.socket as TLSSocket).getPeerCertificate().fingerprint256;
           const pieces: Buffer[] = [];
           let length = 0;
           response.on('data', (piece: Buffer) => {
@@ -128,7 +134,7 @@ export class MemberApi {
             length += piece.length;
             if (length > most) asked.destroy(new Error(`more than ${most} bytes`));
           });
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(pieces) }));
+          response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(pieces), by }));
           response.on('error', reject);
         },
       );

@@ -29,7 +29,7 @@ const longestPauseMs = 30_000;
 /** No second try mends these. */
 const lasting = new Set([
   ...['USAGE', 'IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'NOT_ENCRYPTED', 'IMAGE_KIND', 'IMAGE_FORMAT'],
-  ...['INITRAMFS', 'ZRAM'],
+  ...['INITRAMFS', 'ZRAM', 'IDENTITY'],
 ]);
 /** When a step says what it waits for, and then again after as long; ms. */
 const sayEveryMs = 5_000;

@@ -23,6 +23,7 @@ const words = z.strictObject({
   'insecure-key-file': z.string().optional(),
   api: z.string().optional(),
   node: z.string().optional(),
+  'tpm.pcrs': z.string().optional(),
 });
 type Words = z.input<typeof words>;
 
@@ -41,6 +42,8 @@ export interface ApiSettings {
   readonly members: 'discover' | readonly [string, ...string[]];
   /** What this node is called; they know it who are asked. */
   readonly node: string | undefined;
+  /** PCRs of the TPM that the node's key is sealed by, besides 15. */
+  readonly tpmPcrs: readonly number[];
 }
 
 export interface BootSettings {
@@ -82,7 +85,7 @@ export function readBootSettings(commandLine: string, yaml: string | undefined):
       'tetherfs.insecure-key-file= is refused where tetherfs.api= names who gives the key: remove one of them',
     );
   }
-  const apiSettings = parseApi(api, node);
+  const apiSettings = parseApi(api, node, parsed.data['tpm.pcrs']);
   const urls = parseMembers(members);
   if (urls.length === 0 && apiSettings === undefined) {
     throw new UsageError(
@@ -153,13 +156,18 @@ function parseMembers(text: string | undefined): BootSettings['members'] {
 
 const everybody = 'discover';
 
-function parseApi(text: string | undefined, node: string | undefined): ApiSettings | undefined {
+function parseApi(
+  text: string | undefined,
+  node: string | undefined,
+  pcrs: string | undefined,
+): ApiSettings | undefined {
+  const tpmPcrs = parsePcrs(pcrs);
   const [first, ...others] = listed(text).map((word) => word.replace(/^\[(.*)\]$/, '$1'));
   if (first === undefined) {
     if (node === undefined) return undefined;
     throw new UsageError(`${prefix}node=${node}: say ${prefix}api=${everybody} too, or nobody is asked`);
   }
-  if (first === everybody && others.length === 0) return { members: everybody, node };
+  if (first === everybody && others.length === 0) return { members: everybody, node, tpmPcrs };
   const wrong = [first, ...others].find((word) => !/^[\w.:%-]+$/.test(word));
   if (wrong !== undefined)
     throw new UsageError(
@@ -167,7 +175,18 @@ function parseApi(text: string | undefined, node: string | undefined): ApiSettin
     );
   if (node === undefined)
     throw new UsageError(`${prefix}api=${first}: what is this node called there? Say ${prefix}node=NAME`);
-  return { members: [first, ...others], node };
+  return { members: [first, ...others], node, tpmPcrs };
+}
+
+/** TPMs of PCs have 24. */
+const mostPcr = 23;
+
+function parsePcrs(text: string | undefined): number[] {
+  return listed(text).map((word) => {
+    if (!/^\d{1,2}$/.test(word) || Number(word) > mostPcr)
+      throw new UsageError(`${prefix}tpm.pcrs=: ${word} is no PCR; give numbers from 0 to ${mostPcr}, such as 7,15`);
+    return Number(word);
+  });
 }
 
 function listed(text: string | undefined): string[] {

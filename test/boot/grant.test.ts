@@ -11,13 +11,27 @@ import { Machine } from './machine.ts';
 import { failedUnits, image, statusOf } from './node.ts';
 import { address } from './site.ts';
 import { bootSuite } from './suite.ts';
+import { MachineTpm } from './tpm.ts';
 
 const suite = bootSuite('TETHERFS_BOOT_INITRAMFS_TOOLS');
 const mac = '52:54:00:00:00:01';
 const hash = '$6$saltsalt$abcdefghijklmnopqrstuvwxyz';
 const temp = makeTempDir('grant');
+const tpm = new MachineTpm();
 let member: MemberServer;
 let machine: Machine;
+
+async function switchedOn(): Promise<Machine> {
+  return Machine.start({
+    profile: suite.profile.directory,
+    members: [],
+    tap: suite.site.tap,
+    mac,
+    siteArchive: join(member.tree, 'public/site/initramfs.cpio'),
+    words: [address],
+    hardware: await tpm.switchOn(),
+  });
+}
 
 beforeAll(async () => {
   // nginx has port 80.
@@ -37,18 +51,12 @@ beforeAll(async () => {
     'deployment.pendingprofile=demo',
   );
   member.cliWith(`${hash}\n`, 'node', 'set', 'node1', '--root-password-file', '-');
-  machine = await Machine.start({
-    profile: suite.profile.directory,
-    members: [],
-    tap: suite.site.tap,
-    mac,
-    siteArchive: join(member.tree, 'public/site/initramfs.cpio'),
-    words: [address],
-  });
+  machine = await switchedOn();
 });
 afterAll(async () => {
   await machine?.[Symbol.asyncDispose]();
   await member?.[Symbol.asyncDispose]();
+  await tpm[Symbol.asyncDispose]();
   temp.remove();
 });
 
@@ -58,6 +66,7 @@ it('waits until it is armed, and says so; then it boots what the API says', asyn
   );
   await member.cli('node', 'arm', 'node1', 'once');
   await machine.says(/tetherfs: this is node1, to boot demo, by members /);
+  await machine.says(/tetherfs: the TPM keeps the key of this node \(0x81000000\)/);
   await machine.says(/tetherfs: tethered, from \d+ members, every chunk verified against sha256:/);
   await machine.says(/tetherfs: the root file system is there, /);
   await machine.login();
@@ -82,7 +91,9 @@ it('whoever believes the site’s authority alone logs in by ssh, to the node th
   writeFileSync(known, await member.cli('ca', 'export', 'ssh'));
   const login = (alias: string, command: string) =>
     sshLogin({ host: '10.9.0.100', identity: join(member.state, 'automation'), known, alias, command });
-  expect(await login('node1', 'hostname')).toMatchObject({ status: 0, stdout: 'node1\n' });
+  // On a machine of the tests it makes other keys first.
+  await machine.run('systemctl start ssh');
+  expect(await login('node1', 'hostname')).toEqual({ status: 0, stdout: 'node1\n', stderr: '' });
   expect(await login('node2', 'hostname')).toMatchObject({ status: 255, stdout: '' });
   const { stdout } = await login('10.9.0.100', 'grep ^root: /etc/shadow; ssh-keygen -L -f /etc/ssh/*-cert.pub');
   expect(stdout.split(':')[1]).toBe(hash);
@@ -92,4 +103,22 @@ it('whoever believes the site’s authority alone logs in by ssh, to the node th
   expect(record).toMatchObject({ identity: { node: 'node1', certificate: serial }, lacks: [] });
   // What systemd makes of it, not of the image.
   expect(await machine.run('hostnamectl --static; cat /etc/machine-id')).toMatch(/^node1\n[0-9a-f]{32}\n$/);
+});
+
+it('the next time it needs no grant: its TPM has the key, and gives it to nobody afterwards', async () => {
+  const hostKey = await machine.run('cat /etc/ssh/ssh_host_ed25519_key.pub');
+  await machine.powerOff();
+  await machine[Symbol.asyncDispose]();
+  machine = await switchedOn();
+  await machine.says(/tetherfs: this is node1, to boot demo, by members /);
+  await machine.login();
+  expect((await member.cli('audit', 'node1')).match(/key granted/g)).toHaveLength(1);
+  const unseal = `
+    export TPM2TOOLS_TCTI=device:/dev/tpmrm0; cd /run
+    tpm2_startauthsession --policy-session -S s; tpm2_policypcr -Q -S s -l sha256:15
+    tpm2_unseal -c 0x81000000 -p session:s; echo "status $?"; tpm2_flushcontext s`;
+  expect(await machine.run(unseal)).toMatch(/policy[\s\S]*status 1/);
+  expect(await machine.run('cat /etc/ssh/ssh_host_ed25519_key.pub')).not.toBe(hostKey);
+  const { lacks } = JSON.parse(await machine.run('cat /run/tetherfs/boot.json'));
+  expect(lacks).toEqual([]);
 });

@@ -29,6 +29,8 @@ export interface MachineOptions {
   /** Name of a tap device. */
   tap: string;
   memoryMiB?: number;
+  /** Further words for QEMU. */
+  hardware?: readonly string[];
   /** Told what its console says, as it comes. */
   onConsole?: (text: string) => void;
 }
@@ -82,6 +84,7 @@ export class Machine implements AsyncDisposable {
     words = [],
     tap,
     memoryMiB = 2048,
+    hardware = [],
     onConsole = () => {},
   }: MachineOptions): Promise<Machine> {
     const directory = makeTempDir('machine');
@@ -110,6 +113,7 @@ export class Machine implements AsyncDisposable {
         `virtio-net-pci,netdev=net,mac=${mac}`,
       ],
       ...['-device', 'virtio-rng-pci'],
+      ...hardware,
     ];
     return new Machine(directory, qemu, onConsole);
   }

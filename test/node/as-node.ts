@@ -1,6 +1,6 @@
 /** as-node WHAT TRUST JSON: does one thing that a node does, with what an initramfs has in the directory TRUST; prints what came of it as JSON. */
 import { discoverMembers } from '../../src/node/discovery.ts';
-import { enrol } from '../../src/node/enrol.ts';
+import { type Enrolment, enrol } from '../../src/node/enrol.ts';
 import { askForGrant } from '../../src/node/grant-client.ts';
 import { MemberApi } from '../../src/node/member-api.ts';
 import { makeNodeKey } from '../../src/node/node-key.ts';
@@ -18,6 +18,7 @@ interface Words {
   key?: string;
   route?: string;
   root?: string;
+  tpmPcrs?: number[];
 }
 
 const [what = '', directory = '', json = '{}'] = process.argv.slice(2);
@@ -31,11 +32,21 @@ const {
   key = '',
   route = '',
   root = '',
+  tpmPcrs = [],
 } = JSON.parse(json) as Words;
 
 const signal = new AbortController().signal;
 const said: string[] = [];
 const console = { say: (line: string) => void said.push(line) };
+
+const lacks: string[] = [];
+const lack = (what: string) => void lacks.push(what);
+
+function enrolled(): Promise<Enrolment> {
+  const found = members.length === 0 ? 'discover' : (members as [string, ...string[]]);
+  const settings = { members: found, node: members.length === 0 ? undefined : node, tpmPcrs } as const;
+  return enrol({ settings, trust, steps: new Steps(console, signal), console, signal, lack });
+}
 
 const doings: Record<string, () => Promise<unknown>> = {
   discover: () => discoverMembers(uuid),
@@ -47,11 +58,12 @@ const doings: Record<string, () => Promise<unknown>> = {
     const answers = await new MemberApi({ members, authorities, node, key }).ask(route);
     return answers.map((answer) => (answer.kind === 'ok' ? { ...answer, body: answer.body.toString() } : answer));
   },
+  async enrol() {
+    const { key } = await enrolled();
+    return { key, said, lacks };
+  },
   async identity() {
-    const settings = { members: 'discover', node: undefined } as const;
-    const enrolment = await enrol({ settings, trust, steps: new Steps(console, signal), console, signal });
-    const lacks: string[] = [];
-    const lack = (what: string) => void lacks.push(what);
+    const enrolment = await enrolled();
     const identity = await giveIdentity({ root, enrolment, trust, lack });
     const rootNetwork = await setUpRootNetwork({ root, machine: root, enrolment, console, lack });
     return { identity, rootNetwork, lacks, said, key: enrolment.key };

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => neighbours?.[Symbol.asyncDispose]());
 
-const asNode = <T>(what: string, words?: object, at?: string) => neighbours.asNode<T>(what, words, at);
+const asNode = <T>(what: string, words?: object, at?: string) => neighbours.asNode<T>(what, words, { at });
 
 interface Answer {
   member: string;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { groupNamed, homeOfRoot, withRootPassword } from '../../src/node/identity/accounts.ts';
+import { groupNamed, homeOfRoot, isCryptText, withRootPassword } from '../../src/node/identity/accounts.ts';
 import { withOwnName } from '../../src/node/identity/host-file.ts';
 import { machineIdOf } from '../../src/node/identity/machine-id.ts';
 import { RootTree } from '../../src/node/identity/root-tree.ts';
@@ -23,9 +23,7 @@ describe('accounts', () => {
     expect(withRootPassword('daemon:*:1::::::\n', '$6$a$b')).toBe('root:$6$a$b:::::::\ndaemon:*:1::::::\n');
   });
 
-  it.each(['', 'a:b', 'a\nroot2::0', 'a b', 'ä'])('no hash: %j', (hash) =>
-    expect(() => withRootPassword('root:*:::::::\n', hash)).toThrow(/is no hash/),
-  );
+  it.each(['', 'a:b', 'a\nroot2::0', 'a b', 'ä'])('no hash: %j', (hash) => expect(isCryptText(hash)).toBe(false));
 
   it('groups and homes are the image’s', () => {
     expect(groupNamed('ssh_keysx:x:1:\nssh_keys:x:999:\n', 'ssh_keys')).toBe(999);

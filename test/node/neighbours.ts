@@ -11,6 +11,17 @@ const mac = '52:54:00:12:34:56';
 
 export const nodeAddress = '10.7.0.5';
 export const memberAddress = '10.7.0.1';
+/** Of ours, too, where a second one can be. */
+export const otherMember = '10.7.0.2';
+
+/** The node's network namespace. */
+export const netns = 'node';
+
+export interface NodeMachine {
+  /** Its clock. */
+  at?: string | undefined;
+  env?: NodeJS.ProcessEnv;
+}
 
 export class Neighbours implements AsyncDisposable {
   readonly member: MemberServer;
@@ -21,16 +32,17 @@ export class Neighbours implements AsyncDisposable {
     this.#temp = temp;
   }
 
-  static async make(): Promise<Neighbours> {
+  /** @param extra options of `collective run`. */
+  static async make(...extra: string[]): Promise<Neighbours> {
     const temp = makeTempDir('neighbours');
     execFileSync('sh', [
       '-ec',
       `ip netns add node
        ip link add v0 type veth peer name v1 netns node
-       ip addr add ${memberAddress}/24 dev v0 && ip link set v0 up
+       ip addr add ${memberAddress}/24 dev v0 && ip addr add ${otherMember}/24 dev v0 && ip link set v0 up
        ip -n node link set v1 address ${mac} && ip -n node addr add ${nodeAddress}/24 dev v1 && ip -n node link set v1 up && ip -n node link set lo up`,
     ]);
-    const member = await MemberServer.start();
+    const member = await MemberServer.start(...extra);
     member.profile('demo', { 'profile.yaml': 'label: Demo\n' });
     const network = [`net.hwaddr=${mac}`, `net.ipv4_address=${nodeAddress}/24`];
     await member.cli('node', 'add', 'n1', ...network, 'deployment.pendingprofile=demo');
@@ -50,11 +62,13 @@ export class Neighbours implements AsyncDisposable {
     execFileSync('sh', ['-c', `cd ${this.trust} && cpio --quiet -idu <${archive}`]);
   }
 
-  /** What a node makes of it (as-node.ts), in its network namespace. @param at its clock. */
-  async asNode<T>(what: string, words: object = {}, at?: string): Promise<T> {
+  /** What a node makes of it (as-node.ts), in its network namespace. @throws Error when that takes more than a minute: it waits for what does not come. */
+  async asNode<T>(what: string, words: object = {}, { at, env = {} }: NodeMachine = {}): Promise<T> {
     const clock = at === undefined ? [] : ['faketime', at];
     const node = [...clock, process.execPath, script, what, this.trust, JSON.stringify(words)];
-    const { stdout } = await run('ip', ['netns', 'exec', 'node', ...node]);
+    const { stdout } = await run('ip', ['netns', 'exec', netns, 'timeout', '--signal=KILL', '60', ...node], {
+      env: { ...process.env, ...env },
+    });
     return JSON.parse(stdout) as T;
   }
 

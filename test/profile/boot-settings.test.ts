@@ -46,9 +46,15 @@ describe('kernel arguments', () => {
 
 describe('who says what a node is to be', () => {
   it.each([
-    ['tetherfs.api=discover', { members: 'discover', node: undefined }],
-    ['tetherfs.api=discover tetherfs.node=n1', { members: 'discover', node: 'n1' }],
-    ['tetherfs.api=10.0.0.1,[fe80::1%eth0] tetherfs.node=n1', { members: ['10.0.0.1', 'fe80::1%eth0'], node: 'n1' }],
+    ['tetherfs.api=discover', { members: 'discover', node: undefined, tpmPcrs: [] }],
+    [
+      'tetherfs.api=discover tetherfs.node=n1 tetherfs.tpm.pcrs=7,11',
+      { members: 'discover', node: 'n1', tpmPcrs: [7, 11] },
+    ],
+    [
+      'tetherfs.api=10.0.0.1,[fe80::1%eth0] tetherfs.node=n1',
+      { members: ['10.0.0.1', 'fe80::1%eth0'], node: 'n1', tpmPcrs: [] },
+    ],
   ])('%s', (commandLine, api) => {
     expect(readBootSettings(commandLine, undefined)).toMatchObject({ api, members: [], digest: undefined });
   });
@@ -81,6 +87,11 @@ describe('what makes no sense is said in one line', () => {
     ],
     ['tetherfs.api=https://m tetherfs.node=n1', undefined, 'tetherfs.api=: https://m is no address; give discover, or'],
     ['tetherfs.api=10.0.0.1', undefined, 'tetherfs.api=10.0.0.1: what is this node called there? Say tetherfs.node='],
+    [
+      'tetherfs.api=discover tetherfs.tpm.pcrs=7,24',
+      undefined,
+      'tetherfs.tpm.pcrs=: 24 is no PCR; give numbers from 0 to 23',
+    ],
     ['tetherfs.node=n1', undefined, 'tetherfs.node=n1: say tetherfs.api=discover too'],
     [members, '- a list', '/etc/tetherfs/boot.yaml: it must be a map'],
     [members, 'a: [', '/etc/tetherfs/boot.yaml: '],

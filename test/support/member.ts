@@ -66,6 +66,19 @@ export class MemberServer implements AsyncDisposable {
     }
   }
 
+  /** Another member of its site, as somebody makes it from a backup on another machine. @param extra options of `collective run`. */
+  async copied(...extra: string[]): Promise<MemberServer> {
+    const backup = this.path('backup.sqlite');
+    await this.cli('backup', backup);
+    const copy = new MemberServer(extra);
+    await copy.cli('restore', backup);
+    rmSync(backup);
+    execFileSync('install', ['-m', '600', join(this.state, 'master.key'), join(copy.state, 'master.key')]);
+    await copy.run();
+    execFileSync('cp', [this.ca, copy.ca]);
+    return copy;
+  }
+
   path(name: string): string {
     return join(this.#directory, name);
   }

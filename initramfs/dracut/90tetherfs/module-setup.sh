@@ -22,6 +22,9 @@ install() {
   local file
   inst_multiple mkfs.xfs dmsetup losetup mount modprobe ip
   inst_multiple -o unsquashfs
+  # Where it is: a node's key is kept by its TPM. The library is opened by name.
+  inst_multiple -o tpm2_{createprimary,create,evictcontrol,flushcontext,getcap,load,pcrextend,pcrread,policypcr,readpublic,startauthsession,unseal}
+  inst_libdir_file -o 'libtss2-tcti-device.so*'
   for file in /usr/lib/tetherfs/runtime.sfs /usr/lib/tetherfs/boot; do
     inst_simple "$file" || dfatal "$file is missing: run tetherfs image prepare"
   done

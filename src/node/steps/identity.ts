@@ -1,7 +1,7 @@
 /** Who the node is, in its new root: its name, who may log in, a host key of this boot with a certificate of the site, and whom it believes. */
 import { decodedKey, makeSshKey, parseHostCertificate, pointOf } from '../../protocol/ssh-key.ts';
 import type { Enrolment } from '../enrol.ts';
-import { groupNamed, homeOfRoot, withRootPassword } from '../identity/accounts.ts';
+import { groupNamed, homeOfRoot, isCryptText, withRootPassword } from '../identity/accounts.ts';
 import { addToStore } from '../identity/certificate-stores.ts';
 import { leaveConfluentFiles } from '../identity/confluent-files.ts';
 import { withOwnName } from '../identity/host-file.ts';
@@ -65,7 +65,8 @@ async function setRootPassword(tree: RootTree, hash: string, lack: (what: string
   // Of whom nobody says one, the image's stays.
   if (hash === '') return;
   const shadow = await tree.read('/etc/shadow');
-  if (shadow === undefined) lack("root's password is not set: the image has no /etc/shadow");
+  if (!isCryptText(hash)) lack("root's password is not set: what a member says of it is no hash");
+  else if (shadow === undefined) lack("root's password is not set: the image has no /etc/shadow");
   else await tree.write('/etc/shadow', withRootPassword(shadow, hash));
 }
 
