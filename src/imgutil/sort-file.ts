@@ -1,5 +1,4 @@
 /** mksquashfs' own form of a boot order: the file of its option -sort, `PATH PRIORITY` a line, the highest written first. */
-
 import { bytesOf, fileInside } from '../base/tree-entry.ts';
 import type { BootOrderItem } from '../image/boot-order.ts';
 

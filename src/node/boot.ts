@@ -14,7 +14,7 @@ import { type Enrolment, enrol } from './enrol.ts';
 import { imageOfNode } from './node-image.ts';
 import { rootSource } from './places.ts';
 import { readIfThere } from './small-files.ts';
-import { type BootConsole, kernelUptime, Steps } from './step.ts';
+import { type BootConsole, kernelUptime, type Lack, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
 import { giveIdentity } from './steps/identity.ts';
@@ -66,7 +66,7 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
   const { insecureKeyFile, zram } = settings;
   const steps = new Steps(console, signal);
   const lacks: string[] = [];
-  const lack = (what: string) => {
+  const lack: Lack = (what) => {
     lacks.push(what);
     console.say(`WARNING: ${what}`);
   };
@@ -116,7 +116,7 @@ async function imageToBoot({
   console,
   signal,
   lack,
-}: Pick<BootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps; lack: (what: string) => void }): Promise<
+}: Pick<BootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps; lack: Lack }): Promise<
   BootImage & { keyFile: string | undefined; known?: { enrolment: Enrolment; trust: SiteTrust } }
 > {
   const { api, members, digest, caFile, imageMethod, insecureKeyFile } = settings;

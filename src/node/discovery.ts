@@ -14,7 +14,7 @@ import {
   type Search,
 } from '../protocol/discovery.ts';
 import { networkDevices } from './devices.ts';
-import { readOrNothing } from './small-files.ts';
+import { machineUuid } from './small-files.ts';
 
 export interface FoundMember extends Found {
   /** With its zone, by name, when it is link-local. */
@@ -129,8 +129,7 @@ async function bound({ family, address, multicastInterface }: Way, port: number)
 const infinibandText = 8 * 3 - 1;
 
 function ownNames(): Search['names'] {
-  // dmi-sysfs
-  const uuid = readOrNothing('/sys/class/dmi/id/product_uuid').trim().toLowerCase();
+  const uuid = machineUuid().toLowerCase();
   const macs = networkDevices().map(({ kind, mac }) => (kind === 'infiniband' ? mac.slice(-infinibandText) : mac));
   return [
     ...(uuid === '' ? [] : [{ kind: 'uuid' as const, value: uuid }]),

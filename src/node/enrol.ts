@@ -13,7 +13,7 @@ import { askForGrant, type GrantOutcome } from './grant-client.ts';
 import { KeyOfTpm } from './key-of-tpm.ts';
 import { goodAnswer, MemberApi } from './member-api.ts';
 import { makeNodeKey } from './node-key.ts';
-import type { BootConsole, Steps } from './step.ts';
+import type { BootConsole, Lack, Steps } from './step.ts';
 import type { SiteTrust } from './trust.ts';
 
 export interface EnrolParts {
@@ -22,8 +22,7 @@ export interface EnrolParts {
   steps: Steps;
   console: BootConsole;
   signal: AbortSignal;
-  /** Told what a node has not got that boots all the same. */
-  lack: (what: string) => void;
+  lack: Lack;
 }
 
 export interface Enrolment {
@@ -50,9 +49,11 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
   const ofTpm = await KeyOfTpm.open(settings.tpmPcrs, console);
   const apiWith = (key: string) =>
     new MemberApi({ members: known.members, authorities: trust.tls, node: known.node, key, signal });
+  let said: Buffer | undefined;
   const key = await steps.run('key', async () => {
     const kept = await ofTpm.first(apiWith);
-    if (kept !== undefined) return kept;
+    said = kept?.deploycfg;
+    if (kept !== undefined) return kept.key;
     const made = await makeNodeKey();
     const outcomes = new Map<string, GrantOutcome>();
     for (const address of known.members) {
@@ -69,7 +70,12 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
   });
   const { node, members, found } = known;
   const api = apiWith(key);
-  const config = await steps.run('configuration', async () => parseDeploycfg(goodAnswer(await api.ask('deploycfg2'))));
+  const config = await steps.run('configuration', async () => {
+    const body = said ?? goodAnswer(await api.ask('deploycfg2'));
+    // Another try is for what may have changed.
+    said = undefined;
+    return parseDeploycfg(body);
+  });
   console.say(`this is ${node}, to boot ${config.profile}, by members ${members.join(', ')}`);
   await steps.run('lock', () => ofTpm.keepAndLock(key, lack));
   return { node, members, found, key, api, config };

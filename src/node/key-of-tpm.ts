@@ -4,9 +4,15 @@
  */
 import { describeError } from '../base/errors.ts';
 import type { ApiAnswer, MemberApi } from './member-api.ts';
-import type { BootConsole } from './step.ts';
+import type { BootConsole, Lack } from './step.ts';
 import { whyNoTpm } from './tpm/device.ts';
 import { NodeTpm, type SealedKey } from './tpm/node-tpm.ts';
+
+export interface Believed {
+  key: string;
+  /** What a member has said of the node by it. */
+  deploycfg: Buffer;
+}
 
 export class KeyOfTpm {
   readonly #tpm: NodeTpm | undefined;
@@ -51,23 +57,21 @@ export class KeyOfTpm {
   }
 
   /** The first that a member believes. Undefined: there is none, and a grant is to be asked for. @throws what ends the boot, TetherfsError API when no member says anything: then the key may be good. */
-  async first(apiWith: (key: string) => MemberApi): Promise<string | undefined> {
+  async first(apiWith: (key: string) => MemberApi): Promise<Believed | undefined> {
     for (const sealed of this.#keys) {
       const answers = await apiWith(sealed.key).ask('deploycfg2');
-      if (answers.at(-1)?.kind === 'ok') {
+      const last = answers.at(-1);
+      if (last?.kind === 'ok') {
         this.#used = sealed;
-        return sealed.key;
+        return { key: sealed.key, deploycfg: last.body };
       }
       this.#said.set(sealed.handle, answers);
     }
     return undefined;
   }
 
-  /**
-   * Seals a key that was granted, removes those that nobody wants any more, and locks the TPM until the machine is switched off.
-   * @param lack told what could not be.
-   */
-  async keepAndLock(key: string, lack: (what: string) => void): Promise<void> {
+  /** Seals a key that was granted, removes those that nobody wants any more, and locks the TPM until the machine is switched off. */
+  async keepAndLock(key: string, lack: Lack): Promise<void> {
     const tpm = this.#tpm;
     if (tpm === undefined) {
       this.#console.say(`${this.#why}: this node asks for a key at each boot`);

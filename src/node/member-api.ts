@@ -38,16 +38,17 @@ export interface ApiQuestion {
   body?: string;
   /** Answers of more bytes make no sense. */
   most?: number;
-  /** What is wrong with an answer; undefined when nothing is. May throw. */
-  check?: (body: Buffer) => string | undefined;
-  /** How often all are asked until one answers well; with a pause between. */
-  rounds?: number;
 }
+
+/** Of an answer: makes no sense of it by throwing. */
+type Check = (body: Buffer) => unknown;
 
 const { request } = process.getBuiltinModule('node:https');
 const patienceMs = 15_000;
 const usualMost = 1024 * 1024;
 const shownWords = 200;
+/** How often all are asked for what a node can do without, and the pause between. */
+const rounds = 3;
 const pauseMs = 1_000;
 
 export class MemberApi {
@@ -57,9 +58,29 @@ export class MemberApi {
     this.#options = options;
   }
 
-  /** Of all members, one after the other until one answers well. @returns what each has answered last; the last is the good one, when there is one. */
+  /** Of all members, one after the other until one answers well. @returns what each has answered; the last is the good one, when there is one. */
   async ask(route: string, question: ApiQuestion = {}): Promise<ApiAnswer[]> {
     return this.#askAll(`/confluent-api/self/${route}`, question);
+  }
+
+  /**
+   * What a node can do without: asked for some times. @param take makes of an answer what is wanted; what it throws is wrong with that answer, and the next member is asked.
+   * @returns it, or why there is none, for people.
+   */
+  async seek<T>(
+    route: string,
+    take: (body: Buffer) => T,
+    question: ApiQuestion = {},
+  ): Promise<{ readonly found: T } | { readonly why: string }> {
+    const taken: { readonly found: T }[] = [];
+    const check = (body: Buffer) => taken.push({ found: take(body) });
+    for (let round = 1; ; round++) {
+      const answers = await this.#askAll(`/confluent-api/self/${route}`, question, check);
+      const [first] = taken;
+      if (first !== undefined) return first;
+      if (round === rounds) return { why: describeAnswers(answers) };
+      await sleep(pauseMs, undefined, { ...(this.#options.signal && { signal: this.#options.signal }) });
+    }
   }
 
   /** A file of the public tree. Undefined where nobody has it, or nobody answers. */
@@ -68,24 +89,21 @@ export class MemberApi {
     return answer?.kind === 'ok' ? answer.body : undefined;
   }
 
-  async #askAll(path: string, question: ApiQuestion): Promise<ApiAnswer[]> {
-    for (let round = 1; ; round++) {
-      const answers: ApiAnswer[] = [];
-      for (const member of this.#options.members) {
-        const answer = await this.#askOne(member, path, question);
-        answers.push(answer);
-        if (answer.kind === 'ok') return answers;
-      }
-      if (round >= (question.rounds ?? 1)) return answers;
-      await sleep(pauseMs, undefined, { ...(this.#options.signal && { signal: this.#options.signal }) });
+  async #askAll(path: string, question: ApiQuestion, check?: Check): Promise<ApiAnswer[]> {
+    const answers: ApiAnswer[] = [];
+    for (const member of this.#options.members) {
+      const answer = await this.#askOne(member, path, question, check);
+      answers.push(answer);
+      if (answer.kind === 'ok') break;
     }
+    return answers;
   }
 
-  async #askOne(member: string, path: string, question: ApiQuestion): Promise<ApiAnswer> {
+  async #askOne(member: string, path: string, question: ApiQuestion, check?: Check): Promise<ApiAnswer> {
     try {
       const { status, body, by } = await this.#exchange(member, path, question);
       if (status >= 200 && status < 300) {
-        const wrong = whatIsWrong(body, question);
+        const wrong = whatIsWrong(body, check);
         return wrong === undefined
           ? { member, kind: 'ok', status, body }
           : { member, kind: 'invalid', status, why: wrong };
@@ -145,9 +163,10 @@ export class MemberApi {
   }
 }
 
-function whatIsWrong(body: Buffer, { check }: ApiQuestion): string | undefined {
+function whatIsWrong(body: Buffer, check: Check | undefined): string | undefined {
   try {
-    return check?.(body);
+    check?.(body);
+    return undefined;
   } catch (error) {
     return describeError(error);
   }

@@ -12,6 +12,11 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
+/** Of this machine, as its firmware has it (dmi-sysfs); empty where it has none. */
+export function machineUuid(): string {
+  return readOrNothing('/sys/class/dmi/id/product_uuid').trim();
+}
+
 /** Empty when there is none, or the kernel does not say: of a link that is down, for one. */
 export function readOrNothing(path: string): string {
   try {

@@ -24,6 +24,9 @@ export interface BootConsole {
   say(line: string): void;
 }
 
+/** Told what a node has not got that boots all the same. */
+export type Lack = (what: string) => void;
+
 const shortestPauseMs = 1_000;
 const longestPauseMs = 30_000;
 /** No second try mends these. */

@@ -1,5 +1,5 @@
 /** Who a node is in its new root: given by a real member, and shown by a real sshd that starts with what lies there. */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -11,14 +11,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ServerProgram } from '../support/server-program.ts';
 import { sshLogin } from '../support/ssh-login.ts';
+import { answersSsh } from '../support/sshd.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { memberAddress, Neighbours, nodeAddress } from './neighbours.ts';
 
-const run = promisify(execFile);
 const temp = makeTempDir('identity');
 const root = join(temp.path, 'root');
 const at = (path: string) => join(root, path);
@@ -121,8 +120,7 @@ it('a sshd with what lies there lets the site’s keys in, and shows a certifica
     await using _sshd = await ServerProgram.start({
       command: ['ip', 'netns', 'exec', 'node', '/usr/sbin/sshd', '-D', '-E', log],
       config: () => '',
-      ready: async () =>
-        (await run('ssh-keyscan', ['-T', '1', nodeAddress]).catch(() => ({ stdout: '' }))).stdout !== '',
+      ready: () => answersSsh(nodeAddress),
     });
     const login = (alias: string) =>
       sshLogin({

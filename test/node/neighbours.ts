@@ -62,11 +62,11 @@ export class Neighbours implements AsyncDisposable {
     execFileSync('sh', ['-c', `cd ${this.trust} && cpio --quiet -idu <${archive}`]);
   }
 
-  /** What a node makes of it (as-node.ts), in its network namespace. @throws Error when that takes more than a minute: it waits for what does not come. */
+  /** What a node makes of it (as-node.ts), in its network namespace. @throws Error before the test's own time is over, when it waits for what does not come. */
   async asNode<T>(what: string, words: object = {}, { at, env = {} }: NodeMachine = {}): Promise<T> {
     const clock = at === undefined ? [] : ['faketime', at];
     const node = [...clock, process.execPath, script, what, this.trust, JSON.stringify(words)];
-    const { stdout } = await run('ip', ['netns', 'exec', netns, 'timeout', '--signal=KILL', '60', ...node], {
+    const { stdout } = await run('ip', ['netns', 'exec', netns, 'timeout', '--signal=KILL', '110', ...node], {
       env: { ...process.env, ...env },
     });
     return JSON.parse(stdout) as T;

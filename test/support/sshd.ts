@@ -39,6 +39,10 @@ export function startSshd({
       PidFile none
       SetEnv ${[notTheFirst, ...environment].join(' ')}
       ${certificate === undefined ? '' : `HostCertificate ${certificate}`}`,
-    ready: async () => (await run('ssh-keyscan', ['-T', '1', address]).catch(() => ({ stdout: '' }))).stdout !== '',
+    ready: () => answersSsh(address),
   });
+}
+
+export async function answersSsh(address: string): Promise<boolean> {
+  return (await run('ssh-keyscan', ['-T', '1', address]).catch(() => ({ stdout: '' }))).stdout !== '';
 }

@@ -49,9 +49,8 @@ export class SoftwareTpm implements AsyncDisposable {
     });
   }
 
-  /** @param isOrderly whether it is told before. */
-  async switchOff(isOrderly = true): Promise<void> {
-    if (isOrderly) await this.tool('shutdown', ['--clear']);
+  async switchOff(): Promise<void> {
+    await this.tool('shutdown', ['--clear']);
     this.#child?.kill('SIGKILL');
     await this.#ended;
   }
@@ -62,19 +61,17 @@ export class SoftwareTpm implements AsyncDisposable {
   }
 
   /** Runs tpm2_NAME. @returns what it printed. @throws Error of execFile */
-  async tool(name: string, words: readonly string[]): Promise<string> {
-    const all = ['netns', 'exec', this.#netns, `tpm2_${name}`, ...words];
-    const { stdout } = await run('ip', all, {
-      env: { ...process.env, ...this.environment },
-      cwd: this.#directory.path,
-    });
-    return stdout;
+  tool(name: string, words: readonly string[]): Promise<string> {
+    return this.#run(`tpm2_${name}`, words);
   }
 
-  /** Runs lines of sh that call tpm2-tools, as other programs would. @returns what they printed. */
-  async script(lines: string): Promise<string> {
-    const all = ['netns', 'exec', this.#netns, 'sh', '-ec', lines];
-    const { stdout } = await run('ip', all, {
+  /** Runs lines of sh that call tpm2-tools, as other programs would. @returns what they printed. @throws Error of execFile */
+  script(lines: string): Promise<string> {
+    return this.#run('sh', ['-ec', lines]);
+  }
+
+  async #run(program: string, words: readonly string[]): Promise<string> {
+    const { stdout } = await run('ip', ['netns', 'exec', this.#netns, program, ...words], {
       env: { ...process.env, ...this.environment },
       cwd: this.#directory.path,
     });

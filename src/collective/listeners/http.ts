@@ -17,6 +17,7 @@ const handshakeMs = 15_000;
 const goodbyeMs = 5_000;
 /** How often it is looked who has taken longer, ms. */
 const sweepMs = 2_000;
+
 /** A server of Node's sees to its times once it listens; ours get their connections from ports that were bound before. */
 function boundTime(server: HttpServer | HttpsServer): void {
   server.requestTimeout = requestMs;

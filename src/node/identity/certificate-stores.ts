@@ -32,8 +32,8 @@ const stores: readonly CertificateStore[] = [
   { bundle: '/var/lib/ca-certificates/ca-bundle.pem', added: '/etc/pki/trust/anchors', ending: '.pem' },
 ];
 
-/** @returns how many authorities it has got; 0 where the image has no store. */
-export async function addToStore(tree: RootTree, { tls, tlsHashes }: SiteTrust): Promise<number> {
+/** Nothing where the image has no store. */
+export async function addToStore(tree: RootTree, { tls, tlsHashes }: SiteTrust): Promise<void> {
   for (const { bundle, added, ending, hashed } of stores) {
     const before = await tree.read(bundle);
     if (before === undefined) continue;
@@ -41,12 +41,10 @@ export async function addToStore(tree: RootTree, { tls, tlsHashes }: SiteTrust):
     for (const [index, pem] of tls.entries()) await tree.write(fileOf(index), `${pem}\n`, { mode: 0o644 });
     const missing = tls.filter((pem) => !before.includes(pem));
     if (missing.length > 0) await tree.write(bundle, [before.trimEnd(), ...missing, ''].join('\n'));
-    if (hashed === undefined) return tls.length;
-    for (const [name, pem] of tlsHashes) {
+    for (const [name, pem] of hashed === undefined ? [] : tlsHashes) {
       const index = tls.indexOf(pem);
       if (index >= 0 && !(await tree.has(`${hashed}/${name}`))) await tree.link(`${hashed}/${name}`, fileOf(index));
     }
-    return tls.length;
+    return;
   }
-  return 0;
 }

@@ -1,18 +1,18 @@
 /** netplan(5). Below /run: of this boot alone, and read last. */
 import { stringify } from 'yaml';
 import type { NetworkFile } from './managers.ts';
-import type { Link, NetworkPlan } from './plan.ts';
+import { bareCarriers, type Link, type NetworkPlan } from './plan.ts';
 
 const path = '/run/netplan/90-tetherfs.yaml';
 
-export function netplanFiles({ links }: NetworkPlan): NetworkFile[] {
+export function netplanFiles(plan: NetworkPlan): NetworkFile[] {
+  const { links } = plan;
   const of = (chosen: readonly Link[]) => Object.fromEntries(chosen.map((link) => [link.device, settingsOf(link)]));
   const vlans = links.filter(({ vlan }) => vlan !== undefined);
   const devices = of(links.filter(({ vlan }) => vlan === undefined));
-  const parents = vlans.map(({ vlan }) => vlan?.parent ?? '').filter((parent) => !(parent in devices));
   const network = {
     version: 2,
-    ethernets: { ...devices, ...Object.fromEntries(parents.map((parent) => [parent, {}])) },
+    ethernets: { ...devices, ...Object.fromEntries(bareCarriers(plan).map((carrier) => [carrier, {}])) },
     ...(vlans.length > 0 && { vlans: of(vlans) }),
   };
   return [{ path, content: stringify({ network }), mode: 0o600 }];

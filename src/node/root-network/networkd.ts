@@ -1,39 +1,32 @@
 /** systemd.network(5), systemd.netdev(5). Below /run: of this boot alone. */
 import type { NetworkFile } from './managers.ts';
-import type { Link, NetworkPlan } from './plan.ts';
+import { bareCarriers, type Family, type Link, type NetworkPlan } from './plan.ts';
 
 const directory = '/run/systemd/network';
 /** Before what an image has for all devices. */
 const prefix = '05-tetherfs-';
 
-export function networkdFiles({ links }: NetworkPlan): NetworkFile[] {
-  return links.flatMap((link) => {
-    const above = links.filter(({ vlan }) => vlan?.parent === link.device);
-    const base = `${directory}/${prefix}${link.device}`;
-    const network = { path: `${base}.network`, content: networkOf(link, above) };
-    if (link.vlan === undefined) return [network];
-    const netdev = sections([
-      [
-        'NetDev',
-        [
-          ['Name', link.device],
-          ['Kind', 'vlan'],
-        ],
-      ],
-      ['VLAN', [['Id', String(link.vlan.id)]]],
-    ]);
-    const parent = links.some(({ device }) => device === link.vlan?.parent)
-      ? []
-      : [{ path: `${directory}/${prefix}${link.vlan.parent}.network`, content: bareParent(link.vlan.parent, links) }];
-    return [{ path: `${base}.netdev`, content: netdev }, network, ...parent];
+export function networkdFiles(plan: NetworkPlan): NetworkFile[] {
+  const { links } = plan;
+  const above = (device: string) =>
+    links.filter(({ vlan }) => vlan?.parent === device).map((link): Entry => ['VLAN', link.device]);
+  const file = (device: string, kind: 'network' | 'netdev', content: string) => ({
+    path: `${directory}/${prefix}${device}.${kind}`,
+    content,
   });
+  return [
+    ...links.map((link) => file(link.device, 'network', networkOf(link, above(link.device)))),
+    ...links.flatMap(({ device, vlan }) =>
+      vlan === undefined ? [] : [file(device, 'netdev', vlanOf(device, vlan.id))],
+    ),
+    ...bareCarriers(plan).map((carrier) => file(carrier, 'network', carrierOf(carrier, above(carrier)))),
+  ];
 }
 
 type Entry = [key: string, value: string];
 
-function networkOf({ device, ipv4, ipv6, mtu, nameservers, domains, isBoot }: Link, above: readonly Link[]): string {
+function networkOf({ device, ipv4, ipv6, mtu, nameservers, domains, isBoot }: Link, above: readonly Entry[]): string {
   const families = [ipv4, ipv6];
-  const dhcp = `${Number(ipv4.method === 'dhcp')}${Number(ipv6.method === 'dhcp')}`;
   const addresses = families.flatMap((family): Entry[] =>
     family.method === 'static'
       ? [['Address', family.address], ...(family.gateway === undefined ? [] : [['Gateway', family.gateway] as Entry])]
@@ -46,10 +39,10 @@ function networkOf({ device, ipv4, ipv6, mtu, nameservers, domains, isBoot }: Li
       'Network',
       [
         ...addresses,
-        ['DHCP', { '00': 'no', '01': 'ipv6', '10': 'ipv4', '11': 'yes' }[dhcp] ?? 'no'],
+        ['DHCP', dhcpOf(ipv4, ipv6)],
         ...nameservers.map((address): Entry => ['DNS', address]),
         ...domains.map((domain): Entry => ['Domains', domain]),
-        ...above.map((link): Entry => ['VLAN', link.device]),
+        ...above,
         // The root comes by what it has already.
         ...(isBoot ? [['KeepConfiguration', 'yes'] as Entry] : []),
       ],
@@ -59,12 +52,27 @@ function networkOf({ device, ipv4, ipv6, mtu, nameservers, domains, isBoot }: Li
   ]);
 }
 
+function dhcpOf(ipv4: Family, ipv6: Family): string {
+  if (ipv4.method === 'dhcp') return ipv6.method === 'dhcp' ? 'yes' : 'ipv4';
+  return ipv6.method === 'dhcp' ? 'ipv6' : 'no';
+}
+
+function vlanOf(device: string, id: number): string {
+  const netdev: Entry[] = [
+    ['Name', device],
+    ['Kind', 'vlan'],
+  ];
+  return sections([
+    ['NetDev', netdev],
+    ['VLAN', [['Id', String(id)]]],
+  ]);
+}
+
 /** Of a device that carries others, and has nothing itself. */
-function bareParent(device: string, links: readonly Link[]): string {
-  const above = links.filter(({ vlan }) => vlan?.parent === device);
+function carrierOf(device: string, above: readonly Entry[]): string {
   return sections([
     ['Match', [['Name', device]]],
-    ['Network', [['LinkLocalAddressing', 'no'], ...above.map((link): Entry => ['VLAN', link.device])]],
+    ['Network', [['LinkLocalAddressing', 'no'], ...above]],
   ]);
 }
 

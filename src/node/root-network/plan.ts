@@ -86,6 +86,12 @@ export function planNetwork({ netcfg, config, devices, bootDevice }: PlanFacts):
   return { links, lacks };
 }
 
+/** Devices that VLANs are above, and that have nothing themselves. */
+export function bareCarriers({ links }: NetworkPlan): string[] {
+  const carriers = new Set(links.flatMap(({ vlan }) => (vlan === undefined ? [] : [vlan.parent])));
+  return [...carriers].filter((carrier) => !links.some(({ device }) => device === carrier));
+}
+
 function familyOf(said: NetworkSaid, family: 'ipv4' | 'ipv6'): Family {
   const method = said[`${family}_method`];
   const address = said[`${family}_address`];

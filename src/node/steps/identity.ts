@@ -1,4 +1,5 @@
 /** Who the node is, in its new root: its name, who may log in, a host key of this boot with a certificate of the site, and whom it believes. */
+import { ProtocolError } from '../../protocol/protocol-error.ts';
 import { decodedKey, makeSshKey, parseHostCertificate, pointOf } from '../../protocol/ssh-key.ts';
 import type { Enrolment } from '../enrol.ts';
 import { groupNamed, homeOfRoot, isCryptText, withRootPassword } from '../identity/accounts.ts';
@@ -17,8 +18,8 @@ import {
   settingsFile,
   withLines,
 } from '../identity/ssh-files.ts';
-import { describeAnswers } from '../member-api.ts';
-import { readOrNothing } from '../small-files.ts';
+import { machineUuid } from '../small-files.ts';
+import type { Lack } from '../step.ts';
 import type { SiteTrust } from '../trust.ts';
 
 export interface IdentityParts {
@@ -26,8 +27,7 @@ export interface IdentityParts {
   root: string;
   enrolment: Enrolment;
   trust: SiteTrust;
-  /** Told what a node has not got that boots all the same. */
-  lack: (what: string) => void;
+  lack: Lack;
 }
 
 /** What it has become, for the record of the boot. */
@@ -37,31 +37,27 @@ export interface Identity {
   certificate: string | undefined;
 }
 
-/** How often all members are asked for what a node can do without. */
-const rounds = 3;
-
 export async function giveIdentity({ root, enrolment, trust, lack }: IdentityParts): Promise<Identity> {
   const { node, api, config } = enrolment;
   const tree = new RootTree(root);
   await tree.write('/etc/hostname', `${node}\n`);
   const own = { node, address: config.ipv4_address ?? undefined, domain: config.dnsdomain ?? undefined };
   await tree.write('/etc/hosts', withOwnName(await tree.read('/etc/hosts'), own));
-  await tree.write('/etc/machine-id', `${machineIdOf(node, readOrNothing('/sys/class/dmi/id/product_uuid'))}\n`, {
+  await tree.write('/etc/machine-id', `${machineIdOf(node, machineUuid())}\n`, {
     mode: 0o444,
   });
   await setRootPassword(tree, config.rootpassword ?? '', lack);
   await addToStore(tree, trust);
   const functions = await api.file(`os/${config.profile}/scripts/functions`);
   await leaveConfluentFiles(tree, enrolment, trust, functions?.toString('utf8'));
-  const listed = await api.ask('nodelist', { rounds });
-  const list = listed.at(-1);
-  const trusted = list?.kind === 'ok' ? list.body.toString('utf8') : '';
-  if (list?.kind !== 'ok') lack(`nobody of other nodes may log in: ${describeAnswers(listed)}`);
+  const nodes = await api.seek('nodelist', (body) => body.toString('utf8'));
+  if ('why' in nodes) lack(`nobody of other nodes may log in: ${nodes.why}`);
+  const trusted = 'found' in nodes ? nodes.found : '';
   const certificate = await setUpSsh(tree, { enrolment, trust, trusted, lack });
   return { node, certificate };
 }
 
-async function setRootPassword(tree: RootTree, hash: string, lack: (what: string) => void): Promise<void> {
+async function setRootPassword(tree: RootTree, hash: string, lack: Lack): Promise<void> {
   // Of whom nobody says one, the image's stays.
   if (hash === '') return;
   const shadow = await tree.read('/etc/shadow');
@@ -124,19 +120,16 @@ async function certificateFor(
   { enrolment, trust, lack }: Pick<SshParts, 'enrolment' | 'trust' | 'lack'>,
 ): Promise<{ line: string; serial: string } | undefined> {
   const believed = trust.sshAuthorities.map((line) => decodedKey(line).toString('base64'));
-  const check = (body: Buffer) => {
-    const { point, authority } = parseHostCertificate(body.toString('latin1'));
-    if (!point.equals(pointOf(publicKey))) return 'it is of another key';
-    return believed.includes(authority.toString('base64'))
-      ? undefined
-      : 'it is signed by no authority of the site archive';
+  const take = (body: Buffer) => {
+    const line = body.toString('latin1').trim();
+    const { point, authority, serial } = parseHostCertificate(line);
+    if (!point.equals(pointOf(publicKey))) throw new ProtocolError('it is of another key');
+    if (!believed.includes(authority.toString('base64')))
+      throw new ProtocolError('it is signed by no authority of the site archive');
+    return { line, serial: String(serial) };
   };
-  const answers = await enrolment.api.ask('sshcert', { method: 'POST', body: `${publicKey}\n`, check, rounds });
-  const last = answers.at(-1);
-  if (last?.kind !== 'ok') {
-    lack(`the ssh host key has no certificate: ${describeAnswers(answers)}`);
-    return undefined;
-  }
-  const line = last.body.toString('latin1').trim();
-  return { line, serial: String(parseHostCertificate(line).serial) };
+  const certificate = await enrolment.api.seek('sshcert', take, { method: 'POST', body: `${publicKey}\n` });
+  if ('found' in certificate) return certificate.found;
+  lack(`the ssh host key has no certificate: ${certificate.why}`);
+  return undefined;
 }

@@ -46,7 +46,7 @@ async function obstacleTo({ hostname, address, port }: MemberUrl): Promise<strin
   }
   try {
     const source = await sourceAddress(address, port);
-    if (isUsable(source)) return undefined;
+    if (deviceWith(source) !== undefined) return undefined;
     return `on the way to ${address} there is no carrier, or no address that is confirmed`;
   } catch (error) {
     return `no way to ${address} (${describeError(error)})`;
@@ -65,10 +65,10 @@ export function sourceAddress(host: string, port: number): Promise<string> {
   }).finally(() => socket.close());
 }
 
-/** Devices without a carrier are not among these. */
-function isUsable(source: string): boolean {
-  const bare = source.replace(/%.*/, '');
-  return Object.values(networkInterfaces()).some((found = []) => found.some(({ address }) => address === bare));
+/** Which of ours has that address; those without a carrier are not among these. */
+export function deviceWith(address: string): string | undefined {
+  const bare = address.replace(/%.*/, '');
+  return Object.entries(networkInterfaces()).find(([, found = []]) => found.some((one) => one.address === bare))?.[0];
 }
 
 function canLookUp(hostname: string): boolean {

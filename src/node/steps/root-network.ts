@@ -1,16 +1,14 @@
 /** The network of the new root: what the members say of it, told to whoever sets it up in the image. */
-import { networkInterfaces } from 'node:os';
 import { parseYaml } from '../../profile/index.ts';
 import { type Netcfg, netcfgSchema } from '../../protocol/netcfg.ts';
 import { networkDevices } from '../devices.ts';
 import type { Enrolment } from '../enrol.ts';
 import { RootTree } from '../identity/root-tree.ts';
-import { describeAnswers } from '../member-api.ts';
 import { managers } from '../root-network/managers.ts';
 import { planNetwork } from '../root-network/plan.ts';
 import { readOrNothing } from '../small-files.ts';
-import type { BootConsole } from '../step.ts';
-import { sourceAddress } from './network.ts';
+import type { BootConsole, Lack } from '../step.ts';
+import { deviceWith, sourceAddress } from './network.ts';
 
 export interface RootNetworkParts {
   /** The new root's real path. */
@@ -19,8 +17,7 @@ export interface RootNetworkParts {
   machine?: string;
   enrolment: Enrolment;
   console: BootConsole;
-  /** Told what a node has not got that boots all the same. */
-  lack: (what: string) => void;
+  lack: Lack;
 }
 
 /** For the record of the boot. */
@@ -29,8 +26,6 @@ export interface RootNetwork {
   by: string | undefined;
   devices: string[];
 }
-
-const rounds = 3;
 
 export async function setUpRootNetwork(parts: RootNetworkParts): Promise<RootNetwork> {
   const { root, machine = '/', enrolment, console, lack } = parts;
@@ -64,14 +59,11 @@ async function firstIn(tree: RootTree) {
 
 /** Where nobody says it, that of deploycfg: it has the one network that counts. */
 async function netcfgOf({ enrolment, lack }: RootNetworkParts): Promise<Netcfg> {
-  let found: Netcfg | undefined;
-  const check = (body: Buffer) => {
-    found = netcfgSchema.parse(plain(parseYaml(body.toString('utf8'), 'netcfg')));
-    return undefined;
-  };
-  const answers = await enrolment.api.ask('netcfg', { check, rounds });
-  if (found !== undefined) return found;
-  lack(`other networks of the node are not set up: ${describeAnswers(answers)}`);
+  const networks = await enrolment.api.seek('netcfg', (body) =>
+    netcfgSchema.parse(plain(parseYaml(body.toString('utf8'), 'netcfg'))),
+  );
+  if ('found' in networks) return networks.found;
+  lack(`other networks of the node are not set up: ${networks.why}`);
   const { config } = enrolment;
   const withBits = (address?: string | null, bits?: number | null) => (address && bits ? `${address}/${bits}` : null);
   const own = {
@@ -96,8 +88,7 @@ async function deviceTo(member: string): Promise<string | undefined> {
   const [, zone] = member.split('%');
   if (zone !== undefined) return zone;
   const source = await sourceAddress(member, discardPort).catch(() => undefined);
-  const all = Object.entries(networkInterfaces());
-  return all.find(([, addresses = []]) => addresses.some(({ address }) => address === source))?.[0];
+  return source && deviceWith(source);
 }
 
 /** Nothing is sent there. */
