@@ -36,3 +36,4 @@ export const nodeRuntime = '/run/initramfs/tetherfs/runtime';
 /** What `tetherfs image prepare` puts into a tree: by `npm run build:runtime`, and as they are. In a checkout only. */
 export const runtimeImage = join(root, 'build/runtime.sfs');
 export const initramfsFiles = join(root, 'initramfs');
+export const unitFiles = join(root, 'systemd');

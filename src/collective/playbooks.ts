@@ -3,6 +3,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { describeError } from '../base/errors.ts';
+import type { PlaybookOutcome } from '../protocol/headers.ts';
 import { type IntoTheNode, withSsh } from './into-the-node.ts';
 
 export interface PlaybookRequest {
@@ -16,6 +17,14 @@ export interface PlaybookRequest {
 interface Run {
   words: string;
   isOver: boolean;
+  hasFailed: boolean;
+}
+
+export interface PlaybookState {
+  /** What ansible has said so far. */
+  words: string;
+  /** Undefined while they run. */
+  outcome: PlaybookOutcome | undefined;
 }
 
 const mostAtOnce = 4;
@@ -47,11 +56,12 @@ export class Playbooks {
       found.push(...names.filter((name) => /\.ya?ml$/.test(name)).map((name) => join(directory, name)));
     }
     if (found.length === 0) return 'nothing';
-    const run: Run = { words: '', isOver: false };
+    const run: Run = { words: '', isOver: false, hasFailed: false };
     this.#runs.set(node, run);
     void this.#atOnce(() => this.#play(request, found, run))
       .catch((error: unknown) => {
         run.words += `${describeError(error)}\n`;
+        run.hasFailed = true;
         this.#parts.log.warn('playbooks failed', { node, why: describeError(error) });
       })
       .finally(() => {
@@ -60,13 +70,14 @@ export class Playbooks {
     return 'started';
   }
 
-  /** All its words so far; after its end once, and then there are none. */
-  async words(node: string): Promise<string | undefined> {
+  /** After their end once, and then there are none. */
+  async state(node: string): Promise<PlaybookState | undefined> {
     const run = this.#runs.get(node);
     if (run === undefined) return undefined;
     if (!run.isOver) await new Promise((resolve) => setTimeout(resolve, patienceMs).unref());
-    if (run.isOver) this.#runs.delete(node);
-    return run.words;
+    if (!run.isOver) return { words: run.words, outcome: undefined };
+    this.#runs.delete(node);
+    return { words: run.words, outcome: run.hasFailed ? 'failed' : 'done' };
   }
 
   #play({ node, to }: PlaybookRequest, playbooks: readonly string[], run: Run): Promise<void> {

@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, copyFile, mkdir, open, realpath, rename, rm, symlink } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
-import { initramfsFiles, nodeRuntime, runtimeImage } from '../base/installation.ts';
+import { initramfsFiles, nodeRuntime, runtimeImage, unitFiles } from '../base/installation.ts';
 import { entryInside, fileInside, placeOf } from '../base/tree-entry.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
 
@@ -20,8 +20,13 @@ export interface Prepared {
   readonly missing: readonly { program: string; package: string }[];
 }
 
+interface Link {
+  at: string;
+  to: string;
+}
+
 interface Piece {
-  /** Seen from the checkout's initramfs/. */
+  /** Seen from the checkout's initramfs/; or a whole path. */
   from: string;
   /** In the tree. */
   to: string;
@@ -57,9 +62,20 @@ const tools: Readonly<Record<string, { has: readonly string[]; pieces: readonly 
   },
 };
 
+const units = '/usr/lib/systemd/system';
+/** For a tree with systemd: what the node does once it has booted. */
+const unitPieces = ['tetherfs-node.service', 'tetherfs-members.service', 'tetherfs-members.timer'].map(
+  (name): Piece => ({ from: join(unitFiles, name), to: `${units}/${name}`, mode: 0o644 }),
+);
+/** As a package enables them: whoever does not want one masks it. */
+const unitLinks: readonly Link[] = [
+  { at: `${units}/multi-user.target.wants/tetherfs-node.service`, to: '../tetherfs-node.service' },
+  { at: `${units}/timers.target.wants/tetherfs-members.timer`, to: '../tetherfs-members.timer' },
+];
+
 const command = '/usr/bin/tetherfs';
-/** On a node that has booted. */
-const runningCommand = `${nodeRuntime}/tetherfs`;
+/** So that it is found on a node that has booted. */
+const commandLink: Link = { at: command, to: `${nodeRuntime}/tetherfs` };
 
 const programs: readonly { program: string; package: string; in: readonly string[] }[] = [
   { program: 'mkfs.xfs', package: 'xfsprogs', in: ['/usr/sbin', '/sbin'] },
@@ -96,9 +112,11 @@ export async function prepareTree(directory: string, runtime = runtimeImage): Pr
     bootScript,
     ...found.flatMap((name) => tools[name]?.pieces ?? []),
   ];
-  const linked = await placeAll(tree, pieces);
+  const hasSystemd = (await entryInside(tree, units))?.status.isDirectory() === true;
+  if (hasSystemd) pieces.push(...unitPieces);
+  const linked = await placeAll(tree, pieces, [commandLink, ...(hasSystemd ? unitLinks : [])]);
   return {
-    files: [...pieces.map(({ to }) => to), ...(linked ? [command] : [])],
+    files: [...pieces.map(({ to }) => to), ...linked],
     tools: found,
     missing: await missingPrograms(tree),
   };
@@ -117,11 +135,13 @@ async function readHead(path: string): Promise<Uint8Array> {
   return buffer.subarray(0, bytesRead);
 }
 
-/** @returns whether the command is there because of us. @throws TetherfsError NOT_ROOT */
-async function placeAll(tree: string, pieces: readonly Piece[]): Promise<boolean> {
+/** @returns the links that are new. @throws TetherfsError NOT_ROOT */
+async function placeAll(tree: string, pieces: readonly Piece[], links: readonly Link[]): Promise<string[]> {
   try {
     for (const piece of pieces) await place(tree, piece);
-    return await linkCommand(tree);
+    const made: string[] = [];
+    for (const link of links) if (await makeLink(tree, link)) made.push(link.at);
+    return made;
   } catch (cause) {
     if (!['EACCES', 'EPERM'].includes(errorCode(cause) ?? '')) throw cause;
     const what = `the tree cannot be written to (${pathOf(cause) ?? tree}: ${describeError(cause)}): run this as root`;
@@ -155,11 +175,11 @@ async function directoryInside(tree: string, path: string): Promise<string> {
   return tree + real;
 }
 
-/** So that the command is found on a node. One that the tree has is left alone. */
-async function linkCommand(tree: string): Promise<boolean> {
-  const directory = await directoryInside(tree, dirname(command));
+/** What the tree has of that name is left alone. @returns whether it was made. */
+async function makeLink(tree: string, { at, to }: Link): Promise<boolean> {
+  const directory = await directoryInside(tree, dirname(at));
   try {
-    await symlink(runningCommand, Buffer.from(`${directory}/${basename(command)}`, 'latin1'));
+    await symlink(to, Buffer.from(`${directory}/${basename(at)}`, 'latin1'));
     return true;
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return false;

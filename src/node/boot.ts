@@ -4,6 +4,7 @@
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { TetherfsError, UsageError } from '../base/errors.ts';
+import { shownUrl } from '../base/file-url.ts';
 import { readGivenFile } from '../base/given-file.ts';
 import { listMounts } from '../base/mounts.ts';
 import { formatSize } from '../base/size.ts';
@@ -13,10 +14,11 @@ import { type BootSettings, bootFile, readBootSettings } from '../profile/index.
 import { type Enrolment, enrol } from './enrol.ts';
 import { imageOfNode } from './node-image.ts';
 import { rootSource } from './places.ts';
+import { writeBootRecord } from './records.ts';
 import { readIfThere } from './small-files.ts';
 import { type BootConsole, kernelUptime, type Lack, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
-import { insistOnInit, leaveShutdown, writeRecord } from './steps/hand-over.ts';
+import { insistOnInit, leaveShutdown } from './steps/hand-over.ts';
 import { giveIdentity } from './steps/identity.ts';
 import { type BootImage, describeImage, explainWaiting, mountImage } from './steps/image.ts';
 import { mountLower } from './steps/lower.ts';
@@ -102,7 +104,8 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
     leaveShutdown();
   });
   const who = { identity, rootNetwork, lacks };
-  writeRecord({ method: imageMethod.word, members, digest, decryption, ...who, steps: steps.records });
+  const served = { members: members.map(shownUrl), membersGiven: settings.members.length > 0, digest, decryption };
+  writeBootRecord({ method: imageMethod.word, ...served, ...who, steps: steps.records });
   const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
   console.say(
     `the root file system is there, ${kernelUptime().toFixed(1)} s after the kernel started: ${times.join(', ')}`,

@@ -28,3 +28,12 @@ export function networkDevices(): NetworkDevice[] {
     return [{ name, mac, kind, isMade: /^DEVTYPE=/m.test(read('uevent')) }];
   });
 }
+
+/** The kernel's number of a device; undefined when there is no such device. */
+export function indexOfDevice(name: string): string | undefined {
+  return readOrNothing(join(kernelDirectory, name, 'ifindex')).trim() || undefined;
+}
+
+export function deviceWithIndex(index: string): string | undefined {
+  return readdirSync(kernelDirectory).find((name) => indexOfDevice(name) === index);
+}

@@ -71,7 +71,7 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
   const { node, members, found } = known;
   const api = apiWith(key);
   const config = await steps.run('configuration', async () => {
-    const body = said ?? goodAnswer(await api.ask('deploycfg2'));
+    const body = said ?? goodAnswer(await api.ask('deploycfg2')).body;
     // Another try is for what may have changed.
     said = undefined;
     return parseDeploycfg(body);
@@ -124,8 +124,8 @@ function whyNoKey(node: string, outcomes: ReadonlyMap<string, GrantOutcome>): st
   return `${node} has no key: ${ways.join('; ')}${remedy}`;
 }
 
-/** @throws TetherfsError API */
-function parseDeploycfg(body: Buffer): Deploycfg {
+/** @throws TetherfsError API, NO_PROFILE */
+export function parseDeploycfg(body: Buffer): Deploycfg {
   const found = parseYaml(body.toString('utf8'), 'deploycfg2');
   const parsed = deploycfgSchema.safeParse(found instanceof Map ? Object.fromEntries(found) : found);
   if (!parsed.success) {

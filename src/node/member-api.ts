@@ -6,10 +6,20 @@ import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkServerIdentity, type TLSSocket } from 'node:tls';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
-import { nodeHeaders } from '../protocol/headers.ts';
+import { nodeHeaders, outcomeHeader } from '../protocol/headers.ts';
 
-export type ApiAnswer = { readonly member: string } & (
-  | { readonly kind: 'ok'; readonly status: number; readonly body: Buffer }
+export interface GoodAnswer {
+  readonly member: string;
+  readonly kind: 'ok';
+  readonly status: number;
+  readonly body: Buffer;
+  /** Of playbooks that have ended, where the member tells. */
+  readonly outcome?: string;
+}
+
+export type ApiAnswer = GoodAnswer | ({ readonly member: string } & BadAnswer);
+
+type BadAnswer =
   /** It does not believe that we are who we say. */
   | {
       readonly kind: 'refused';
@@ -20,8 +30,7 @@ export type ApiAnswer = { readonly member: string } & (
   /** No connection, no TLS, no answer in time. */
   | { readonly kind: 'unreachable'; readonly why: string }
   /** It answers, and cannot help: an error of its own, or nothing that makes sense. */
-  | { readonly kind: 'invalid'; readonly status: number; readonly why: string }
-);
+  | { readonly kind: 'invalid'; readonly status: number; readonly why: string };
 
 export interface ApiOptions {
   /** Addresses, with zones; names. */
@@ -40,13 +49,20 @@ export interface ApiQuestion {
   most?: number;
 }
 
+interface Exchanged {
+  status: number;
+  body: Buffer;
+  by: string;
+  outcome: string | undefined;
+}
+
 /** Of an answer: makes no sense of it by throwing. */
 type Check = (body: Buffer) => unknown;
 
 const { request } = process.getBuiltinModule('node:https');
 const patienceMs = 15_000;
 const usualMost = 1024 * 1024;
-const shownWords = 200;
+const shownWords = 500;
 /** How often all are asked for what a node can do without, and the pause between. */
 const rounds = 3;
 const pauseMs = 1_000;
@@ -83,10 +99,14 @@ export class MemberApi {
     }
   }
 
-  /** A file of the public tree. Undefined where nobody has it, or nobody answers. */
-  async file(path: string): Promise<Buffer | undefined> {
-    const answer = (await this.#askAll(`/confluent-public/${path}`, {})).at(-1);
-    return answer?.kind === 'ok' ? answer.body : undefined;
+  /** A file of the public tree. @returns what each has answered, as `ask` does. */
+  file(path: string): Promise<ApiAnswer[]> {
+    return this.#askAll(`/confluent-public/${path}`, {});
+  }
+
+  /** The same, but one member alone is asked: for what it knows, and no other. */
+  of(member: string): MemberApi {
+    return new MemberApi({ ...this.#options, members: [member] });
   }
 
   async #askAll(path: string, question: ApiQuestion, check?: Check): Promise<ApiAnswer[]> {
@@ -101,11 +121,11 @@ export class MemberApi {
 
   async #askOne(member: string, path: string, question: ApiQuestion, check?: Check): Promise<ApiAnswer> {
     try {
-      const { status, body, by } = await this.#exchange(member, path, question);
+      const { status, body, by, outcome } = await this.#exchange(member, path, question);
       if (status >= 200 && status < 300) {
         const wrong = whatIsWrong(body, check);
         return wrong === undefined
-          ? { member, kind: 'ok', status, body }
+          ? { member, kind: 'ok', status, body, ...(outcome !== undefined && { outcome }) }
           : { member, kind: 'invalid', status, why: wrong };
       }
       const why = `${status} ${body.toString('latin1', 0, shownWords).replace(/[^ -~]+/g, ' ')}`.trim();
@@ -117,11 +137,7 @@ export class MemberApi {
     }
   }
 
-  #exchange(
-    member: string,
-    path: string,
-    { method = 'GET', body, most = usualMost }: ApiQuestion,
-  ): Promise<{ status: number; body: Buffer; by: string }> {
+  #exchange(member: string, path: string, { method = 'GET', body, most = usualMost }: ApiQuestion): Promise<Exchanged> {
     const { node, key, authorities, signal } = this.#options;
     const bare = member.replace(/%.*$/, '');
     return new Promise((resolve, reject) => {
@@ -152,7 +168,9 @@ export class MemberApi {
             length += piece.length;
             if (length > most) asked.destroy(new Error(`more than ${most} bytes`));
           });
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(pieces), by }));
+          const { statusCode: status = 0, headers } = response;
+          const outcome = headers[outcomeHeader]?.toString();
+          response.on('end', () => resolve({ status, body: Buffer.concat(pieces), by, outcome }));
           response.on('error', reject);
         },
       );
@@ -172,11 +190,18 @@ function whatIsWrong(body: Buffer, check: Check | undefined): string | undefined
   }
 }
 
-/** @throws TetherfsError API with what each member has answered. */
-export function goodAnswer(answers: readonly ApiAnswer[]): Buffer {
+/** @throws TetherfsError API with what each member has answered; UNREACHABLE when none has. */
+export function goodAnswer(answers: readonly ApiAnswer[]): GoodAnswer {
   const last = answers.at(-1);
-  if (last?.kind === 'ok') return last.body;
-  throw new TetherfsError('API', `no member answers well (${describeAnswers(answers)})`);
+  if (last?.kind === 'ok') return last;
+  const isSilent = answers.every(({ kind }) => kind === 'unreachable');
+  const what = isSilent ? 'no member can be reached' : 'no member answers well';
+  throw new TetherfsError(isSilent ? 'UNREACHABLE' : 'API', `${what} (${describeAnswers(answers)})`);
+}
+
+/** Whether all who were asked have answered that there is no such thing. */
+export function isNowhere(answers: readonly ApiAnswer[]): boolean {
+  return answers.every((answer) => answer.kind === 'invalid' && answer.status === 404);
 }
 
 /** For people: of each that has not answered well, why not. */

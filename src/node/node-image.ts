@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { TetherfsError } from '../base/errors.ts';
 import type { Deploycfg } from '../protocol/deploycfg.ts';
 import type { Enrolment } from './enrol.ts';
-import { goodAnswer } from './member-api.ts';
+import { goodAnswer, isNowhere } from './member-api.ts';
 import { authoritiesFile, imageKeyFile } from './places.ts';
 import type { SiteTrust } from './trust.ts';
 
@@ -42,10 +42,8 @@ export async function imageOfNode(
   let key: Buffer | undefined;
   for (const route of routes) {
     const answers = await api.ask(route);
-    const last = answers.at(-1);
     // Of an image in clear nobody has one.
-    const isNowhere = answers.every((answer) => answer.kind === 'invalid' && answer.status === 404);
-    if (last?.kind === 'ok' || !isNowhere) key = goodAnswer(answers);
+    if (!isNowhere(answers)) key = goodAnswer(answers).body;
     if (key !== undefined) break;
   }
   return {
@@ -57,7 +55,7 @@ export async function imageOfNode(
 }
 
 /** All that serve it, over the way that the site says; those that answered us among them. */
-function imageUrls({ profile, protocol, members = [] }: Deploycfg, asked: readonly string[]): string[] {
+export function imageUrls({ profile, protocol, members = [] }: Deploycfg, asked: readonly string[]): string[] {
   const hosts = [...new Set([...members, ...asked])].map((address) =>
     address.includes(':') ? `[${address.replace('%', '%25')}]` : address,
   );

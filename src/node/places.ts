@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { listMounts } from '../base/mounts.ts';
+import { controlPathOf } from '../mount/control-path.ts';
 
 /** Where systemd goes at the end of a shutdown, and does not unmount anything before. */
 export const exitPlace = '/run/initramfs';
@@ -20,8 +21,14 @@ export const rootSource = 'tetherfs';
 /** Authorities of the site, for the daemon; and the key of the image, which whoever is root can read from the kernel as well. */
 export const authoritiesFile = '/run/tetherfs/site-ca.pem';
 export const imageKeyFile = '/run/tetherfs/rootimg.key';
-/** How the boot went, for whoever asks later. */
-export const recordFile = '/run/tetherfs/boot.json';
+/** How the boot went, and what came after it: records.ts. */
+export const bootRecordFile = '/run/tetherfs/boot.json';
+export const onbootRecordFile = '/run/tetherfs/onboot.json';
+
+/** Control socket of the image's mount. */
+export function imageControl(): string {
+  return controlPathOf(imagePlace);
+}
 
 /** Whether a step that was interrupted had come so far. */
 export function isMounted(place: string): boolean {

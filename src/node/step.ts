@@ -1,6 +1,6 @@
 /**
- * A step of the boot: named on the console when it fails, and tried again, for ever, after pauses that no two nodes share. A machine without a root has
- * nothing better to do. Only what no second try can mend ends the boot: a setting that makes no sense, too little memory, a program that is not there.
+ * A step of the boot, or of what a node does once it has booted: named on the console when it fails, and tried again, for ever, after pauses that no two nodes share. A machine without a
+ * root has nothing better to do. Only what no second try can mend ends the boot: a setting that makes no sense, too little memory, a program that is not there.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,6 +17,8 @@ export interface StepRecord {
   /** Seconds since the kernel started. */
   began: number;
   ended: number;
+  /** What no second try can mend, and the node does without; absent when it has succeeded. */
+  failed?: string | undefined;
 }
 
 export interface BootConsole {
@@ -29,11 +31,23 @@ export type Lack = (what: string) => void;
 
 const shortestPauseMs = 1_000;
 const longestPauseMs = 30_000;
-/** No second try mends these. */
-const lasting = new Set([
+/** No second try mends these before there is a root. */
+const lastingInBoot = new Set([
   ...['USAGE', 'IMAGE_TOO_LARGE', 'MEMORY_SHORT', 'KEY_FILE', 'NOT_ENCRYPTED', 'IMAGE_KIND', 'IMAGE_FORMAT'],
   ...['INITRAMFS', 'ZRAM', 'IDENTITY'],
 ]);
+export interface StepsOptions {
+  /** Whether no second try mends it. */
+  isLasting: (error: unknown) => boolean;
+  /** What is said when the signal ends it all. */
+  interrupted: string;
+}
+
+const ofBoot: StepsOptions = {
+  isLasting: (error) => lastingInBoot.has(errorCode(error) ?? ''),
+  interrupted: 'interrupted: this machine has no root file system',
+};
+
 /** When a step says what it waits for, and then again after as long; ms. */
 const sayEveryMs = 5_000;
 
@@ -41,13 +55,15 @@ export class Steps {
   readonly records: StepRecord[] = [];
   readonly #console: BootConsole;
   readonly #signal: AbortSignal;
+  readonly #options: StepsOptions;
   /** What a step may be waiting for that takes long; undefined when nothing can be told. */
   explain: () => Promise<string | undefined> = async () => undefined;
 
   /** @param signal ends the boot, at the next step at the latest. */
-  constructor(console: BootConsole, signal: AbortSignal) {
+  constructor(console: BootConsole, signal: AbortSignal, options = ofBoot) {
     this.#console = console;
     this.#signal = signal;
+    this.#options = options;
   }
 
   /** @throws what ends the boot. */
@@ -60,12 +76,10 @@ export class Steps {
         this.records.push({ name, began, ended: kernelUptime() });
         return result;
       } catch (error) {
-        if (lasting.has(errorCode(error) ?? '')) throw error;
+        if (this.#options.isLasting(error)) throw error;
         this.#insistOnTime();
         const inMs = jittered(systemTime, pauseMs);
-        this.#console.say(
-          `${name}: ${pathOf(error) === undefined ? '' : `${pathOf(error)}: `}${describeError(error)}; trying again in ${(inMs / 1000).toFixed(1)} s`,
-        );
+        this.#console.say(`${name}: ${describeFailure(error)}; trying again in ${(inMs / 1000).toFixed(1)} s`);
         await sleep(inMs, undefined, { signal: this.#signal }).catch(() => this.#insistOnTime());
       }
     }
@@ -85,7 +99,12 @@ export class Steps {
   }
 
   #insistOnTime(): void {
-    if (this.#signal.aborted)
-      throw new TetherfsError('INTERRUPTED', 'interrupted: this machine has no root file system');
+    if (this.#signal.aborted) throw new TetherfsError('INTERRUPTED', this.#options.interrupted);
   }
+}
+
+/** With the file that the operating system refused. */
+export function describeFailure(error: unknown): string {
+  const path = pathOf(error);
+  return `${path === undefined ? '' : `${path}: `}${describeError(error)}`;
 }

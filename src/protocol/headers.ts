@@ -22,3 +22,7 @@ export function nodeHeader(headers: Headers, name: keyof typeof spellings): stri
 export function nodeHeaders(node: string, key: string): Record<string, string> {
   return { CONFLUENT_NODENAME: node, CONFLUENT_APIKEY: key };
 }
+
+/** What came of playbooks, beside their last words: ours, for what these say is for people. */
+export const outcomeHeader = 'tetherfs-outcome';
+export type PlaybookOutcome = 'done' | 'failed';

@@ -5,10 +5,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { onOutput } from '../support/child-output.ts';
+import { Overlay } from '../support/overlay.ts';
 import { allProcesses, commandLine, parentOf } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { Overlay } from './overlay.ts';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const patience = { timeoutMs: 120_000 };

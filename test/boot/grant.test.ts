@@ -1,12 +1,14 @@
 /**
  * A Debian machine without a disk that owns nothing: it finds its member, gets its key by a grant, and from the API what it is to boot, with the image's digest and key.
  */
-import { readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MemberServer } from '../support/member.ts';
 import { sshLogin } from '../support/ssh-login.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { Machine } from './machine.ts';
 import { failedUnits, image, statusOf } from './node.ts';
 import { address } from './site.ts';
@@ -16,7 +18,9 @@ import { MachineTpm } from './tpm.ts';
 const suite = bootSuite('TETHERFS_BOOT_INITRAMFS_TOOLS');
 const mac = '52:54:00:00:00:01';
 const hash = '$6$saltsalt$abcdefghijklmnopqrstuvwxyz';
+const persistence = fileURLToPath(new URL('../../examples/node.d/50-persistence', import.meta.url));
 const temp = makeTempDir('grant');
+const persistent = makeTempDir('persistent');
 const tpm = new MachineTpm();
 let member: MemberServer;
 let machine: Machine;
@@ -29,7 +33,11 @@ async function switchedOn(): Promise<Machine> {
     mac,
     siteArchive: join(member.tree, 'public/site/initramfs.cpio'),
     words: [address],
-    hardware: await tpm.switchOn(),
+    // As a file server has it: a directory of ours.
+    hardware: [
+      ...(await tpm.switchOn()),
+      ...['-virtfs', `local,path=${persistent.path},mount_tag=nodes,security_model=none`],
+    ],
   });
 }
 
@@ -41,7 +49,8 @@ beforeAll(async () => {
   const publicDir = join(member.tree, 'public/os/demo');
   member.profile('demo', { [newest]: 'nginx has it', 'private/pending/rootimg.key': readFileSync(keyFile, 'utf8') });
   symlinkSync(newest, join(publicDir, 'rootimg.sfs'));
-  await member.cli('node', 'set', '--default', 'deployment.useinsecureprotocols=always');
+  makeSyncFiles();
+  await member.cli('node', 'set', '--default', 'timezone=Europe/Berlin', 'deployment.useinsecureprotocols=always');
   await member.cli(
     'node',
     'add',
@@ -58,7 +67,27 @@ afterAll(async () => {
   await member?.[Symbol.asyncDispose]();
   await tpm[Symbol.asyncDispose]();
   temp.remove();
+  persistent.remove();
 });
+
+/** What the member copies into the node, and has it run. */
+function makeSyncFiles(): void {
+  const given = (name: string, text: string) => {
+    writeFileSync(member.path(name), text);
+    chmodSync(member.path(name), 0o644);
+    return member.path(name);
+  };
+  const settings = 'TYPE=9p\nSOURCE=nodes\nOPTIONS=trans=virtio,version=9p2000.L\nDIRECTORIES="/home"\n';
+  member.profile('demo', {
+    syncfiles: `${given('step', readFileSync(persistence, 'utf8'))} -> /etc/tetherfs/node.d/50-persistence (permissions=755)
+${given('persistence.conf', settings)} -> /etc/tetherfs/persistence.conf
+MERGE:
+${given('passwd', 'joe:x:1000:1000:Joe:/home/joe:/bin/sh\n')} -> /etc/passwd
+`,
+    'scripts/onboot.d/10-home':
+      '#!/bin/sh\n[ -d /home/joe ] || install -d -o joe /home/joe; echo "$nodename" >>/home/joe/boots\n',
+  });
+}
 
 it('waits until it is armed, and says so; then it boots what the API says', async () => {
   await machine.says(
@@ -86,6 +115,42 @@ it('the key of the image came by the API, and nobody but root reads it; none is 
   expect(audit).toMatch(/key used/);
   expect(audit).toMatch(/image key/);
   expect(await machine.run(`ls ${image}`)).toBe('rootimg.sfs\n');
+});
+
+it('then it does what it is to do after the boot, and tells that, and what the boot has read', async () => {
+  const record = await waitUntil(
+    'its boot is over',
+    async () => {
+      const text = await machine.run('cat /run/tetherfs/onboot.json');
+      const found = JSON.parse(text) as {
+        state: string;
+        isTraced: boolean;
+        steps: { name: string; failed?: string }[];
+      };
+      return found.isTraced && found;
+    },
+    { timeoutMs: 120_000 },
+  );
+  expect(record.state).toBe('booted');
+  const names = ['members', 'files', 'node.d/50-persistence', 'scripts', 'onboot.d/10-home', 'playbooks', 'report'];
+  expect(record.steps.map(({ name, failed }) => failed ?? name)).toEqual(names);
+  expect(await machine.run('stat -c %U /home/joe; cat /home/joe/boots; date +%Z')).toMatch(/^joe\nnode1\nCES?T\n$/);
+  expect(await member.cli('node', 'show', 'node1')).toMatch(/deployment\.state +booted\n/);
+  const [newest] = readdirSync(join(member.tree, 'private/os/demo/pending')).filter((name) =>
+    name.startsWith('traces-'),
+  );
+  const traces = readdirSync(join(member.tree, 'private/os/demo/pending', newest ?? ''));
+  expect(traces).toEqual(['node1.trace']);
+  expect(await machine.run('tetherfs node status')).toMatch(/^node1: demo, tethered, from \d+ members\n/);
+});
+
+it('a member that the site has got since is one of its image, too', async () => {
+  await member.cli('site', '--image-member', '10.9.0.2');
+  await machine.run('systemctl reload tetherfs-node');
+  expect((await statusOf(machine)).members.map(({ url }) => url)).toContainEqual(
+    expect.stringMatching(/^http:\/\/10\.9\.0\.2\/confluent-public\/os\/demo\/rootimg\.sfs$/),
+  );
+  expect(await machine.run('systemctl list-timers --no-legend tetherfs-members.timer')).toMatch(/tetherfs-members/);
 });
 
 it('whoever believes the site’s authority alone logs in by ssh, to the node that the members say it is', async () => {
@@ -123,4 +188,7 @@ it('the next time it needs no grant: its TPM has the key, and gives it to nobody
   expect(await machine.run('cat /etc/ssh/ssh_host_ed25519_key.pub')).not.toBe(hostKey);
   const { lacks } = JSON.parse(await machine.run('cat /run/tetherfs/boot.json'));
   expect(lacks).toEqual([]);
+  // What was to outlive the boot.
+  await machine.run('systemctl is-system-running --wait || true');
+  expect(await machine.run('cat /home/joe/boots')).toBe('node1\nnode1\n');
 });

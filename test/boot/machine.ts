@@ -44,6 +44,8 @@ const patienceMs = 420_000;
 const longestMs = 840_000;
 /** What the kernel says is on the console, too: of a lock that took long, on a host that is busy. */
 const kernelLine = /^\[ *\d+\.\d{6}\] .*\r?\n/gm;
+/** … and tetherfs-node.service. */
+const serviceLine = /^tetherfs\[\d+\]: .*\n/gm;
 const lookEveryMs = 20;
 
 export class Machine implements AsyncDisposable {
@@ -171,7 +173,10 @@ export class Machine implements AsyncDisposable {
     const from = this.#seen;
     this.#type(`{ ${command}\n} 2>&1; echo "<$?:${number}>"`);
     const [mark, status] = await this.says(new RegExp(`<(\\d+):${number}>\\n`));
-    const said = this.#console.slice(from, this.#seen - mark.length).replace(kernelLine, '');
+    const said = this.#console
+      .slice(from, this.#seen - mark.length)
+      .replace(kernelLine, '')
+      .replace(serviceLine, '');
     if (status !== '0') throw new Error(`${command}: exit status ${status}:\n${said}`);
     return said;
   }

@@ -10,9 +10,9 @@ import { netplanFiles } from '../../src/node/root-network/netplan.ts';
 import { networkManagerFiles } from '../../src/node/root-network/network-manager.ts';
 import { networkdFiles } from '../../src/node/root-network/networkd.ts';
 import { plan } from '../node/network-plan.ts';
+import { Overlay } from '../support/overlay.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { DhcpServer } from './dhcp.ts';
-import { Overlay } from './overlay.ts';
 
 let overlay: Overlay;
 beforeAll(() => {

@@ -83,7 +83,7 @@ async function intoANode(authorities: Authorities): Promise<void> {
   await playbooks.start({ ...asked, category: 'onboot.d' });
   await waitUntil('the files have failed', () => files.state('n1')?.kind === 'failed');
   // Its words once more, and then none.
-  await waitUntil('the playbooks are over', async () => (await playbooks.words('n1')) === undefined);
+  await waitUntil('the playbooks are over', async () => (await playbooks.state('n1')) === undefined);
 }
 
 /** An image's key to another member. */

@@ -16,6 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkoutCommand } from '../support/daemon.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 
+const checkout = dirname(dirname(checkoutCommand));
 let directory: TempDir;
 const at = (...path: string[]) => join(directory.path, ...path);
 const inTree = (...path: string[]) => at('tree', ...path);
@@ -81,6 +82,26 @@ describe('image prepare', () => {
       expect(readdirSync(inTree('usr/lib/tetherfs')).sort()).toEqual(['boot', 'runtime.sfs']);
     });
   }
+
+  it('a tree with systemd gets what its nodes do once they have booted, enabled as a package does it', () => {
+    has('dracut');
+    mkdirSync(inTree('usr/lib/systemd/system'), { recursive: true });
+    const links = {
+      'multi-user.target.wants/tetherfs-node.service': '../tetherfs-node.service',
+      'timers.target.wants/tetherfs-members.timer': '../tetherfs-members.timer',
+    };
+    for (const round of [1, 2]) {
+      const { stdout } = prepare();
+      for (const [at, to] of Object.entries(links)) {
+        expect([round, readlinkSync(inTree('usr/lib/systemd/system', at))]).toEqual([round, to]);
+        expect(stdout.includes(at)).toBe(round === 1);
+      }
+      for (const name of ['tetherfs-node.service', 'tetherfs-members.service', 'tetherfs-members.timer'])
+        expect(readFileSync(inTree('usr/lib/systemd/system', name), 'utf8')).toBe(
+          readFileSync(join(checkout, 'systemd', name), 'utf8'),
+        );
+    }
+  });
 
   it('links are followed inside the tree, and a command that is there is left alone', () => {
     has('initramfs-tools');

@@ -6,6 +6,8 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -167,9 +169,37 @@ it('a certificate that nobody would believe is none: the node boots, and says wh
   const { identity, lacks } = await boot();
   neighbours.unpackArchive();
   const words = /ssh host key has no certificate: .*: invalid, it is signed by no authority of the site archive/;
-  expect(identity).toEqual({ node: 'n1' });
+  expect(identity).toEqual({ node: 'n1', profile: 'demo' });
   expect(lacks).toEqual([expect.stringMatching(words)]);
   expect(text('etc/ssh/sshd_config.d/00-tetherfs.conf')).not.toMatch(/HostCertificate/);
+});
+
+it('it has its time zone, and asks the site’s servers for the time, whoever does that in the image', async () => {
+  const cli = (...words: string[]) => neighbours.member.cli(...words);
+  await cli('node', 'set', 'n1', 'timezone=Europe/Berlin', 'ntp.servers=10.7.0.1,fe80::1%eth0');
+  const chrony = '# of the image\npool 2.debian.pool.ntp.org iburst\n  server old.example.org\nmakestep 1 3\n';
+  for (const path of ['etc/chrony', 'usr/share/zoneinfo/Europe', 'usr/lib/systemd'])
+    mkdirSync(at(path), { recursive: true });
+  for (const path of ['usr/share/zoneinfo/Europe/Berlin', 'usr/lib/systemd/systemd-timesyncd', 'etc/timezone'])
+    writeFileSync(at(path), '');
+  writeFileSync(at('etc/chrony/chrony.conf'), chrony);
+  for (const round of [1, 2]) {
+    expect([round, (await boot()).lacks]).toEqual([round, []]);
+    expect(readlinkSync(at('etc/localtime'))).toBe('/usr/share/zoneinfo/Europe/Berlin');
+    expect(text('etc/timezone')).toBe('Europe/Berlin\n');
+    expect(text('etc/chrony/chrony.conf')).toBe(
+      'server 10.7.0.1 iburst\nserver fe80::1%eth0 iburst\n# of the image\nmakestep 1 3\n',
+    );
+    expect(text('etc/systemd/timesyncd.conf.d/90-tetherfs.conf')).toBe('[Time]\nNTP=\nNTP=10.7.0.1 fe80::1%eth0\n');
+  }
+  await cli('node', 'set', 'n1', 'timezone=Mars/Olympus');
+  for (const path of ['usr/lib/systemd/systemd-timesyncd', 'etc/chrony/chrony.conf']) rmSync(at(path));
+  expect((await boot()).lacks).toEqual([
+    'its time zone is that of the image: Mars/Olympus is not in /usr/share/zoneinfo',
+    'nobody asks 10.7.0.1, fe80::1%eth0 for the time: the image has none of systemd-timesyncd, chrony, ntpsec',
+  ]);
+  await cli('node', 'set', 'n1', 'timezone=', 'ntp.servers=');
+  given = await boot();
 });
 
 it('whoever sets up the network in the image is told; where nobody does, that is said', async () => {

@@ -1,7 +1,8 @@
 /** What upstream's scripts on a node read: /etc/confluent/*. */
+import { formatConfluentInfo } from '../../protocol/confluent-info.ts';
 import { formatDeploycfg } from '../../protocol/deploycfg.ts';
+import { indexOfDevice } from '../devices.ts';
 import type { Enrolment } from '../enrol.ts';
-import { readOrNothing } from '../small-files.ts';
 import type { SiteTrust } from '../trust.ts';
 import type { RootTree } from './root-tree.ts';
 
@@ -23,20 +24,13 @@ export async function leaveConfluentFiles(
   if (functions !== undefined) await leave('functions', functions, 0o644);
 }
 
-/** Zones are numbers there. */
 function confluentInfo({ node, members, found }: Enrolment): string {
-  const lines = members.flatMap((member) => {
-    const address = member.replace(/%(.+)$/, (_, zone: string) => `%${indexOf(zone)}`);
+  const known = members.map((member) => {
+    const address = member.replace(/%(.+)$/, (_, zone: string) => `%${indexOfDevice(zone) ?? zone}`);
     const answer = found.find((one) => one.address === member);
-    const isInfo = address.includes(':') && answer !== undefined;
-    return [
-      `MANAGER: ${address}`,
-      ...(isInfo ? [`EXTMGRINFO: ${address}|${answer.interfaceIndex ?? ''}|${answer.isDefault ? 1 : 0}`] : []),
-    ];
+    if (!address.includes(':') || answer === undefined) return { address };
+    const { interfaceIndex, isDefault } = answer;
+    return { address, found: { interfaceIndex: String(interfaceIndex ?? ''), isDefault } };
   });
-  return [`NODENAME: ${node}`, ...lines, ''].join('\n');
-}
-
-function indexOf(device: string): string {
-  return readOrNothing(`/sys/class/net/${device}/ifindex`).trim() || device;
+  return formatConfluentInfo({ node, members: known });
 }

@@ -1,4 +1,4 @@
-/** Files of the new root, by the names that they have there: links are followed inside it, and what is replaced keeps its owner and rights. */
+/** Files of a root, the new one or, once it is this machine's, `''`, by the names that they have there: links are followed inside it, and what is replaced keeps its owner and rights. */
 import { chmod, chown, lstat, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TetherfsError } from '../../base/errors.ts';
@@ -14,7 +14,7 @@ export interface Written {
 export class RootTree {
   readonly #root: string;
 
-  /** @param root its real path. */
+  /** @param root its real path; empty for this machine's own. */
   constructor(root: string) {
     this.#root = root;
   }
@@ -33,8 +33,13 @@ export class RootTree {
 
   /** Undefined when there is no such file. */
   async read(path: string): Promise<string | undefined> {
+    return (await this.bytes(path))?.toString('utf8');
+  }
+
+  /** Undefined when there is no such file. */
+  async bytes(path: string): Promise<Buffer | undefined> {
     const found = await entryInside(this.#root, path);
-    return found?.status.isFile() === true ? readFile(placeOf(this.#root, found.path), 'utf8') : undefined;
+    return found?.status.isFile() === true ? readFile(placeOf(this.#root, found.path)) : undefined;
   }
 
   /** Names in a directory; none when there is no such directory. */

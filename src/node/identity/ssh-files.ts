@@ -57,3 +57,9 @@ export function withLines(text: string | undefined, lines: readonly string[]): s
 export function believedAuthorities(authorities: readonly string[]): string[] {
   return authorities.map((line) => `@cert-authority * ${line}`);
 }
+
+/** Of known_hosts: the authorities that are believed for every host, as lines of .pub files. */
+export function believedKeys(knownHosts: string): string[] {
+  const found = knownHosts.split('\n').map((line) => /^@cert-authority\s+\*\s+(\S.*)$/.exec(line)?.[1]);
+  return found.filter((line) => line !== undefined);
+}

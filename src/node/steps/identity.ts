@@ -1,26 +1,18 @@
-/** Who the node is, in its new root: its name, who may log in, a host key of this boot with a certificate of the site, and whom it believes. */
-import { ProtocolError } from '../../protocol/protocol-error.ts';
-import { decodedKey, makeSshKey, parseHostCertificate, pointOf } from '../../protocol/ssh-key.ts';
+/** Who the node is, in its new root: its name, its time zone, who may log in, a host key of this boot with a certificate of the site, and whom it believes. */
+import { makeSshKey } from '../../protocol/ssh-key.ts';
 import type { Enrolment } from '../enrol.ts';
 import { groupNamed, homeOfRoot, isCryptText, withRootPassword } from '../identity/accounts.ts';
 import { addToStore } from '../identity/certificate-stores.ts';
 import { leaveConfluentFiles } from '../identity/confluent-files.ts';
+import { certificateOf, settingsOfServer, showCertificate, writeSettings } from '../identity/host-certificate.ts';
 import { withOwnName } from '../identity/host-file.ts';
 import { machineIdOf } from '../identity/machine-id.ts';
 import { RootTree } from '../identity/root-tree.ts';
-import {
-  believedAuthorities,
-  clientSettings,
-  hostCertificate,
-  hostKey,
-  type Settings,
-  serverSettings,
-  settingsFile,
-  withLines,
-} from '../identity/ssh-files.ts';
+import { believedAuthorities, clientSettings, hostKey, withLines } from '../identity/ssh-files.ts';
 import { machineUuid } from '../small-files.ts';
 import type { Lack } from '../step.ts';
 import type { SiteTrust } from '../trust.ts';
+import { setUpTime } from './time.ts';
 
 export interface IdentityParts {
   /** The new root's real path. */
@@ -33,6 +25,7 @@ export interface IdentityParts {
 /** What it has become, for the record of the boot. */
 export interface Identity {
   node: string;
+  profile: string;
   /** Serial of the host key's certificate; undefined where there is none. */
   certificate: string | undefined;
 }
@@ -47,14 +40,15 @@ export async function giveIdentity({ root, enrolment, trust, lack }: IdentityPar
     mode: 0o444,
   });
   await setRootPassword(tree, config.rootpassword ?? '', lack);
+  await setUpTime(tree, config, lack);
   await addToStore(tree, trust);
-  const functions = await api.file(`os/${config.profile}/scripts/functions`);
-  await leaveConfluentFiles(tree, enrolment, trust, functions?.toString('utf8'));
+  const functions = (await api.file(`os/${config.profile}/scripts/functions`)).at(-1);
+  await leaveConfluentFiles(tree, enrolment, trust, functions?.kind === 'ok' ? functions.body.toString() : undefined);
   const nodes = await api.seek('nodelist', (body) => body.toString('utf8'));
   if ('why' in nodes) lack(`nobody of other nodes may log in: ${nodes.why}`);
   const trusted = 'found' in nodes ? nodes.found : '';
   const certificate = await setUpSsh(tree, { enrolment, trust, trusted, lack });
-  return { node, certificate };
+  return { node, profile: config.profile, certificate };
 }
 
 async function setRootPassword(tree: RootTree, hash: string, lack: Lack): Promise<void> {
@@ -81,7 +75,7 @@ async function setUpSsh(tree: RootTree, { enrolment, trust, trusted, lack }: Ssh
   await tree.write('/etc/ssh/shosts.equiv', trusted, { mode: 0o644 });
   const known = '/etc/ssh/ssh_known_hosts';
   await tree.write(known, withLines(await tree.read(known), believedAuthorities(trust.sshAuthorities)));
-  if (await tree.has('/usr/bin/ssh')) await setUp(tree, ofClient);
+  if (await tree.has('/usr/bin/ssh')) await writeSettings(tree, ofClient);
   if (!(await tree.has('/usr/sbin/sshd'))) return undefined;
   for (const name of await tree.list('/etc/ssh')) {
     // Whoever has the image has these.
@@ -91,45 +85,19 @@ async function setUpSsh(tree: RootTree, { enrolment, trust, trusted, lack }: Ssh
   const group = groupNamed(await tree.read('/etc/group'), 'ssh_keys');
   await tree.write(hostKey, pair.privateKey, group === undefined ? { mode: 0o600 } : { mode: 0o640, group });
   await tree.write(`${hostKey}.pub`, `${pair.publicKey}\n`, { mode: 0o644 });
-  const signed = await certificateFor(pair.publicKey, { enrolment, trust, lack });
-  if (signed !== undefined) await tree.write(hostCertificate, `${signed.line}\n`, { mode: 0o644 });
-  await setUp(tree, { ...ofServer, text: serverSettings(signed !== undefined) });
-  return signed?.serial;
+  const signed = await certificateOf(pair.publicKey, trust.sshAuthorities, enrolment.api);
+  if ('why' in signed) {
+    lack(`the ssh host key has no certificate: ${signed.why}`);
+    await writeSettings(tree, settingsOfServer(false));
+    return undefined;
+  }
+  await showCertificate(tree, signed.found);
+  return signed.found.serial;
 }
 
-const ofServer = {
-  dropIn: '/etc/ssh/sshd_config.d/00-tetherfs.conf',
-  main: '/etc/ssh/sshd_config',
-  goes: 'first',
-} as const;
 const ofClient = {
   dropIn: '/etc/ssh/ssh_config.d/01-tetherfs.conf',
   main: '/etc/ssh/ssh_config',
   goes: 'last',
   text: clientSettings,
 } as const;
-
-async function setUp(tree: RootTree, settings: Settings): Promise<void> {
-  const { path, content } = settingsFile(settings, (await tree.read(settings.main)) ?? '');
-  await tree.write(path, content);
-}
-
-/** Undefined where no member gives one that anybody would believe: it is said. */
-async function certificateFor(
-  publicKey: string,
-  { enrolment, trust, lack }: Pick<SshParts, 'enrolment' | 'trust' | 'lack'>,
-): Promise<{ line: string; serial: string } | undefined> {
-  const believed = trust.sshAuthorities.map((line) => decodedKey(line).toString('base64'));
-  const take = (body: Buffer) => {
-    const line = body.toString('latin1').trim();
-    const { point, authority, serial } = parseHostCertificate(line);
-    if (!point.equals(pointOf(publicKey))) throw new ProtocolError('it is of another key');
-    if (!believed.includes(authority.toString('base64')))
-      throw new ProtocolError('it is signed by no authority of the site archive');
-    return { line, serial: String(serial) };
-  };
-  const certificate = await enrolment.api.seek('sshcert', take, { method: 'POST', body: `${publicKey}\n` });
-  if ('found' in certificate) return certificate.found;
-  lack(`the ssh host key has no certificate: ${certificate.why}`);
-  return undefined;
-}

@@ -5,14 +5,13 @@ import { TetherfsError } from '../../base/errors.ts';
 import { parseFileUrl } from '../../base/file-url.ts';
 import { formatSize, parseSize } from '../../base/size.ts';
 import { readStatus } from '../../mount/control-client.ts';
-import { controlPathOf } from '../../mount/control-path.ts';
 import { availableMemory } from '../../mount/memory-check.ts';
 import { defaults, withDefaults } from '../../mount/options.ts';
 import { describeProgress } from '../../mount/progress-log.ts';
 import { startMount } from '../../mount/start-mount.ts';
 import { describeMembers } from '../../mount/status.ts';
 import type { SaidMethod } from '../../profile/index.ts';
-import { imagePlace, isMounted, makePlace } from '../places.ts';
+import { imageControl, imagePlace, isMounted, makePlace } from '../places.ts';
 import { loadModule } from '../programs.ts';
 import type { BootConsole } from '../step.ts';
 
@@ -43,7 +42,7 @@ export async function mountImage({ image, keyFile, console, signal }: ImageParts
   const options = withDefaults({
     urls: [...members],
     mountpoint: makePlace(imagePlace),
-    control: controlPathOf(imagePlace),
+    control: imageControl(),
     digest,
     caFile,
     keyFile,
@@ -79,7 +78,7 @@ const smallestCache = 16 * 1024 ** 2;
 
 /** What its readers wait for, while they do. */
 export async function explainWaiting(): Promise<string | undefined> {
-  const { reads, members } = await readStatus(controlPathOf(imagePlace));
+  const { reads, members } = await readStatus(imageControl());
   if (reads.waiting === 0) return undefined;
   return `${reads.waiting} reads wait for members, the oldest for ${Math.round(reads.oldestWaitMs / 1000)} s: ${describeMembers(members)}`;
 }

@@ -1,4 +1,5 @@
 /** POST self/remoteconfig/CATEGORY: the member runs the profile's ansible playbooks of that name against the node. GET self/remoteconfig/status: their words so far. */
+import { outcomeHeader } from '../../../protocol/headers.ts';
 import { addressesOf } from '../../names.ts';
 import { profileOf, type Routes, whoAsks } from '../context.ts';
 
@@ -12,7 +13,9 @@ export const remoteConfig: Routes = (app, { playbooks }) => {
     return reply.code(202).type('text/plain').send('Queued');
   });
   app.get('/self/remoteconfig/status', async (request, reply) => {
-    const text = await playbooks.words(whoAsks(request).node);
-    return text === undefined ? reply.code(204).send() : reply.type('text/plain').send(text);
+    const state = await playbooks.state(whoAsks(request).node);
+    if (state === undefined) return reply.code(204).send();
+    if (state.outcome !== undefined) reply.header(outcomeHeader, state.outcome);
+    return reply.type('text/plain').send(state.words);
   });
 };

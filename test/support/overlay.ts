@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { closed, opened } from '../support/teardown.ts';
-import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
+import { closed, opened } from './teardown.ts';
+import { makeTempDir, type TempDir } from './temp-dir.ts';
 
 export class Overlay implements Disposable {
   readonly root: string;

@@ -1,0 +1,51 @@
+/** `tetherfs node onboot` and `node members`: what tetherfs-node.service has a node do once it has booted, and every hour. */
+import { Command } from 'commander';
+import { TetherfsError } from '../base/errors.ts';
+import { interruption } from './interruption.ts';
+
+export function nodeOnbootCommand(): Command {
+  return new Command('onboot')
+    .description('after the boot, in its own root: called by tetherfs-node.service')
+    .addHelpText(
+      'after',
+      `
+In this order: the certificate of the ssh host key, where the boot has got none; new members of the image; the profile's syncfiles; programs in /etc/tetherfs/node.d; the profile's scripts onboot.custom and onboot.d; its playbooks
+of ansible/onboot.d; then the members are told that the node has booted, and at last what it has read for that. Of a node that has booted without members' API: /etc/tetherfs/node.d alone. docs/node.md tells more of each.
+
+Exit status: 0 all done, 1 a step has failed (the others are done, and the members are told), or this machine has not booted by tetherfs node boot.`,
+    )
+    .action(async () => {
+      const { onboot } = await import('../node/onboot.ts');
+      const say = (line: string) => void process.stderr.write(`tetherfs: ${line}\n`);
+      const print = (text: string) => void process.stdout.write(text);
+      await onboot({ console: { say }, print, signal: interruption() });
+    });
+}
+
+export function nodeMembersCommand(): Command {
+  return new Command('members')
+    .description('have the image come from members that the site has got since the boot, too')
+    .addHelpText(
+      'after',
+      `
+Asks the node's members who they all are now, and adds those that are new to the mount; it takes none away. tetherfs-members.timer does this every hour.
+
+Exit status: 0 done, 1 no member answers, or there is nothing to add them to.`,
+    )
+    .action(async () => {
+      const { addNewMembers } = await import('../node/onboot/image-members.ts');
+      const { RunningNode } = await import('../node/onboot/running-node.ts');
+      const { readBootRecord } = await import('../node/records.ts');
+      const signal = interruption();
+      const { identity, membersGiven, method } = readBootRecord();
+      const node = RunningNode.read(signal);
+      if (node === undefined || identity === undefined || membersGiven || method === 'uncompressed')
+        throw new TetherfsError(
+          'NO_NODE_BOOT',
+          method === 'uncompressed'
+            ? 'the image of this node was unpacked: nothing comes from members any more'
+            : 'the members of this node stood on its kernel command line: tetherfs members add MOUNTPOINT URL adds others',
+        );
+      for (const url of await addNewMembers(node, identity.profile, signal)) process.stdout.write(`added ${url}\n`);
+    });
+}

@@ -1,0 +1,80 @@
+/** A node that has booted: who it is and whom it asks, as its boot has left it in /etc/confluent. */
+import { readFileSync } from 'node:fs';
+import { UsageError } from '../../base/errors.ts';
+import { parseConfluentInfo } from '../../protocol/confluent-info.ts';
+import type { Deploycfg } from '../../protocol/deploycfg.ts';
+import { deviceWithIndex } from '../devices.ts';
+import { discoverMembers } from '../discovery.ts';
+import { parseDeploycfg } from '../enrol.ts';
+import { goodAnswer, MemberApi } from '../member-api.ts';
+import { readIfThere } from '../small-files.ts';
+
+const directory = '/etc/confluent';
+
+export class RunningNode {
+  readonly node: string;
+  /** What its members have said at its boot, or later. */
+  config: Deploycfg;
+  /** Addresses, with zones. */
+  members: readonly string[];
+  api: MemberApi;
+  readonly #ask: (members: readonly string[]) => MemberApi;
+
+  private constructor(
+    node: string,
+    members: readonly string[],
+    config: Deploycfg,
+    ask: (members: readonly string[]) => MemberApi,
+  ) {
+    this.node = node;
+    this.members = members;
+    this.config = config;
+    this.#ask = ask;
+    this.api = ask(members);
+  }
+
+  /** Of a member, as it says itself; undefined when it has none but link-local ones. */
+  get mainAddress(): string | undefined {
+    return this.config.deploy_server ?? this.config.deploy_server_v6 ?? undefined;
+  }
+
+  /** Undefined when its boot has asked nobody. @throws UsageError when what it has left makes no sense. */
+  static read(signal: AbortSignal): RunningNode | undefined {
+    const info = readIfThere(`${directory}/confluent.info`);
+    const key = readIfThere(`${directory}/confluent.apikey`)?.trim();
+    const config = readIfThere(`${directory}/confluent.deploycfg`);
+    if (info === undefined || key === undefined || config === undefined) return undefined;
+    const { node, members } = parseConfluentInfo(info);
+    const addresses = members.map(({ address }) => withZoneName(address));
+    if (node === '' || addresses.length === 0)
+      throw new UsageError(`${directory}/confluent.info: it names no node (NODENAME:), or no member (MANAGER:)`);
+    const authorities = [readFileSync(`${directory}/ca.pem`, 'utf8')];
+    const ask = (asked: readonly string[]) => new MemberApi({ members: asked, authorities, node, key, signal });
+    return new RunningNode(node, addresses, parseDeploycfg(Buffer.from(config)), ask);
+  }
+
+  /** Asks again what it is to be; of members that answer nowhere any more, by asking everybody near. @throws TetherfsError UNREACHABLE, API */
+  async askAgain(signal: AbortSignal): Promise<void> {
+    const answers = await this.api.ask('deploycfg2');
+    if (answers.every(({ kind }) => kind === 'unreachable')) {
+      const found = (await discoverMembers(this.config.confluent_uuid ?? undefined, signal)).map(
+        ({ address }) => address,
+      );
+      if (found.length > 0) {
+        this.members = [...new Set([...found, ...this.members])];
+        this.api = this.#ask(this.members);
+        this.config = parseDeploycfg(goodAnswer(await this.api.ask('deploycfg2')).body);
+        return;
+      }
+    }
+    this.config = parseDeploycfg(goodAnswer(answers).body);
+  }
+}
+
+/** Zones are numbers there, and names everywhere else: one member has one name. */
+function withZoneName(address: string): string {
+  return address.replace(/%(\d+)$/, (whole, index: string) => {
+    const device = deviceWithIndex(index);
+    return device === undefined ? whole : `%${device}`;
+  });
+}

@@ -1,0 +1,154 @@
+/**
+ * Files of the site: a member copies them into the node, by rsync over ssh, when it is asked to. What is to be merged or appended it lays into directories of ours, and we do the rest.
+ */
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
+import { shownText, TetherfsError } from '../../base/errors.ts';
+import { runProgram } from '../../base/program.ts';
+import { jittered, systemTime } from '../../base/time-source.ts';
+import { RootTree } from '../identity/root-tree.ts';
+import { goodAnswer, type MemberApi } from '../member-api.ts';
+import { mergeAccounts, rangeOf } from './merged-accounts.ts';
+import { mergeHosts } from './merged-hosts.ts';
+
+const route = 'remotesyncfiles';
+/** In memory, and nobody else's. */
+const scratch = '/run/tetherfs';
+const pauseMs = 1_500;
+
+const who = z.object({ name: z.string().optional(), id: z.number().optional() });
+const resultSchema = z.object({
+  options: z
+    .record(z.string(), z.object({ owner: who.optional(), group: who.optional(), permissions: z.string().optional() }))
+    .default({}),
+});
+type Result = z.infer<typeof resultSchema>;
+
+/** @returns whether there were any. @throws TetherfsError SYNC when they cannot be had, SYNC_BUSY when another copy is under way; UNREACHABLE, API */
+export async function syncFiles(api: MemberApi, signal: AbortSignal): Promise<boolean> {
+  const work = await mkdtemp(join(scratch, 'sync-'));
+  try {
+    const [merge, appendOnce] = [join(work, 'merge'), join(work, 'append')];
+    const result = await haveThemCopied(api, { merge, appendonce: appendOnce, myips: ownAddresses() }, signal);
+    if (result === undefined) return false;
+    const tree = new RootTree('');
+    await mergeAll(tree, merge);
+    for (const path of await filesBelow(appendOnce)) await append(tree, path, await readFile(join(appendOnce, path)));
+    for (const [path, options] of Object.entries(result.options)) await setRights(path, options);
+    return true;
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** Undefined: there is nothing to be copied. */
+async function haveThemCopied(
+  api: MemberApi,
+  question: { merge: string; appendonce: string; myips: string[] },
+  signal: AbortSignal,
+): Promise<Result | undefined> {
+  const answers = await api.ask(route, { method: 'POST', body: JSON.stringify(question) });
+  const busy = answers.find((answer) => answer.kind === 'invalid' && answer.status === 503);
+  if (busy !== undefined) throw new TetherfsError('SYNC_BUSY', `${busy.member} is copying to this node already`);
+  const { member, status } = goodAnswer(answers);
+  if (status !== 202) return undefined;
+  const copier = api.of(member);
+  for (;;) {
+    await sleep(jittered(systemTime, pauseMs), undefined, { signal });
+    const [answer] = await copier.ask(route);
+    if (answer?.kind === 'invalid' && answer.status === 500) throw new TetherfsError('SYNC', complaintOf(answer.why));
+    const { status: now, body } = goodAnswer(answer === undefined ? [] : [answer]);
+    // It tells a result once, and that answer may have got lost.
+    if (now === 204) throw new TetherfsError('SYNC_BUSY', `${member} does not know any more what came of the copy`);
+    const result = parse(body);
+    if (result !== undefined) return result;
+  }
+}
+
+/** Undefined while it goes on. @throws TetherfsError API */
+function parse(body: Buffer): Result | undefined {
+  try {
+    const json: unknown = JSON.parse(body.toString('utf8'));
+    return json === '' ? undefined : resultSchema.parse(json);
+  } catch (cause) {
+    throw new TetherfsError('API', 'what the member says of the copied files makes no sense', { cause });
+  }
+}
+
+/** @param why status and words of the answer. */
+function complaintOf(why: string): string {
+  const [, words = why] = /^\d+ (.*)$/s.exec(why) ?? [];
+  try {
+    return shownText(String(z.object({ error: z.unknown() }).parse(JSON.parse(words)).error), 300);
+  } catch {
+    return words;
+  }
+}
+
+/** Where a member may reach this node. */
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses);
+  const isLocal = (address: string) => /^(?:fe80:|169\.254\.)/i.test(address);
+  return all.flatMap(({ address, internal }) => (internal || isLocal(address) ? [] : [address]));
+}
+
+async function mergeAll(tree: RootTree, merge: string): Promise<void> {
+  const given = async (path: string) => (await readFile(join(merge, path)).catch(() => undefined))?.toString('latin1');
+  // Of one character a byte: names of people may be in any encoding.
+  const own = async (path: string) => (await tree.bytes(path))?.toString('latin1');
+  const leave = (path: string, text: string) => tree.write(path, Buffer.from(text, 'latin1'));
+  const defs = (await own('/etc/login.defs')) ?? '';
+  for (const [kind, shadowPath] of [
+    ['passwd', '/etc/shadow'],
+    ['group', '/etc/gshadow'],
+  ] as const) {
+    const accounts = await given(`etc/${kind}`);
+    if (accounts === undefined) continue;
+    const shadow = await own(shadowPath);
+    const before = { accounts: (await own(`/etc/${kind}`)) ?? '', shadow: shadow ?? '' };
+    const merged = mergeAccounts(kind, before, accounts, rangeOf(defs, kind));
+    await leave(`/etc/${kind}`, merged.accounts);
+    if (shadow !== undefined) await leave(shadowPath, merged.shadow);
+  }
+  const hosts = await given('etc/hosts');
+  if (hosts !== undefined) await leave('/etc/hosts', mergeHosts((await own('/etc/hosts')) ?? '', hosts));
+}
+
+/** Paths below a directory, which may not be there. */
+async function filesBelow(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length));
+}
+
+/** Unless it is there already. */
+async function append(tree: RootTree, path: string, content: Buffer): Promise<void> {
+  const own = (await tree.bytes(path)) ?? Buffer.alloc(0);
+  if (!own.includes(content)) await tree.write(path, Buffer.concat([own, content]));
+}
+
+async function setRights(path: string, { owner, group, permissions }: Result['options'][string]): Promise<void> {
+  // It takes away setuid, so it comes first.
+  if (owner !== undefined) await giveTo('chown', owner, path);
+  if (group !== undefined) await giveTo('chgrp', group, path);
+  if (permissions === undefined) return;
+  if (!/^[0-7]{1,4}$/.test(permissions))
+    throw new TetherfsError('SYNC', `${path}: (permissions=${permissions}) is no mode`);
+  await chmod(path, Number.parseInt(permissions, 8));
+}
+
+/** By the name that this node knows, which need not be in its own files; by the number otherwise. */
+async function giveTo(program: 'chown' | 'chgrp', { name, id }: z.infer<typeof who>, path: string): Promise<void> {
+  const missing = (cause: unknown) => new TetherfsError('SYNC', `there is no ${program} on this node`, { cause });
+  const give = (to: string) => runProgram(program, ['--', to, path], { missing });
+  try {
+    await give(name ?? String(id));
+  } catch (error) {
+    if (name === undefined || id === undefined) throw error;
+    await give(String(id));
+  }
+}
