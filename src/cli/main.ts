@@ -31,6 +31,12 @@ const commands: Readonly<Record<string, Loader>> = {
   node: { load: async () => (await import('./node.ts')).nodeCommand() },
   collective: { load: async () => (await import('#collective')).collectiveCommand() },
   urlmount: { load: async () => (await import('./mount.ts')).urlmountCommand(), hidden: true },
+  copernicus: {
+    load: async () => (await import('./confluent-tools.ts')).copernicusCommand(),
+    hidden: true,
+    wrongUsage: 1,
+  },
+  clortho: { load: async () => (await import('./confluent-tools.ts')).clorthoCommand(), hidden: true, wrongUsage: 1 },
   'mount.tetherfs': {
     load: async () => (await import('./mount-helper.ts')).mountHelperCommand(),
     hidden: true,

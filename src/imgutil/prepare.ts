@@ -34,7 +34,11 @@ interface Piece {
 }
 
 const runtimePlace = '/usr/lib/tetherfs/runtime.sfs';
-const bootScript: Piece = { from: 'boot', to: '/usr/lib/tetherfs/boot', mode: 0o755 };
+const scripts: readonly Piece[] = ['with-runtime', 'boot'].map((name) => ({
+  from: name,
+  to: `/usr/lib/tetherfs/${name}`,
+  mode: 0o755,
+}));
 
 const share = '/usr/share/initramfs-tools';
 const modules = '/usr/lib/dracut/modules.d';
@@ -109,7 +113,7 @@ export async function prepareTree(directory: string, runtime = runtimeImage): Pr
   }
   const pieces = [
     { from: resolve(runtime), to: runtimePlace, mode: 0o644 },
-    bootScript,
+    ...scripts,
     ...found.flatMap((name) => tools[name]?.pieces ?? []),
   ];
   const hasSystemd = (await entryInside(tree, units))?.status.isDirectory() === true;

@@ -30,10 +30,25 @@ export function networkDevices(): NetworkDevice[] {
 }
 
 /** The kernel's number of a device; undefined when there is no such device. */
-export function indexOfDevice(name: string): string | undefined {
+function indexOfDevice(name: string): string | undefined {
   return readOrNothing(join(kernelDirectory, name, 'ifindex')).trim() || undefined;
 }
 
-export function deviceWithIndex(index: string): string | undefined {
+function deviceWithIndex(index: string): string | undefined {
   return readdirSync(kernelDirectory).find((name) => indexOfDevice(name) === index);
+}
+
+/** Of an address with a zone: confluent's files have numbers there, and everybody else names. */
+export function nameZone(address: string): string {
+  return address.replace(/%(\d+)$/, (whole, index: string) => {
+    const device = deviceWithIndex(index);
+    return device === undefined ? whole : `%${device}`;
+  });
+}
+
+export function numberZone(address: string): string {
+  return address.replace(/%(.+)$/, (whole, device: string) => {
+    const index = indexOfDevice(device);
+    return index === undefined ? whole : `%${index}`;
+  });
 }

@@ -1,4 +1,7 @@
-/** `/etc/confluent/confluent.info` of a node: what it is called, and where its members are. Upstream's scripts read it, one fact a line. */
+/**
+ * `/etc/confluent/confluent.info` of a node: what it is called, and where its members are. Upstream's scripts read it, one fact a line; its program that looks for members (copernicus) prints the
+ * same.
+ */
 
 export interface ConfluentInfo {
   node: string;
@@ -8,16 +11,31 @@ export interface ConfluentInfo {
 export interface KnownMember {
   /** A zone is a number there: an index of the node's interfaces. */
   address: string;
-  /** Of one that has been found: the index of its interface, and whether that is on the network where the node's name resolves. */
-  found?: { interfaceIndex: string; isDefault: boolean };
+  /** The member's own interface, by which it was asked; for link-local peers. */
+  interfaceIndex?: number;
+  /** Whether that is the network that the node's name lies in; undefined of one that nobody has looked for. */
+  isDefault?: boolean;
 }
 
 export function formatConfluentInfo({ node, members }: ConfluentInfo): string {
-  const lines = members.flatMap(({ address, found }) => [
-    `MANAGER: ${address}`,
-    ...(found ? [`EXTMGRINFO: ${address}|${found.interfaceIndex}|${found.isDefault ? 1 : 0}`] : []),
+  return [`NODENAME: ${node}`, ...members.flatMap(linesOf), ''].join('\n');
+}
+
+/** What each member has answered who was found: a name where it changes. */
+export function formatAnswers(answers: readonly (KnownMember & { node: string })[]): string {
+  const lines = answers.flatMap((answer, index) => [
+    ...(answer.node === answers[index - 1]?.node ? [] : [`NODENAME: ${answer.node}`]),
+    ...linesOf(answer),
   ]);
-  return [`NODENAME: ${node}`, ...lines, ''].join('\n');
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+function linesOf({ address, interfaceIndex, isDefault }: KnownMember): string[] {
+  const isExtended = address.includes(':') && isDefault !== undefined;
+  return [
+    `MANAGER: ${address}`,
+    ...(isExtended ? [`EXTMGRINFO: ${address}|${interfaceIndex ?? ''}|${isDefault ? 1 : 0}`] : []),
+  ];
 }
 
 /** Upstream's, too, which repeats itself. The addresses that are preferred come first. */

@@ -79,7 +79,7 @@ describe('image prepare', () => {
         for (const file of hooks[tool]) expect(statSync(inTree(file)).size).toBeGreaterThan(0);
         expect(readlinkSync(inTree('usr/bin/tetherfs'))).toBe('/run/initramfs/tetherfs/runtime/tetherfs');
       }
-      expect(readdirSync(inTree('usr/lib/tetherfs')).sort()).toEqual(['boot', 'runtime.sfs']);
+      expect(readdirSync(inTree('usr/lib/tetherfs')).sort()).toEqual(['boot', 'runtime.sfs', 'with-runtime']);
     });
   }
 
@@ -109,7 +109,7 @@ describe('image prepare', () => {
     symlinkSync('/opt/lib', inTree('usr/lib'));
     put('tree/usr/bin/tetherfs', 'mine');
     expect(prepare().status).toBe(0);
-    expect(readdirSync(inTree('opt/lib/tetherfs')).sort()).toEqual(['boot', 'runtime.sfs']);
+    expect(readdirSync(inTree('opt/lib/tetherfs')).sort()).toEqual(['boot', 'runtime.sfs', 'with-runtime']);
     expect(readFileSync(inTree('usr/bin/tetherfs'), 'utf8')).toBe('mine');
   });
 

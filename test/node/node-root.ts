@@ -48,12 +48,16 @@ export class NodeRoot implements Disposable {
   }
 
   /** What `tetherfs` with these words says there. */
-  async tetherfs(...words: string[]): Promise<Ended> {
-    const run = promisify(execFile);
-    const inside = ['netns', 'exec', netns, 'chroot', this.path, 'timeout', '--signal=KILL', '110', checkoutCommand];
-    return run('ip', [...inside, ...words]).then(
+  tetherfs(...words: string[]): Promise<Ended> {
+    return this.run(checkoutCommand, ...words);
+  }
+
+  /** A program, in mounts of its own, which go with it. */
+  async run(...words: string[]): Promise<Ended> {
+    const inside = ['netns', 'exec', netns, 'chroot', this.path, 'timeout', '--signal=KILL', '110'];
+    return promisify(execFile)('ip', [...inside, ...words]).then(
       ({ stdout, stderr }) => ({ status: 0, stdout, stderr }),
-      (error: Ended & { code: number }) => ({ ...error, status: error.code }),
+      ({ code, stdout, stderr }: Ended & { code: number }) => ({ status: code, stdout, stderr }),
     );
   }
 

@@ -25,7 +25,7 @@ install() {
   # Where it is: a node's key is kept by its TPM. The library is opened by name.
   inst_multiple -o tpm2_{createprimary,create,evictcontrol,flushcontext,getcap,load,pcrextend,pcrread,policypcr,readpublic,startauthsession,unseal}
   inst_libdir_file -o 'libtss2-tcti-device.so*'
-  for file in /usr/lib/tetherfs/runtime.sfs /usr/lib/tetherfs/boot; do
+  for file in /usr/lib/tetherfs/{runtime.sfs,with-runtime,boot}; do
     inst_simple "$file" || dfatal "$file is missing: run tetherfs image prepare"
   done
   inst_multiple -o /etc/tetherfs/boot.yaml /etc/tetherfs/ca.pem

@@ -1,7 +1,7 @@
 /** What upstream's scripts on a node read: /etc/confluent/*. */
-import { formatConfluentInfo } from '../../protocol/confluent-info.ts';
+import { formatConfluentInfo, type KnownMember } from '../../protocol/confluent-info.ts';
 import { formatDeploycfg } from '../../protocol/deploycfg.ts';
-import { indexOfDevice } from '../devices.ts';
+import { numberZone } from '../devices.ts';
 import type { Enrolment } from '../enrol.ts';
 import type { SiteTrust } from '../trust.ts';
 import type { RootTree } from './root-tree.ts';
@@ -25,12 +25,9 @@ export async function leaveConfluentFiles(
 }
 
 function confluentInfo({ node, members, found }: Enrolment): string {
-  const known = members.map((member) => {
-    const address = member.replace(/%(.+)$/, (_, zone: string) => `%${indexOfDevice(zone) ?? zone}`);
-    const answer = found.find((one) => one.address === member);
-    if (!address.includes(':') || answer === undefined) return { address };
-    const { interfaceIndex, isDefault } = answer;
-    return { address, found: { interfaceIndex: String(interfaceIndex ?? ''), isDefault } };
+  const known = members.map((member): KnownMember => {
+    const answer = found.find(({ address }) => address === member);
+    return { ...answer, address: numberZone(member) };
   });
   return formatConfluentInfo({ node, members: known });
 }

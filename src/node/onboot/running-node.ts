@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { UsageError } from '../../base/errors.ts';
 import { parseConfluentInfo } from '../../protocol/confluent-info.ts';
 import type { Deploycfg } from '../../protocol/deploycfg.ts';
-import { deviceWithIndex } from '../devices.ts';
+import { nameZone } from '../devices.ts';
 import { discoverMembers } from '../discovery.ts';
 import { parseDeploycfg } from '../enrol.ts';
 import { goodAnswer, MemberApi } from '../member-api.ts';
@@ -45,7 +45,7 @@ export class RunningNode {
     const config = readIfThere(`${directory}/confluent.deploycfg`);
     if (info === undefined || key === undefined || config === undefined) return undefined;
     const { node, members } = parseConfluentInfo(info);
-    const addresses = members.map(({ address }) => withZoneName(address));
+    const addresses = members.map(({ address }) => nameZone(address));
     if (node === '' || addresses.length === 0)
       throw new UsageError(`${directory}/confluent.info: it names no node (NODENAME:), or no member (MANAGER:)`);
     const authorities = [readFileSync(`${directory}/ca.pem`, 'utf8')];
@@ -69,12 +69,4 @@ export class RunningNode {
     }
     this.config = parseDeploycfg(goodAnswer(answers).body);
   }
-}
-
-/** Zones are numbers there, and names everywhere else: one member has one name. */
-function withZoneName(address: string): string {
-  return address.replace(/%(\d+)$/, (whole, index: string) => {
-    const device = deviceWithIndex(index);
-    return device === undefined ? whole : `%${device}`;
-  });
 }
