@@ -193,17 +193,6 @@ napi_value js_shed_limits(napi_env env, napi_callback_info info) {
 
 /* ---- Loop devices ---- */
 
-/* For calls with one argument, a path: it goes `at` bytes into the struct, which has MAX_PATH_BYTES for it there. NULL: an exception is pending. */
-static void *work_with_text(napi_env env, napi_callback_info info, size_t bytes, const char *name, size_t at) {
-  napi_value argument;
-  size_t count = 1;
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  char *work = work_new(env, bytes);
-  if (work == NULL || get_text(env, argument, name, work + at, MAX_PATH_BYTES)) return work;
-  free(work);
-  return NULL;
-}
-
 struct loop_question {
   struct work work;
   char device[MAX_PATH_BYTES];
@@ -228,8 +217,15 @@ static napi_value loop_status_result(napi_env env, struct work *work) {
 }
 
 napi_value js_loop_status(napi_env env, napi_callback_info info) {
-  struct loop_question *question = work_with_text(env, info, sizeof *question, "device", offsetof(struct loop_question, device));
+  napi_value argument;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  struct loop_question *question = work_new(env, sizeof *question);
   if (question == NULL) return NULL;
+  if (!get_text(env, argument, "device", question->device, sizeof question->device)) {
+    free(question);
+    return NULL;
+  }
   question->work.name = "tetherfs:loopStatus";
   question->work.run = loop_status_run;
   question->work.result = loop_status_result;
@@ -280,12 +276,13 @@ napi_value js_loop_change_file(napi_env env, napi_callback_info info) {
 struct loop_attachment {
   struct work work;
   int fd;
+  struct loop_part part;
   char path[MAX_PATH_BYTES], device[LOOP_NAME_BYTES];
 };
 
 static void loop_attach_run(struct work *work) {
   struct loop_attachment *attachment = (struct loop_attachment *)work;
-  work->error = loop_attach(attachment->path, attachment->device, &attachment->fd, &work->syscall);
+  work->error = loop_attach(attachment->path, attachment->part, attachment->device, &attachment->fd, &work->syscall);
 }
 
 static napi_value loop_attach_result(napi_env env, struct work *work) {
@@ -299,8 +296,17 @@ static napi_value loop_attach_result(napi_env env, struct work *work) {
 }
 
 napi_value js_loop_attach(napi_env env, napi_callback_info info) {
-  struct loop_attachment *attachment = work_with_text(env, info, sizeof *attachment, "path", offsetof(struct loop_attachment, path));
+  napi_value arguments[3];
+  size_t count = 3;
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct loop_attachment *attachment = work_new(env, sizeof *attachment);
   if (attachment == NULL) return NULL;
+  if (!get_text(env, arguments[0], "path", attachment->path, sizeof attachment->path) ||
+      !get_integer(env, arguments[1], MAX_SAFE_INTEGER, "offset", &attachment->part.offset) ||
+      !get_integer(env, arguments[2], MAX_SAFE_INTEGER, "size", &attachment->part.size)) {
+    free(attachment);
+    return NULL;
+  }
   attachment->work.name = "tetherfs:loopAttach";
   attachment->work.run = loop_attach_run;
   attachment->work.result = loop_attach_result;

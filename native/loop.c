@@ -177,9 +177,11 @@ struct configuration {
 #define LOOP_CONFIGURE 0x4C0A
 #endif
 
-static int configure(int device, int file, const char *path) {
+static int configure(int device, int file, const char *path, struct loop_part part) {
   struct configuration configuration = {.fd = (uint32_t)file};
   configuration.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+  configuration.info.lo_offset = part.offset;
+  configuration.info.lo_sizelimit = part.size;
   snprintf((char *)configuration.info.lo_file_name, LO_NAME_SIZE, "%s", path);
   if (ioctl(device, LOOP_CONFIGURE, &configuration) == 0) return 0;
   if (errno != EINVAL && errno != ENOTTY) return errno;
@@ -191,7 +193,8 @@ static int configure(int device, int file, const char *path) {
 }
 
 /* One try: EBUSY when somebody else took the device meanwhile. */
-static int attach_once(int control, int file, const char *path, char *device, int *fd, const char **syscall) {
+static int attach_once(int control, int file, const char *path, struct loop_part part, char *device, int *fd,
+                       const char **syscall) {
   int number = ioctl(control, LOOP_CTL_GET_FREE);
   *syscall = "ioctl";
   if (number < 0) return errno;
@@ -200,12 +203,12 @@ static int attach_once(int control, int file, const char *path, char *device, in
   *fd = open(device, O_RDONLY | O_CLOEXEC);
   if (*fd < 0) return errno;
   *syscall = "ioctl";
-  int error = configure(*fd, file, path);
+  int error = configure(*fd, file, path, part);
   if (error != 0) close(*fd);
   return error;
 }
 
-int loop_attach(const char *path, char *device, int *fd, const char **syscall) {
+int loop_attach(const char *path, struct loop_part part, char *device, int *fd, const char **syscall) {
   int control = -1, error;
   *syscall = "open";
   int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -213,7 +216,7 @@ int loop_attach(const char *path, char *device, int *fd, const char **syscall) {
   control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
   error = control < 0 ? errno : EBUSY;
   for (int tries = 0; control >= 0 && error == EBUSY && tries < 64; tries++)
-    error = attach_once(control, file, path, device, fd, syscall);
+    error = attach_once(control, file, path, part, device, fd, syscall);
   if (control >= 0) close(control);
   close(file);
   return error;

@@ -25,10 +25,15 @@ int loop_get_status(const char *device, struct loop_status *status, const char *
 /* The device must be read-only, and the file of the same size. Waits for the reads under way. */
 int loop_change_file(const char *device, int fd, const char **syscall);
 
+/* Of a file: `size` bytes from `offset` on, a multiple of 512. Size 0: to its end. */
+struct loop_part {
+  uint64_t offset, size;
+};
+
 /*
- * A free loop device, attached read-only to the file, which it leaves with its last user: *fd is one. `device` has room for LOOP_NAME_BYTES.
+ * A free loop device, attached read-only to a part of the file, which it leaves with its last user: *fd is one. `device` has room for LOOP_NAME_BYTES.
  */
 #define LOOP_NAME_BYTES 32
-int loop_attach(const char *path, char *device, int *fd, const char **syscall);
+int loop_attach(const char *path, struct loop_part part, char *device, int *fd, const char **syscall);
 
 #endif

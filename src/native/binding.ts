@@ -349,10 +349,10 @@ export interface Binding {
    */
   shedLimits(): void;
   /**
-   * A free loop device, attached read-only to the file at `path`, off the JavaScript thread. It leaves the file with its last user; `fd` is one, and
-   * the caller's.
+   * A free loop device, attached read-only to `size` bytes of the file at `path` from `offset` on (a multiple of 512; size 0: to its end), off the JavaScript thread. It leaves the file with its
+   * last user; `fd` is one, and the caller's.
    */
-  loopAttach(path: string): Promise<{ device: string; fd: number }>;
+  loopAttach(path: string, offset: number, size: number): Promise<{ device: string; fd: number }>;
   /**
    * LOOP_GET_STATUS64 of a loop device, off the JavaScript thread. @throws Error ENXIO when nothing is attached to it, ETIMEDOUT when the device
    * is locked for more than 250 ms, by whoever waits for its reads: these may be waiting for us.

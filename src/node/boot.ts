@@ -43,10 +43,11 @@ export interface BootOptions {
 
 /** Returns when the root file system is there. @throws TetherfsError when it cannot be; nothing is left of it then. */
 export async function boot(options: BootOptions): Promise<void> {
-  const { root, signal } = options;
-  if (!(statSync(root, { throwIfNoEntry: false })?.isDirectory() ?? false)) {
-    throw new UsageError(`${root}: no such directory to mount the root file system on`);
+  const { signal } = options;
+  if (!(statSync(options.root, { throwIfNoEntry: false })?.isDirectory() ?? false)) {
+    throw new UsageError(`${options.root}: no such directory to mount the root file system on`);
   }
+  const root = realpathSync(options.root);
   if (listMounts().some(({ mountpoint, source }) => mountpoint === '/' && source === rootSource)) {
     throw new UsageError('this machine has booted: its root file system would be taken from under it');
   }
@@ -55,7 +56,7 @@ export async function boot(options: BootOptions): Promise<void> {
   const onAbort = () => void abortImage();
   signal.addEventListener('abort', onAbort);
   try {
-    await makeRoot(options);
+    await makeRoot({ ...options, root });
   } catch (error) {
     await undo(root);
     throw error;
@@ -92,13 +93,12 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
     await steps.run('unpack', () => unpack(file, keyFor('dm-crypt'), root, signal));
     await steps.run('release', releaseImage);
   } else {
-    await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
-    await steps.run('overlay', () => mountOverlay(root, zram));
+    const layers = await steps.run('squashfs', () => mountLower(file, keyFor('dm-crypt')));
+    await steps.run('overlay', () => mountOverlay(root, layers, zram));
   }
-  const place = realpathSync(root);
-  const identity = known && (await steps.run('identity', () => giveIdentity({ root: place, ...known, lack })));
+  const identity = known && (await steps.run('identity', () => giveIdentity({ root, ...known, lack })));
   const rootNetwork =
-    known && (await steps.run('root network', () => setUpRootNetwork({ root: place, ...known, console, lack })));
+    known && (await steps.run('root network', () => setUpRootNetwork({ root, ...known, console, lack })));
   await steps.run('hand-over', async () => {
     insistOnInit(root, settings.init);
     leaveShutdown();

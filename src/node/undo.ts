@@ -13,7 +13,9 @@ export async function undo(root: string): Promise<void> {
   const mounts = listMounts();
   const disk = mounts.find(({ mountpoint }) => mountpoint === writablePlace)?.source;
   const isOurs = mounts.some(({ mountpoint, source }) => mountpoint === root && source === rootSource);
-  for (const place of [...(isOurs ? [root] : []), writablePlace, lowerPlace]) {
+  const lowers = mounts.map(({ mountpoint }) => mountpoint).filter((place) => place.startsWith(lowerPlace));
+  // With what is mounted in it.
+  for (const place of [...(isOurs ? [root] : []), writablePlace, ...lowers]) {
     if (isMounted(place))
       await loadBinding()
         .unmount(place, 'lazy')

@@ -2,13 +2,17 @@
  * `tetherfs node boot` with the kernel of this machine, in namespaces of its own: real mounts of real members, an overlay on compressed RAM, and how it fails. What
  * the initramfs and the new root add is in test/boot, where whole machines boot.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { sidecarSuffix } from '../../src/image/sidecar.ts';
+import { VerityBuilder } from '../../src/image/verity-builder.ts';
+import { capture } from '../image/captured.ts';
 import { Site } from '../mount/site.ts';
 import { onOutput } from '../support/child-output.ts';
 import { tetherfsCommand } from '../support/daemon.ts';
+import { Nginx } from '../support/nginx.ts';
 import { allProcesses, commandLine, signal } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
@@ -59,14 +63,14 @@ class Node implements AsyncDisposable {
     const script = `mount --bind "$3" /proc/cmdline; mount -t tmpfs run /run
       leave() {
         disk=$(sed -n 's,^/dev/zram\\([0-9]*\\) .*,\\1,p' /proc/mounts)
-        for place in "$1" /run/initramfs/tetherfs/writable /run/initramfs/tetherfs/lower; do umount "$place" 2>/dev/null; done
+        for place in "$1" /run/initramfs/tetherfs/writable /run/initramfs/tetherfs/lower*; do umount -R "$place" 2>/dev/null; done
         [ -z "$disk" ] || echo "$disk" >/sys/class/zram-control/hot_remove
         ! mountpoint -q /run/initramfs/tetherfs/image || "$2" unmount /run/initramfs/tetherfs/image
       }
       ${before}
       "$2" node boot "$1" && { ${afterwards}
       }
-      status=$?; [ $status = 0 ] || echo "left: $(grep -E " ($1|/run/initramfs/tetherfs/[a-z]*) " /proc/mounts)"; leave "$@" >&2; exit $status`;
+      status=$?; [ $status = 0 ] || echo "left: $(grep -E " ($1|/run/initramfs/tetherfs/[a-z0-9-]*) " /proc/mounts)"; leave "$@" >&2; exit $status`;
     this.#child = spawn(
       'unshare',
       [
@@ -238,4 +242,64 @@ it('a key for another image ends the boot', async () => {
   writeFileSync(other, `aes-xts-plain64\n${'5'.repeat(128)}\n`, { mode: 0o600 });
   await using node = new Node([...bootWords(), `tetherfs.insecure-key-file=${other}`]);
   expect(await node.status, node.said).toBe(1);
+});
+
+/** A machine that was captured, served by a member of its own. @param parts mount points, each with the files of its file system. @returns kernel arguments that boot it. */
+async function captured(parts: Record<string, Record<string, string>>): Promise<{ words: string[]; member: Nginx }> {
+  const directory = mkdtempSync(join(temp.path, 'captured-'));
+  chmodSync(directory, 0o755);
+  const partitions = Object.entries(parts).map(([mountPoint, files], index) => {
+    const [tree, file] = [join(directory, `tree-${index}`), join(directory, `${index}.sfs`)];
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(tree, path)), { recursive: true });
+      writeFileSync(join(tree, path), text);
+    }
+    execFileSync('mksquashfs', [tree, file, '-quiet', '-no-progress'], { stdio: 'ignore' });
+    const sizes = { minimumSize: 1, initialSize: 1 };
+    return { mountPoint, json: '{}', filesystem: 'xfs', device: '/dev/sda', ...sizes, data: readFileSync(file) };
+  });
+  const { bytes } = capture(partitions);
+  const builder = new VerityBuilder(65_536);
+  builder.update(bytes);
+  const { sidecar, digest } = builder.finish();
+  writeFileSync(join(directory, 'rootimg.sfs'), bytes);
+  writeFileSync(join(directory, `rootimg.sfs${sidecarSuffix}`), sidecar);
+  const member = await Nginx.start({ address: '127.0.0.41', publicDir: directory });
+  const words = [`tetherfs.members=${member.url('rootimg.sfs')}`, `tetherfs.digest=${digest}`];
+  return { words, member };
+}
+
+it.each(['tethered', 'uncompressed'])(
+  'a machine that was captured with several partitions has all of them: %s',
+  async (method) => {
+    const { words, member } = await captured({
+      '/var/lib/own': { deep: 'in var/lib/own' },
+      '/': { 'sbin/init': '', hostname: 'of the root', 'var/hidden': 'below' },
+      '/var': { 'log/messages': 'in var' },
+    });
+    await using _member = member;
+    await using node = new Node([...words, `confluent_imagemethod=${method}`], {
+      afterwards: `cd "$1"; cat hostname var/log/messages var/lib/own/deep; ls var; echo new >var/lib/own/new; echo; cat var/lib/own/new; grep -c "^tetherfs $1" /proc/mounts; cd /; umount -R "$1"`,
+    });
+    expect(await node.status, node.said).toBe(0);
+    const all = method === 'tethered' ? 3 : 1;
+    const visible = method === 'tethered' ? 'lib\nlog' : 'hidden\nlib\nlog';
+    expect(node.said).toContain(`of the rootin varin var/lib/own${visible}\n\nnew\n${all}\n`);
+  },
+);
+
+it.each([
+  ['without a root file system', { '/var': { a: '' } }, /the capture is of \/var: no root file system/],
+  [
+    'with a place outside',
+    { '/': { 'sbin/init': '' }, '/../etc': { a: '' } },
+    /has a partition for \/\.\.\/etc, which is no place/,
+  ],
+])('a capture %s ends the boot, and leaves nothing', async (_what, parts, line) => {
+  const { words, member } = await captured(parts as unknown as Record<string, Record<string, string>>);
+  await using _member = member;
+  await using node = new Node(words);
+  expect(await node.status, node.said).toBe(1);
+  expect(node.said).toMatch(line);
+  expect(node.said).toMatch(/^left: $/m);
 });

@@ -75,6 +75,11 @@ export class RootTree {
     await rm(join(placeOf(this.#root, directory.path).toString(), basename(path)), { force: true });
   }
 
+  /** Where there is none. @returns its place on this machine. */
+  makeDirectory(path: string): Promise<string> {
+    return this.#directory(path);
+  }
+
   /** Only root gets at what is in it. */
   async makePrivateDirectory(path: string): Promise<void> {
     await chmod(await this.#directory(path), 0o700);

@@ -51,7 +51,7 @@ async function tryCipher(): Promise<void> {
   await loadModule('loop');
   const nothing = native.writeMemfd(trial, new Uint8Array(headerSize + sectorSize));
   try {
-    const { device, fd } = await native.loopAttach(`/proc/self/fd/${nothing}`);
+    const { device, fd } = await native.loopAttach(`/proc/self/fd/${nothing}`, 0, 0);
     try {
       await removeMapping(trial);
       await map(trial, device, headerSize + sectorSize, randomBytes(64).toString('hex'));
@@ -71,6 +71,8 @@ export function readImageKey(keyFile: string): Uint8Array {
 
 export interface BlockDevice {
   readonly path: string;
+  /** Bytes. */
+  readonly size: number;
   /** Lets go of it: it lasts as long as somebody else uses it. */
   release(): void;
 }
@@ -91,18 +93,12 @@ export async function attachImage(file: string, keyFile: string | undefined): Pr
   if (format !== 'encrypted' && keyFile !== undefined) {
     throw new TetherfsError('IMAGE_KIND', 'a key is given, and the image is not encrypted: it is another one');
   }
-  if (format === 'partitions') {
-    throw new TetherfsError(
-      'IMAGE_KIND',
-      'the image is a capture of several partitions, which cannot be booted from yet',
-    );
-  }
   await loadModule('loop');
   if (!existsSync('/dev/loop-control')) {
     throw new TetherfsError('INITRAMFS', 'this kernel has no loop devices: there is no /dev/loop-control');
   }
-  const { device, fd } = await loadBinding().loopAttach(file);
-  const loop = { path: device, release: () => closeSync(fd) };
+  const { device, fd } = await loadBinding().loopAttach(file, 0, 0);
+  const loop = { path: device, size, release: () => closeSync(fd) };
   if (keyFile === undefined) return loop;
   try {
     return await decrypted(device, size, keyFile);
@@ -115,7 +111,7 @@ async function decrypted(device: string, size: number, keyFile: string): Promise
   await removeMapping(mapping);
   await map(mapping, device, size, Buffer.from(readImageKey(keyFile)).toString('hex'));
   const minor = await run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'minor', mapping], dmsetup);
-  return { path: `/dev/dm-${minor.trim()}`, release() {} };
+  return { path: `/dev/dm-${minor.trim()}`, size: encryptedPayloadSize(size), release() {} };
 }
 
 /** @param key in hexadecimal digits. */

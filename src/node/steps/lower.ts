@@ -1,22 +1,51 @@
-/** The squashfs, read-only. */
+/** The squashfs of the image, read-only; of a capture that of each partition. */
+import { closeSync } from 'node:fs';
 import { describeError, errorCode, TetherfsError } from '../../base/errors.ts';
 import { loadBinding } from '../../native/binding.ts';
-import { isMounted, lowerPlace, makePlace } from '../places.ts';
+import { lowerPlace, makePlace } from '../places.ts';
 import { loadModule } from '../programs.ts';
-import { attachImage } from './decrypt.ts';
+import { attachImage, type BlockDevice } from './decrypt.ts';
+import { type ImageLayer, layersOf } from './layers.ts';
 
-/** @param keyFile see attachImage. */
-export async function mountLower(file: string, keyFile: string | undefined): Promise<void> {
-  if (isMounted(lowerPlace)) return;
+export interface LowerLayer {
+  /** Where it belongs in the root. */
+  mountPoint: string;
+  /** Where it is mounted. */
+  place: string;
+}
+
+/** @param keyFile see attachImage. @returns the root's first. */
+export async function mountLower(file: string, keyFile: string | undefined): Promise<LowerLayer[]> {
   await loadModule('squashfs');
   const device = await attachImage(file, keyFile);
+  const mounted: LowerLayer[] = [];
   try {
-    await loadBinding().mountFilesystem({
-      source: device.path,
-      target: makePlace(lowerPlace),
-      type: 'squashfs',
-      readOnly: true,
-    });
+    for (const [index, layer] of (await layersOf(device)).entries()) {
+      const place = index === 0 ? lowerPlace : `${lowerPlace}-${index}`;
+      await mountLayer(device, layer, place);
+      mounted.push({ mountPoint: layer.mountPoint, place });
+    }
+    return mounted;
+  } catch (error) {
+    // Another try mounts all of them.
+    for (const { place } of mounted) await loadBinding().unmount(place, 'lazy');
+    throw error;
+  } finally {
+    device.release();
+  }
+}
+
+async function mountLayer(device: BlockDevice, { offset, size }: ImageLayer, place: string): Promise<void> {
+  const mountFrom = (source: string) =>
+    loadBinding().mountFilesystem({ source, target: makePlace(place), type: 'squashfs', readOnly: true });
+  try {
+    if (size === 0) return await mountFrom(device.path);
+    const part = await loadBinding().loopAttach(device.path, offset, size);
+    try {
+      await mountFrom(part.device);
+    } finally {
+      closeSync(part.fd);
+    }
   } catch (cause) {
     if (errorCode(cause) === 'ENODEV') {
       throw new TetherfsError('INITRAMFS', 'this kernel has no squashfs: its driver is missing', { cause });
@@ -31,7 +60,5 @@ export async function mountLower(file: string, keyFile: string | undefined): Pro
       `the image cannot be mounted as a squashfs (${describeError(cause)}): the kernel's log says why`,
       { cause },
     );
-  } finally {
-    device.release();
   }
 }

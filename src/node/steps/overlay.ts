@@ -6,29 +6,34 @@ import { describeError, errorCode, TetherfsError } from '../../base/errors.ts';
 import { totalMemory } from '../../mount/memory-check.ts';
 import { loadBinding } from '../../native/binding.ts';
 import type { ZramSettings } from '../../profile/index.ts';
-import { isMounted, lowerPlace, makePlace, rootSource, writablePlace } from '../places.ts';
+import { RootTree } from '../identity/root-tree.ts';
+import { isMounted, makePlace, rootSource, writablePlace } from '../places.ts';
 import { loadModule, run } from '../programs.ts';
+import type { LowerLayer } from './lower.ts';
 
 /** mkfs.xfs makes none smaller than 300 MB. What is not written takes no memory. */
 const smallestDisk = 320 * 1024 ** 2;
 /** Of the file system, for whoever looks at the devices. */
 const label = 'tetherfs';
 
-/** @param root where the node's root file system is to be. */
-export async function mountOverlay(root: string, zram: ZramSettings): Promise<void> {
-  if (isMounted(root)) return;
+/** @param root where the node's root file system is to be. @param layers of the image, the root's first. */
+export async function mountOverlay(root: string, layers: readonly LowerLayer[], zram: ZramSettings): Promise<void> {
   if (!isMounted(writablePlace)) await mountWritable(zram);
-  const upper = `${writablePlace}/upper`;
-  const work = `${writablePlace}/work`;
-  for (const directory of [upper, work]) mkdirSync(directory, { recursive: true, mode: 0o755 });
   await loadModule('overlay');
-  await loadBinding().mountFilesystem({
-    source: rootSource,
-    target: root,
-    type: 'overlay',
-    data: `lowerdir=${lowerPlace},upperdir=${upper},workdir=${work}`,
-    readOnly: false,
-  });
+  for (const [index, { mountPoint, place }] of layers.entries()) {
+    const target = index === 0 ? root : await new RootTree(root).makeDirectory(mountPoint);
+    if (isMounted(target)) continue;
+    const own = index === 0 ? '' : `-${index}`;
+    const [upper, work] = [`${writablePlace}/upper${own}`, `${writablePlace}/work${own}`];
+    for (const directory of [upper, work]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+    await loadBinding().mountFilesystem({
+      source: rootSource,
+      target,
+      type: 'overlay',
+      data: `lowerdir=${place},upperdir=${upper},workdir=${work}`,
+      readOnly: false,
+    });
+  }
 }
 
 async function mountWritable(zram: ZramSettings): Promise<void> {

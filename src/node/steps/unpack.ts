@@ -4,9 +4,11 @@ import { formatSize } from '../../base/size.ts';
 import { availableMemory } from '../../mount/memory-check.ts';
 import { unmount } from '../../mount/unmount.ts';
 import { loadBinding } from '../../native/binding.ts';
+import { RootTree } from '../identity/root-tree.ts';
 import { imagePlace, isMounted, rootSource } from '../places.ts';
 import { run } from '../programs.ts';
 import { attachImage, removeMapping } from './decrypt.ts';
+import { layersOf } from './layers.ts';
 
 /** What must be left for the machine, in bytes. */
 const margin = 256 * 1024 ** 2;
@@ -30,9 +32,16 @@ export async function unpack(
   });
   const device = await attachImage(file, keyFile);
   try {
-    // Its queues are small, beside what it makes; 2: what cannot be set on a tmpfs (xattrs, before Linux 6.6) it passes over.
-    const words = ['-no-progress', '-force', '-data-queue', '16', '-frag-queue', '16', '-dest', root, device.path];
-    await run('unsquashfs', words, { package: 'squashfs-tools', done: [0, 2], signal });
+    for (const { mountPoint, offset } of await layersOf(device)) {
+      const place = await new RootTree(root).makeDirectory(mountPoint);
+      // Its queues are small, beside what it makes; 2: what cannot be set on a tmpfs (xattrs, before Linux 6.6) it passes over.
+      const words = ['-no-progress', '-force', '-data-queue', '16', '-frag-queue', '16', '-offset', String(offset)];
+      await run('unsquashfs', [...words, '-dest', place, device.path], {
+        package: 'squashfs-tools',
+        done: [0, 2],
+        signal,
+      });
+    }
   } catch (error) {
     if (availableMemory() < margin * 1.1) throw tooLittle(room);
     throw error;
