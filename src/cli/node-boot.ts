@@ -10,8 +10,9 @@ export function nodeBootCommand(): Command {
       'after',
       `
 What to boot from is said on the kernel command line, or by the same names (without "tetherfs.") in /etc/tetherfs/boot.yaml in the initramfs:
-  tetherfs.api=discover|ADDRESS[,…]     who grants this node's key, and says all of the following but zram
-  tetherfs.node=NAME                    what it is called there; needed beside addresses
+  tetherfs.api=discover|ADDRESS[,…]|FILE
+                                        who grants this node's key, and says all of the following but zram
+  tetherfs.node=NAME                    what it is called there, where they do not know it
   tetherfs.tpm.pcrs=NUMBER[,…]          what the key is sealed by in its TPM, besides PCR 15
   tetherfs.members=URL[,URL…]           the image on each member
   tetherfs.digest=sha256:HEX            what it must be; may be absent where all members are https://

@@ -128,7 +128,8 @@ async function bound({ family, address, multicastInterface }: Way, port: number)
 /** Of an InfiniBand address its last eight bytes tell devices apart. */
 const infinibandText = 8 * 3 - 1;
 
-function ownNames(): Search['names'] {
+/** What this machine is known by. */
+export function ownNames(): Search['names'] {
   const uuid = machineUuid().toLowerCase();
   const macs = networkDevices().map(({ kind, mac }) => (kind === 'infiniband' ? mac.slice(-infinibandText) : mac));
   return [

@@ -4,14 +4,18 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TetherfsError, UsageError } from '../base/errors.ts';
+import { readGivenFile } from '../base/given-file.ts';
 import { type ApiSettings, parseYaml } from '../profile/index.ts';
+import { parseConfluentInfo } from '../protocol/confluent-info.ts';
 import { type Deploycfg, deploycfgSchema } from '../protocol/deploycfg.ts';
+import { formatNames } from '../protocol/discovery.ts';
 import { nodeName } from '../protocol/grant.ts';
 import { correctClock } from './clock.ts';
-import { discoverMembers, type FoundMember } from './discovery.ts';
+import { nameZone } from './devices.ts';
+import { discoverMembers, type FoundMember, ownNames } from './discovery.ts';
 import { askForGrant, type GrantOutcome } from './grant-client.ts';
 import { KeyOfTpm } from './key-of-tpm.ts';
-import { goodAnswer, MemberApi } from './member-api.ts';
+import { goodAnswer, isNowhere, MemberApi } from './member-api.ts';
 import { makeNodeKey } from './node-key.ts';
 import type { BootConsole, Lack, Steps } from './step.ts';
 import type { SiteTrust } from './trust.ts';
@@ -83,13 +87,24 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
 
 async function findMembers(
   { members, node }: ApiSettings,
-  { uuid }: SiteTrust,
+  trust: SiteTrust,
   console: BootConsole,
   signal: AbortSignal,
 ): Promise<Neighbours> {
   if (node !== undefined && !nodeName.test(node))
     throw new UsageError(`tetherfs.node=${node}: that is no name of a node`);
-  if (members !== 'discover') return { node: node ?? '', members, found: [] };
+  if (members === 'discover') return discoverAll(node, trust, console, signal);
+  const told = 'infoFile' in members ? readInfo(members.infoFile) : { node: undefined, members };
+  const name = node ?? told.node ?? (await askForName(told.members, trust, signal));
+  return { node: name, members: told.members, found: [] };
+}
+
+async function discoverAll(
+  node: string | undefined,
+  { uuid }: SiteTrust,
+  console: BootConsole,
+  signal: AbortSignal,
+): Promise<Neighbours> {
   const found = await discoverFor(patienceMs, uuid, signal);
   const [first] = found.filter((one) => nodeName.test(one.node));
   if (first === undefined)
@@ -99,6 +114,27 @@ async function findMembers(
     );
   await correctClock(first.time, console);
   return { node: node ?? first.node, members: [...new Set(found.map(({ address }) => address))], found };
+}
+
+/** As somebody has left it in the initramfs. @throws UsageError when it names nobody. */
+function readInfo(file: string): { node: string | undefined; members: readonly string[] } {
+  const { node, members } = parseConfluentInfo(readGivenFile(file, 'tetherfs.api=').toString('utf8'));
+  if (members.length === 0) throw new UsageError(`tetherfs.api=${file}: it names no member (MANAGER: ADDRESS)`);
+  return { node: nodeName.test(node) ? node : undefined, members: members.map(({ address }) => nameZone(address)) };
+}
+
+/** Of members on other networks, too, which discovery does not reach. */
+async function askForName(members: readonly string[], trust: SiteTrust, signal: AbortSignal): Promise<string> {
+  const api = new MemberApi({ members, authorities: trust.tls, node: '', key: '', signal });
+  const answers = await api.ask('whoami', { ids: formatNames(ownNames()) });
+  if (isNowhere(answers))
+    throw new TetherfsError(
+      'NO_MEMBER',
+      `${members.join(', ')} do not know this machine: say its name (tetherfs.node=), or have them know it (collective node set NODE net.hwaddr=, or id.uuid=), on a network that is trusted`,
+    );
+  const name = goodAnswer(answers).body.toString('utf8').trim();
+  if (!nodeName.test(name)) throw new TetherfsError('API', 'what the member says makes no sense: a name that is none');
+  return name;
 }
 
 /** So long it is asked again and again before it is said, ms: networks come up slowly. */

@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkServerIdentity, type TLSSocket } from 'node:tls';
 import { describeError, errorCode, TetherfsError } from '../base/errors.ts';
-import { nodeHeaders, outcomeHeader } from '../protocol/headers.ts';
+import { idHeaders, nodeHeaders, outcomeHeader } from '../protocol/headers.ts';
 
 export interface GoodAnswer {
   readonly member: string;
@@ -45,6 +45,8 @@ export interface ApiOptions {
 export interface ApiQuestion {
   method?: 'GET' | 'POST';
   body?: string;
+  /** By which it is asked, in the place of name and key. */
+  ids?: string;
   /** Answers of more bytes make no sense. */
   most?: number;
 }
@@ -137,7 +139,11 @@ export class MemberApi {
     }
   }
 
-  #exchange(member: string, path: string, { method = 'GET', body, most = usualMost }: ApiQuestion): Promise<Exchanged> {
+  #exchange(
+    member: string,
+    path: string,
+    { method = 'GET', body, ids, most = usualMost }: ApiQuestion,
+  ): Promise<Exchanged> {
     const { node, key, authorities, signal } = this.#options;
     const bare = member.replace(/%.*$/, '');
     return new Promise((resolve, reject) => {
@@ -149,7 +155,7 @@ export class MemberApi {
           // A zone is our own business.
           headers: {
             Host: isIP(bare) === 6 ? `[${bare}]` : bare,
-            ...nodeHeaders(node, key),
+            ...(ids === undefined ? nodeHeaders(node, key) : idHeaders(ids)),
             ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
           },
           ca: [...authorities],

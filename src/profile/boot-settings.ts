@@ -38,9 +38,9 @@ export interface ZramSettings {
 
 /** Who says what this node is to be, and gives the key of its image. */
 export interface ApiSettings {
-  /** Addresses of members, with zones; or everybody near is asked who they are. */
-  readonly members: 'discover' | readonly [string, ...string[]];
-  /** What this node is called; they know it who are asked. */
+  /** Addresses of members, with zones; or everybody near is asked who they are; or a file in the form of confluent.info has them. */
+  readonly members: 'discover' | readonly [string, ...string[]] | { readonly infoFile: string };
+  /** What this node is called; undefined: they know it who are asked. */
   readonly node: string | undefined;
   /** PCRs of the TPM that the node's key is sealed by, besides 15. */
   readonly tpmPcrs: readonly number[];
@@ -168,13 +168,12 @@ function parseApi(
     throw new UsageError(`${prefix}node=${node}: say ${prefix}api=${everybody} too, or nobody is asked`);
   }
   if (first === everybody && others.length === 0) return { members: everybody, node, tpmPcrs };
+  if (first.startsWith('/') && others.length === 0) return { members: { infoFile: first }, node, tpmPcrs };
   const wrong = [first, ...others].find((word) => !/^[\w.:%-]+$/.test(word));
   if (wrong !== undefined)
     throw new UsageError(
-      `${prefix}api=: ${wrong} is no address; give ${everybody}, or addresses of members with commas between`,
+      `${prefix}api=: ${wrong} is no address; give ${everybody}, addresses of members with commas between, or a file (/etc/confluent/confluent.info)`,
     );
-  if (node === undefined)
-    throw new UsageError(`${prefix}api=${first}: what is this node called there? Say ${prefix}node=NAME`);
   return { members: [first, ...others], node, tpmPcrs };
 }
 

@@ -47,10 +47,15 @@ export function parseSearch(datagram: Uint8Array): Search | undefined {
 /** @throws RangeError when it is more than a datagram may hold. */
 export function formatSearch({ confluentUuid, names }: Omit<Search, 'all'>): Buffer {
   const site = confluentUuid === undefined ? [] : [`confluentuuid=${confluentUuid}`];
-  const segments = [...site, ...names.map(({ kind, value }) => `${kind}=${value}`)];
+  const segments = [...site, ...(names.length > 0 ? [formatNames(names)] : [])];
   const bytes = Buffer.from(head + segments.map((segment) => `/${segment}`).join(''), 'latin1');
   if (bytes.length > longestQuestion) throw new RangeError(`a question of ${bytes.length} bytes`);
   return bytes;
+}
+
+/** `uuid=U/mac=M/…` */
+export function formatNames(names: Search['names']): string {
+  return names.map(({ kind, value }) => `${kind}=${value}`).join('/');
 }
 
 export interface Found {

@@ -18,6 +18,11 @@ export function nodeHeader(headers: Headers, name: keyof typeof spellings): stri
   return typeof found === 'string' ? found : undefined;
 }
 
+/** What a client of ours sends that does not know its name yet. @param ids as `formatNames` writes them (discovery.ts). */
+export function idHeaders(ids: string): Record<string, string> {
+  return { CONFLUENT_IDS: ids };
+}
+
 /** What a client of ours sends. */
 export function nodeHeaders(node: string, key: string): Record<string, string> {
   return { CONFLUENT_NODENAME: node, CONFLUENT_APIKEY: key };

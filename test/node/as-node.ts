@@ -19,6 +19,9 @@ interface Words {
   route?: string;
   root?: string;
   tpmPcrs?: number[];
+  /** It does not know its name. */
+  nameless?: boolean;
+  infoFile?: string;
 }
 
 const [what = '', directory = '', json = '{}'] = process.argv.slice(2);
@@ -33,6 +36,8 @@ const {
   route = '',
   root = '',
   tpmPcrs = [],
+  nameless = false,
+  infoFile,
 } = JSON.parse(json) as Words;
 
 const signal = new AbortController().signal;
@@ -43,8 +48,9 @@ const lacks: string[] = [];
 const lack = (what: string) => void lacks.push(what);
 
 function enrolled(): Promise<Enrolment> {
-  const found = members.length === 0 ? 'discover' : (members as [string, ...string[]]);
-  const settings = { members: found, node: members.length === 0 ? undefined : node, tpmPcrs } as const;
+  const addresses = members.length === 0 ? 'discover' : (members as [string, ...string[]]);
+  const found = infoFile === undefined ? addresses : { infoFile };
+  const settings = { members: found, node: members.length === 0 || nameless ? undefined : node, tpmPcrs } as const;
   return enrol({ settings, trust, steps: new Steps(console, signal), console, signal, lack });
 }
 
@@ -59,8 +65,8 @@ const doings: Record<string, () => Promise<unknown>> = {
     return answers.map((answer) => (answer.kind === 'ok' ? { ...answer, body: answer.body.toString() } : answer));
   },
   async enrol() {
-    const { key } = await enrolled();
-    return { key, said, lacks };
+    const { key, node: name, members: known } = await enrolled();
+    return { key, node: name, members: known, said, lacks };
   },
   async identity() {
     const enrolment = await enrolled();

@@ -1,5 +1,6 @@
 /** A node and its members without a boot: found by discovery, a key by grant, questions that every member may answer. Members are real ones (`tetherfs collective run`), the node is a network namespace of its own. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MemberServer } from '../support/member.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -71,6 +72,31 @@ describe('a key', () => {
     expect(await asNode('grant', { address: '10.7.0.99' })).toMatchObject({ outcome: { kind: 'unreachable' } });
     const ended = await asNode<{ outcome: { kind: string; why: string } }>('grant', { address: '10.7.0.5' });
     expect(ended.outcome).toMatchObject({ kind: 'unreachable', why: expect.stringMatching(/refused/) });
+  });
+});
+
+describe('members that are named', () => {
+  it('tell a node its name, when it has no other; one that they do not know is told what to do', async () => {
+    await member.cli('node', 'set', 'n1', 'net.hwaddr=');
+    const enrolled = asNode<{ node: string; said: string[] }>('enrol', { members: ['10.7.0.1'], nameless: true });
+    await setTimeout(3_000);
+    await member.cli('node', 'set', 'n1', 'net.hwaddr=52:54:00:12:34:56');
+    await member.cli('node', 'arm', 'n1', 'once');
+    const { node, said } = await enrolled;
+    expect(node).toBe('n1');
+    expect(said[0]).toMatch(
+      /^members: 10\.7\.0\.1 do not know this machine: say its name \(tetherfs\.node=\), or .*; trying again/,
+    );
+  });
+
+  it('may stand in a file, with the name or without', async () => {
+    const file = member.path('confluent.info');
+    for (const name of ['NODENAME: n1\n', '']) {
+      writeFileSync(file, `${name}MANAGER: 10.7.0.99\nMANAGER: 10.7.0.1\n`);
+      await member.cli('node', 'arm', 'n1', 'once');
+      const { node, members } = await asNode<{ node: string; members: string[] }>('enrol', { infoFile: file });
+      expect([node, members]).toEqual(['n1', ['10.7.0.1', '10.7.0.99']]);
+    }
   });
 });
 

@@ -47,6 +47,11 @@ describe('kernel arguments', () => {
 describe('who says what a node is to be', () => {
   it.each([
     ['tetherfs.api=discover', { members: 'discover', node: undefined, tpmPcrs: [] }],
+    ['tetherfs.api=10.0.0.1', { members: ['10.0.0.1'], node: undefined, tpmPcrs: [] }],
+    [
+      'tetherfs.api=/etc/confluent/confluent.info',
+      { members: { infoFile: '/etc/confluent/confluent.info' }, node: undefined, tpmPcrs: [] },
+    ],
     [
       'tetherfs.api=discover tetherfs.node=n1 tetherfs.tpm.pcrs=7,11',
       { members: 'discover', node: 'n1', tpmPcrs: [7, 11] },
@@ -85,8 +90,7 @@ describe('what makes no sense is said in one line', () => {
       undefined,
       'tetherfs.insecure-key-file= is refused where tetherfs.api=',
     ],
-    ['tetherfs.api=https://m tetherfs.node=n1', undefined, 'tetherfs.api=: https://m is no address; give discover, or'],
-    ['tetherfs.api=10.0.0.1', undefined, 'tetherfs.api=10.0.0.1: what is this node called there? Say tetherfs.node='],
+    ['tetherfs.api=https://m tetherfs.node=n1', undefined, 'tetherfs.api=: https://m is no address; give discover, addresses'],
     [
       'tetherfs.api=discover tetherfs.tpm.pcrs=7,24',
       undefined,
