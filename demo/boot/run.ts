@@ -8,6 +8,7 @@ import { Machine } from '../../test/boot/machine.ts';
 import { complaint, failedUnits, image, statusOf, successorOf, writeAndDelete } from '../../test/boot/node.ts';
 import type { Profile } from '../../test/boot/profiles.ts';
 import { address, BootSite } from '../../test/boot/site.ts';
+import { consoleLines } from '../console-lines.ts';
 
 const MiB = 1024 * 1024;
 
@@ -94,19 +95,6 @@ export async function bootDemo(profile: Profile, say: (line: string) => void): P
     '',
     renderTable(['what', 'seen'], rows),
   ].join('\n');
-}
-
-/** Whole lines of the console, marked. */
-function consoleLines(): (text: string) => void {
-  let rest = '';
-  return (text) => {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      // Commands that are run on it are not for people.
-      if (!/^<\d+:\d+>$/.test(line)) console.log(`node| ${line.replace(/\p{Cc}(\[[0-9;?]*[A-Za-z])?/gu, '')}`);
-    }
-  };
 }
 
 async function uptime(machine: Machine): Promise<number> {

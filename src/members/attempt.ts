@@ -182,10 +182,10 @@ export class Attempt {
       connection,
       { url: member.file, range: this.range, imageSize, pin: member.pin, verified: member.verified },
       {
-        onStep: () => this.#progress(),
+        onStep: () => this.#stepped(),
         onSent: () => {
           this.#sentAt = time.now();
-          this.#progress();
+          this.#stepped();
         },
         onHead: () => this.#progress(),
         onData: (bytes) => this.#data(bytes),
@@ -197,9 +197,15 @@ export class Attempt {
     if (connection === this.#connection) this.#get = asked;
   }
 
-  #progress(): void {
-    this.#lastProgress = this.member.lastProgress = this.#options.time.now();
+  /** A step of the connection. The kernel of a machine whose server hangs takes connections and requests still, so it says nothing of the member's other attempts. */
+  #stepped(): void {
+    this.#lastProgress = this.#options.time.now();
     this.stalled = false;
+  }
+
+  #progress(): void {
+    this.#stepped();
+    this.member.lastProgress = this.#lastProgress;
   }
 
   #data(bytes: Uint8Array): void {

@@ -40,7 +40,7 @@ export class Member implements Candidate {
   corruptRange: ByteRange | undefined;
   /** So many probes in a row were given up though they might have been answered later. */
   probesTimedOut = 0;
-  /** When any byte, or a step of a connection, last came from it. Monotonic ms. */
+  /** When any byte of an answer last came from it. Monotonic ms. */
   lastProgress = 0;
   /** Bytes asked of it that have not come yet. */
   queuedBytes = 0;

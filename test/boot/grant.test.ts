@@ -1,7 +1,21 @@
 /**
  * A Debian machine without a disk that owns nothing: it finds its member, gets its key by a grant, and from the API what it is to boot, with the image's digest and key.
  */
-import { chmodSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  globSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -10,7 +24,7 @@ import { sshLogin } from '../support/ssh-login.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { Machine } from './machine.ts';
-import { failedUnits, image, statusOf } from './node.ts';
+import { failedUnits, image, statusOf, unsealed } from './node.ts';
 import { address } from './site.ts';
 import { bootSuite } from './suite.ts';
 import { MachineTpm } from './tpm.ts';
@@ -49,6 +63,8 @@ beforeAll(async () => {
   const publicDir = join(member.tree, 'public/os/demo');
   member.profile('demo', { [newest]: 'nginx has it', 'private/pending/rootimg.key': readFileSync(keyFile, 'utf8') });
   symlinkSync(newest, join(publicDir, 'rootimg.sfs'));
+  await member.cli('site', '--image-member', '10.9.0.2');
+  await suite.site.members[0]?.reload({ publicDir: damagedCopy() });
   makeSyncFiles();
   await member.cli('node', 'set', '--default', 'timezone=Europe/Berlin', 'deployment.useinsecureprotocols=always');
   await member.cli(
@@ -69,6 +85,18 @@ afterAll(async () => {
   temp.remove();
   persistent.remove();
 });
+
+/** Of what members serve, with an image that does not fit its digest. */
+function damagedCopy(): string {
+  const directory = join(temp.path, 'damaged/os/demo');
+  mkdirSync(directory, { recursive: true });
+  chmodSync(temp.path, 0o755);
+  execFileSync('cp', ['-d', ...globSync(join(suite.profile.directory, 'rootimg*')), directory]);
+  const image = openSync(join(directory, 'rootimg.sfs'), 'r+');
+  for (let at = 8_192; at < fstatSync(image).size; at += 65_536) writeSync(image, 'not this', at);
+  closeSync(image);
+  return join(temp.path, 'damaged');
+}
 
 /** What the member copies into the node, and has it run. */
 function makeSyncFiles(): void {
@@ -102,9 +130,13 @@ it('waits until it is armed, and says so; then it boots what the API says', asyn
   // Not while systemd still starts everything: that takes all of an emulated processor.
   await machine.run('systemctl is-system-running --wait || true');
   expect(await failedUnits(machine)).toBe('');
-  const { image: mounted, reads } = await statusOf(machine);
+  const { image: mounted, reads, members } = await statusOf(machine);
   expect(mounted.digest).toBe(`sha256:${readlinkSync(join(suite.profile.directory, 'rootimg.sfs')).slice(8, -4)}`);
   expect(reads.failed).toBe(0);
+  // The first member's image does not fit the digest.
+  const states = members.map(({ url, state }) => [new URL(url).hostname, state]);
+  expect(states).toContainEqual(['10.9.0.1', 'corrupt']);
+  expect(states).toContainEqual(['10.9.0.2', 'up']);
 });
 
 it('the key of the image came by the API, and nobody but root reads it; none is on the command line', async () => {
@@ -145,10 +177,10 @@ it('then it does what it is to do after the boot, and tells that, and what the b
 });
 
 it('a member that the site has got since is one of its image, too', async () => {
-  await member.cli('site', '--image-member', '10.9.0.2');
+  await member.cli('site', '--image-member', '10.9.0.2', '--image-member', '10.9.0.3');
   await machine.run('systemctl reload tetherfs-node');
   expect((await statusOf(machine)).members.map(({ url }) => url)).toContainEqual(
-    expect.stringMatching(/^http:\/\/10\.9\.0\.2\/confluent-public\/os\/demo\/rootimg\.sfs$/),
+    expect.stringMatching(/^http:\/\/10\.9\.0\.3\/confluent-public\/os\/demo\/rootimg\.sfs$/),
   );
   expect(await machine.run('systemctl list-timers --no-legend tetherfs-members.timer')).toMatch(/tetherfs-members/);
 });
@@ -172,19 +204,17 @@ it('whoever believes the site’s authority alone logs in by ssh, to the node th
   expect(await machine.run('hostnamectl --static; cat /etc/machine-id')).toMatch(/^node1\n[0-9a-f]{32}\n$/);
 });
 
-it('the next time it needs no grant: its TPM has the key, and gives it to nobody afterwards', async () => {
+it('the next time it needs no grant: its TPM has the key, and gives it to nobody afterwards; a member that ends meanwhile is not missed', async () => {
   const hostKey = await machine.run('cat /etc/ssh/ssh_host_ed25519_key.pub');
   await machine.powerOff();
   await machine[Symbol.asyncDispose]();
   machine = await switchedOn();
   await machine.says(/tetherfs: this is node1, to boot demo, by members /);
+  await machine.says(/tetherfs: the root file system is there, /);
+  await suite.site.members[1]?.kill();
   await machine.login();
   expect((await member.cli('audit', 'node1')).match(/key granted/g)).toHaveLength(1);
-  const unseal = `
-    export TPM2TOOLS_TCTI=device:/dev/tpmrm0; cd /run
-    tpm2_startauthsession --policy-session -S s; tpm2_policypcr -Q -S s -l sha256:15
-    tpm2_unseal -c 0x81000000 -p session:s; echo "status $?"; tpm2_flushcontext s`;
-  expect(await machine.run(unseal)).toMatch(/policy[\s\S]*status 1/);
+  expect(await unsealed(machine)).toMatch(/policy[\s\S]*status 1/);
   expect(await machine.run('cat /etc/ssh/ssh_host_ed25519_key.pub')).not.toBe(hostKey);
   const { lacks } = JSON.parse(await machine.run('cat /run/tetherfs/boot.json'));
   expect(lacks).toEqual([]);

@@ -48,3 +48,11 @@ export async function writeAndDelete(machine: Machine): Promise<{ taken: number;
   const after = await waitUntil('what was deleted is given back', probe, patience);
   return { taken: full - before, givenBack: full - after };
 }
+
+/** Tries to get the node's key from its TPM, as its boot has done. @returns what the TPM's tools said, and their status. */
+export function unsealed(machine: Machine): Promise<string> {
+  return machine.run(`
+    export TPM2TOOLS_TCTI=device:/dev/tpmrm0; cd /run
+    tpm2_startauthsession --policy-session -S s; tpm2_policypcr -Q -S s -l sha256:15
+    tpm2_unseal -c 0x81000000 -p session:s; echo "status $?"; tpm2_flushcontext s`);
+}

@@ -4,6 +4,11 @@
  */
 import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
+import { parseFileUrl } from '../../src/base/file-url.ts';
+import { systemTime } from '../../src/base/time-source.ts';
+import { Attempt } from '../../src/members/attempt.ts';
+import { Member } from '../../src/members/member.ts';
+import { memberUrl } from '../../src/members/member-url.ts';
 import { patiently } from '../../src/members/patience.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { MisbehavingServer } from './misbehaving-server.ts';
@@ -70,4 +75,32 @@ test('a mount that is given up in time says who did not answer', async () => {
   silent.delayMs = 600_000;
   const opening = Site.open(image, [silent.url], { ...verified, mountTimeoutMs: 500 });
   await expect(opening).rejects.toThrow(`${silent.url} (no answer)`);
+});
+
+test('one that takes requests and answers none is found out, however often it is asked anew: its kernel takes them', async () => {
+  await using silent = await MisbehavingServer.start(image, 'stall-head');
+  const member = new Member(memberUrl(parseFileUrl(silent.url)), systemTime, undefined, digest);
+  const attempt = () => {
+    const begun = new Attempt({
+      ...{ member, imageSize: image.length, range: { offset: 0, length: chunkSize }, role: 'first' },
+      ...{ fresh: true, patience: 1, time: systemTime },
+      sink: { write() {}, close() {} },
+      listener: { onDelivered() {}, onFault() {}, onDrained() {}, onLost() {} },
+    });
+    begun.start();
+    return begun;
+  };
+  const first = attempt();
+  await waitUntil('it is asked', () => silent.requests === 1);
+  const usual = first.memberStalledAt;
+  const second = attempt();
+  try {
+    await waitUntil('it is asked once more', () => silent.requests === 2);
+    expect(first.memberStalledAt).toBe(usual);
+    // Who has just asked waits as long.
+    expect(second.memberStalledAt).toBeGreaterThan(usual);
+  } finally {
+    first.kill();
+    second.kill();
+  }
 });

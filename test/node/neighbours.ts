@@ -1,9 +1,10 @@
 /** A real member and, in a network namespace of its own, a node beside it: n1, with what an initramfs has of the site. */
 import { execFile, execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { MemberServer } from '../support/member.ts';
-import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
+import { makeTempDir, sharedDirectory, type TempDir } from '../support/temp-dir.ts';
 
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('as-node.ts', import.meta.url));
@@ -67,7 +68,8 @@ export class Neighbours implements AsyncDisposable {
     const clock = at === undefined ? [] : ['faketime', at];
     const node = [...clock, process.execPath, script, what, this.trust, JSON.stringify(words)];
     const { stdout } = await run('ip', ['netns', 'exec', netns, 'timeout', '--signal=KILL', '110', ...node], {
-      env: { ...process.env, ...env },
+      // Compiled once a run.
+      env: { ...process.env, NODE_COMPILE_CACHE: join(sharedDirectory, 'as-node'), ...env },
     });
     return JSON.parse(stdout) as T;
   }

@@ -90,7 +90,11 @@ describe('what makes no sense is said in one line', () => {
       undefined,
       'tetherfs.insecure-key-file= is refused where tetherfs.api=',
     ],
-    ['tetherfs.api=https://m tetherfs.node=n1', undefined, 'tetherfs.api=: https://m is no address; give discover, addresses'],
+    [
+      'tetherfs.api=https://m tetherfs.node=n1',
+      undefined,
+      'tetherfs.api=: https://m is no address; give discover, addresses',
+    ],
     [
       'tetherfs.api=discover tetherfs.tpm.pcrs=7,24',
       undefined,

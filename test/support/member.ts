@@ -29,6 +29,16 @@ export interface AskOptions {
   host?: string;
 }
 
+/** How it is started, where that counts. */
+export interface MemberHow {
+  /** Program and arguments before its own: of a network namespace. */
+  launcher?: readonly string[];
+  /** Node.js's own, which its command takes no notice of. */
+  nodeFlags?: readonly string[];
+  /** Its tree; a new one in memory unless said otherwise. */
+  tree?: string;
+}
+
 /** Somebody whom every Debian has. */
 export const memberUser = 'www-data';
 
@@ -39,23 +49,29 @@ export class MemberServer implements AsyncDisposable {
   readonly ca: string;
   readonly #directory: string;
   readonly #extra: readonly string[];
+  readonly #how: MemberHow;
   #child: ChildProcess | undefined;
   #ended: Promise<number> = Promise.resolve(0);
   #said = '';
 
-  private constructor(extra: readonly string[]) {
+  private constructor(extra: readonly string[], how: MemberHow = {}) {
     // Where its user can get: /run is the sandbox's own.
     this.#directory = mkdtempSync('/run/member-');
     chmodSync(this.#directory, 0o755);
     this.state = this.path('state');
-    this.tree = this.path('tree');
+    this.tree = how.tree ?? this.path('tree');
     this.ca = this.path('ca.pem');
     this.#extra = extra;
+    this.#how = how;
   }
 
   /** @param extra options of `collective run`. */
-  static async start(...extra: string[]): Promise<MemberServer> {
-    const member = new MemberServer(extra);
+  static start(...extra: string[]): Promise<MemberServer> {
+    return MemberServer.startAs({}, ...extra);
+  }
+
+  static async startAs(how: MemberHow, ...extra: string[]): Promise<MemberServer> {
+    const member = new MemberServer(extra, how);
     try {
       await member.run();
       writeFileSync(member.ca, await member.cli('ca', 'export', 'tls'));
@@ -96,9 +112,15 @@ export class MemberServer implements AsyncDisposable {
   async run(): Promise<void> {
     this.#said = '';
     const places = ['--state', this.state, '--tree', this.tree, '--scratch', this.path('scratch')];
-    const child = spawn(this.#closedCommand(), ['collective', 'run', '--user', memberUser, ...places, ...this.#extra], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const { launcher = [], nodeFlags = [] } = this.#how;
+    const command = this.#closedCommand();
+    const program =
+      nodeFlags.length === 0
+        ? [command]
+        : [process.execPath, ...nodeFlags, join(dirname(dirname(command)), 'src/cli/main.ts')];
+    const words = [...launcher, ...program, 'collective', 'run', '--user', memberUser, ...places, ...this.#extra];
+    const [first = '', ...others] = words;
+    const child = spawn(first, others, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     opened(this);
     onOutput(child, (text) => {
