@@ -85,7 +85,7 @@ export class Attempt {
     this.range = range;
     this.role = role;
     this.startedAt = this.#lastProgress = this.#sentAt = time.now();
-    this.#overdueAt = this.startedAt + options.patience * overdueAfter(member.expectedMs(range.length));
+    this.#overdueAt = this.startedAt + options.patience * overdueAfter(member.usualMs(range.length));
     this.#usual = {
       latencyMs: member.speed.latencyMs,
       throughput: member.speed.measuredThroughput ?? untriedThroughput,
@@ -120,6 +120,11 @@ export class Attempt {
   /** When the member as a whole, not only this attempt, is to be called stalled. */
   get memberStalledAt(): number {
     return Math.max(this.#lastProgress, this.member.lastProgress) + this.#stallMs;
+  }
+
+  /** Whether nothing has come from its member, on any connection, since this attempt began. */
+  get isMemberSilent(): boolean {
+    return this.member.lastProgress < this.startedAt;
   }
 
   /**

@@ -40,9 +40,9 @@ export function crawlsAfter(window: LatencyWindow, usualMs: number): number {
 }
 
 /**
- * A span that takes longer than this from start to end crawls, whatever its progress: it is retried elsewhere. Bounded, because what is expected of a
+ * A span that takes longer than this from start to end crawls, whatever its progress: it is retried elsewhere. Bounded, because what is usual of a
  * member that crawls may be minutes, while another has come back; where there is no other, patience grows (fetch.ts).
  */
-export function overdueAfter(expectedMs: number): number {
-  return Math.min(Math.max(1_000, crawlFactor * expectedMs), longestOverdueMs);
+export function overdueAfter(usualMs: number): number {
+  return Math.min(Math.max(1_000, crawlFactor * usualMs), longestOverdueMs);
 }

@@ -147,17 +147,21 @@ export class HedgedFetch implements SpanFetch {
     for (const attempt of this.#live) {
       if (attempt.stalled || now < attempt.stalledAt) continue;
       attempt.stalled = true;
-      this.#onStalled(attempt, now >= attempt.memberStalledAt);
+      this.#onStalled(attempt, now >= attempt.memberStalledAt || attempt.isMemberSilent);
     }
   }
 
   /** @param whole whether nothing came from its member on any connection. */
-  #onStalled({ member, range, received, startedAt }: Attempt, whole: boolean): void {
+  #onStalled({ member, range, received, startedAt, begun }: Attempt, whole: boolean): void {
+    const now = this.#world.time.now();
     if (!whole) {
       member.count('timeout');
+      // What is given up leaves no sample: without this it would be asked again and again.
+      if (begun) member.speed.crawls(now);
+      else member.speed.late(now - startedAt, now);
       return;
     }
-    const waited = Math.round(this.#world.time.now() - startedAt);
+    const waited = Math.round(now - startedAt);
     const offset = range.offset + received;
     const what = `no progress (${waited} ms after the request)`;
     this.#world.onFault(member, new MemberFault('timeout', member.url.text, what, { offset }), range);

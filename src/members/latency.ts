@@ -168,10 +168,14 @@ export class SpeedEstimate {
     this.#busy.forget(now);
   }
 
-  /** Expected ms until `bytes` more have come when `queued` bytes are still due from the member. */
+  /** ms until `bytes` more come when `queued` bytes are still due from the member, as it used to be. */
+  usualMs(bytes: number, queued: number): number {
+    return this.latencyMs + ((queued + bytes) / this.throughput) * 1000;
+  }
+
+  /** For the choice: the same, hoping for the better the longer that was ago. */
   expectedMs(bytes: number, queued: number, now: number): number {
-    const estimate = this.latencyMs + ((queued + bytes) / this.throughput) * 1000;
-    return estimate * this.#trust(now);
+    return this.usualMs(bytes, queued) * this.#trust(now);
   }
 
   #trust(now: number): number {

@@ -72,6 +72,10 @@ export class Member implements Candidate {
     return this.pool.hasRoom && this.inFlight < this.concurrency.limit(this.#time.now());
   }
 
+  usualMs(bytes: number): number {
+    return this.speed.usualMs(bytes, this.queuedBytes);
+  }
+
   expectedMs(bytes: number): number {
     return this.speed.expectedMs(bytes, this.queuedBytes, this.#time.now());
   }

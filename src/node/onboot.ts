@@ -101,7 +101,7 @@ class Onboot {
     }
     // Of an image that was unpacked nothing is asked any more.
     if (identity !== undefined && !membersGiven && method !== 'uncompressed') {
-      await this.#attempt('members', async () => {
+      await this.#attempt('new members', async () => {
         const added = await addNewMembers(node, identity.profile, signal);
         if (added.length > 0) this.#options.console.say(`the image comes from ${added.join(', ')} as well`);
       });

@@ -10,6 +10,7 @@ import { Attempt } from '../../src/members/attempt.ts';
 import { Member } from '../../src/members/member.ts';
 import { memberUrl } from '../../src/members/member-url.ts';
 import { patiently } from '../../src/members/patience.ts';
+import { ManualTime } from '../support/manual-time.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { MisbehavingServer } from './misbehaving-server.ts';
 import { chunkSize, makeImage, Site, sidecarOf } from './site.ts';
@@ -103,4 +104,22 @@ test('one that takes requests and answers none is found out, however often it is
     first.kill();
     second.kill();
   }
+});
+
+test('one whose usual answers take long is not given up before it counts as stalled, however long ago those were', async () => {
+  const time = new ManualTime();
+  const member = new Member(memberUrl(parseFileUrl('http://127.0.0.1:9/rootimg.sfs')), time, undefined, digest);
+  for (let count = 0; count < 8; count++) member.speed.recordLatency(800, time.now(), true);
+  member.lastProgress = time.now();
+  // Nothing is believed of it any more, for the choice.
+  await time.pass(60_000);
+  expect(member.expectedMs(chunkSize)).toBeLessThan(1);
+  const attempt = new Attempt({
+    ...{ member, imageSize: image.length, range: { offset: 0, length: chunkSize }, role: 'first' },
+    ...{ fresh: true, patience: 1, time },
+    sink: { write() {}, close() {} },
+    listener: { onDelivered() {}, onFault() {}, onDrained() {}, onLost() {} },
+  });
+  expect(attempt.stalledAt).toBe(attempt.memberStalledAt);
+  expect(attempt.isMemberSilent).toBe(true);
 });
