@@ -33,19 +33,16 @@ Asks the node's members who they all are now, and adds those that are new to the
 Exit status: 0 done, 1 no member answers, or there is nothing to add them to.`,
     )
     .action(async () => {
-      const { addNewMembers } = await import('../node/onboot/image-members.ts');
+      const { addNewMembers, whyNoNewMembers } = await import('../node/onboot/image-members.ts');
       const { RunningNode } = await import('../node/onboot/running-node.ts');
       const { readBootRecord } = await import('../node/records.ts');
       const signal = interruption();
-      const { identity, membersGiven, method } = readBootRecord();
-      const node = RunningNode.read(signal);
-      if (node === undefined || identity === undefined || membersGiven || method === 'uncompressed')
-        throw new TetherfsError(
-          'NO_NODE_BOOT',
-          method === 'uncompressed'
-            ? 'the image of this node was unpacked: nothing comes from members any more'
-            : 'the members of this node stood on its kernel command line: tetherfs members add MOUNTPOINT URL adds others',
-        );
-      for (const url of await addNewMembers(node, identity.profile, signal)) process.stdout.write(`added ${url}\n`);
+      const boot = readBootRecord();
+      const why = whyNoNewMembers(boot);
+      if (why !== undefined) throw new TetherfsError('NO_NODE_BOOT', why);
+      const node = RunningNode.read(boot, signal);
+      if (node === undefined)
+        throw new TetherfsError('NO_NODE_BOOT', 'what its boot has left in /etc/confluent is not there any more');
+      for (const url of await addNewMembers(node, signal)) process.stdout.write(`added ${url}\n`);
     });
 }

@@ -16,7 +16,7 @@ import { imageOfNode } from './node-image.ts';
 import { rootSource } from './places.ts';
 import { writeBootRecord } from './records.ts';
 import { readIfThere } from './small-files.ts';
-import { type BootConsole, kernelUptime, type Lack, Steps } from './step.ts';
+import { type BootConsole, describeSteps, kernelUptime, type Lack, Steps } from './step.ts';
 import { chooseDecryption, readImageKey } from './steps/decrypt.ts';
 import { insistOnInit, leaveShutdown } from './steps/hand-over.ts';
 import { giveIdentity } from './steps/identity.ts';
@@ -106,9 +106,8 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
   const who = { identity, rootNetwork, lacks };
   const served = { members: members.map(shownUrl), membersGiven: settings.members.length > 0, digest, decryption };
   writeBootRecord({ method: imageMethod.word, ...served, ...who, steps: steps.records });
-  const times = steps.records.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
   console.say(
-    `the root file system is there, ${kernelUptime().toFixed(1)} s after the kernel started: ${times.join(', ')}`,
+    `the root file system is there, ${kernelUptime().toFixed(1)} s after the kernel started: ${describeSteps(steps.records)}`,
   );
 }
 

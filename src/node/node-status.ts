@@ -6,7 +6,7 @@ import { renderStatus } from '../mount/status-text.ts';
 import { wrapText } from '../mount/text-table.ts';
 import { imageControl } from './places.ts';
 import { type BootRecord, type OnbootRecord, readBootRecord, readOnbootRecord } from './records.ts';
-import type { StepRecord } from './step.ts';
+import { describeSteps } from './step.ts';
 
 export interface NodeStatus {
   boot: BootRecord;
@@ -69,10 +69,6 @@ export function renderNodeStatus({ boot, onboot, mount, mountSilent }: NodeStatu
 }
 
 const indent = 11;
-
-function describeSteps(steps: readonly StepRecord[]): string {
-  return steps.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`).join(', ');
-}
 
 function describeOnboot(onboot: OnbootRecord | null): string {
   if (onboot === null) return 'nothing yet: tetherfs-node.service has not begun';

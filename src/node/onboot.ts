@@ -10,7 +10,7 @@ import { hostKey } from './identity/ssh-files.ts';
 import { goodAnswer } from './member-api.ts';
 import { bootIsOver, postTrace } from './onboot/boot-trace.ts';
 import { getCertificate } from './onboot/certificate.ts';
-import { addNewMembers } from './onboot/image-members.ts';
+import { addNewMembers, whyNoNewMembers } from './onboot/image-members.ts';
 import { runPlaybooks } from './onboot/playbooks.ts';
 import { listScripts, withScript } from './onboot/profile-scripts.ts';
 import { runScript } from './onboot/run-script.ts';
@@ -19,7 +19,7 @@ import { listSiteSteps } from './onboot/site-steps.ts';
 import { syncFiles } from './onboot/sync-files.ts';
 import { type BootRecord, type OnbootRecord, readBootRecord, readOnbootRecord, writeOnbootRecord } from './records.ts';
 import { readIfThere } from './small-files.ts';
-import { type BootConsole, describeFailure, kernelUptime, Steps } from './step.ts';
+import { type BootConsole, describeFailure, describeSteps, kernelUptime, Steps } from './step.ts';
 
 export interface OnbootOptions {
   /** Lines for whoever watches the machine. */
@@ -38,7 +38,7 @@ const interrupted = 'interrupted: what was to be done after the boot is not';
 /** @throws TetherfsError ONBOOT that names the steps that have failed; NO_NODE_BOOT; INTERRUPTED */
 export async function onboot(options: OnbootOptions): Promise<void> {
   const boot = readBootRecord();
-  const node = RunningNode.read(options.signal);
+  const node = RunningNode.read(boot, options.signal);
   const run = new Onboot(options, boot, node);
   try {
     await run.all();
@@ -68,21 +68,26 @@ class Onboot {
     for (const path of await listSiteSteps((line) => this.#options.console.say(line)))
       await this.#attempt(`node.d/${basename(path)}`, () => this.#script(path, '/', node?.members[0]));
     if (node !== undefined) await this.#ofProfile(node);
-    const failed = this.#record.steps.filter((step) => step.failed !== undefined);
-    this.end(failed.length === 0 ? 'booted' : 'failed');
-    if (failed.length === 0) {
-      const times = this.#record.steps.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`);
+    const failed = this.#failed;
+    this.end(failed === '' ? 'booted' : 'failed');
+    if (failed === '') {
+      const times = describeSteps(this.#record.steps);
       const isWatched = loadBinding().notifyServiceManager('READY=1\nSTATUS=booted');
       this.#options.console.say(
-        `booted, ${kernelUptime().toFixed(1)} s after the kernel started${times.map((time, index) => `${index === 0 ? ': ' : ''}${time}`).join(', ')}`,
+        `booted, ${kernelUptime().toFixed(1)} s after the kernel started${times && ': '}${times}`,
       );
       // Before that, systemd waits for us.
       if (isWatched && node !== undefined) await bootIsOver(signal);
     }
     if (node !== undefined) await this.#tellTrace(node);
-    if (failed.length === 0) return;
-    const names = failed.map(({ name }) => name).join(', ');
-    throw new TetherfsError('ONBOOT', `this node has booted, but not all is as it should be: ${names} failed`);
+    if (failed !== '')
+      throw new TetherfsError('ONBOOT', `this node has booted, but not all is as it should be: ${failed} failed`);
+  }
+
+  /** Names of the steps that have failed so far, with commas between. */
+  get #failed(): string {
+    const failed = this.#record.steps.filter((step) => step.failed !== undefined);
+    return failed.map(({ name }) => name).join(', ');
   }
 
   end(state: OnbootRecord['state']): void {
@@ -93,16 +98,14 @@ class Onboot {
 
   async #beforeScripts(node: RunningNode): Promise<void> {
     const { signal } = this.#options;
-    const { identity, membersGiven, method } = this.#boot;
-    if (identity !== undefined && identity.certificate === undefined && readIfThere(`${hostKey}.pub`) !== undefined) {
+    if (this.#boot.identity?.certificate === undefined && readIfThere(`${hostKey}.pub`) !== undefined) {
       await this.#attempt('certificate', async () => {
         this.#record.certificate = await getCertificate(node.api);
       });
     }
-    // Of an image that was unpacked nothing is asked any more.
-    if (identity !== undefined && !membersGiven && method !== 'uncompressed') {
+    if (whyNoNewMembers(this.#boot) === undefined) {
       await this.#attempt('new members', async () => {
-        const added = await addNewMembers(node, identity.profile, signal);
+        const added = await addNewMembers(node, signal);
         if (added.length > 0) this.#options.console.say(`the image comes from ${added.join(', ')} as well`);
       });
     }
@@ -111,14 +114,15 @@ class Onboot {
 
   async #ofProfile(node: RunningNode): Promise<void> {
     const { signal, print } = this.#options;
-    const profile = this.#boot.identity?.profile ?? node.config.profile;
     let names: string[] = [];
     await this.#attempt('scripts', async () => {
-      names = await listScripts(node.api, profile);
+      names = await listScripts(node.api, node.profile);
     });
     for (const name of names) {
       await this.#attempt(name, () =>
-        withScript(node.api, profile, name, ({ directory, member }) => this.#script(`./${name}`, directory, member)),
+        withScript(node.api, node.profile, name, ({ directory, member }) =>
+          this.#script(`./${name}`, directory, member),
+        ),
       );
     }
     await this.#attempt('playbooks', () => runPlaybooks(node.api, signal, print));
@@ -132,14 +136,13 @@ class Onboot {
       nodename: this.#node?.node ?? hostname(),
       // Many programs know no zones.
       confluent_mgr: member.includes('%') ? (this.#node?.mainAddress ?? member) : member,
-      confluent_profile: this.#boot.identity?.profile ?? '',
+      confluent_profile: this.#node?.profile ?? '',
     };
     return runScript(path, { cwd, env, signal, say: (line) => console.say(`${path}: ${line}`) });
   }
 
   async #report(node: RunningNode): Promise<void> {
-    const failed = this.#record.steps.filter((step) => step.failed !== undefined).map(({ name }) => name);
-    const detail = failed.length === 0 ? '' : `failed: ${failed.join(', ')}`;
+    const detail = this.#failed && `failed: ${this.#failed}`;
     const body = `state: booted\nstatus: booted\nstate_detail: ${JSON.stringify(detail)}\n`;
     goodAnswer(await node.api.ask('updatestatus', { method: 'POST', body }));
   }

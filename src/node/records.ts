@@ -4,15 +4,7 @@ import { dirname } from 'node:path';
 import * as z from 'zod';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import { bootRecordFile, onbootRecordFile } from './places.ts';
-
-const stepSchema = z.object({
-  name: z.string(),
-  /** Seconds since the kernel started. */
-  began: z.number(),
-  ended: z.number(),
-  /** Why it failed, and the node does without. */
-  failed: z.string().optional(),
-});
+import { stepSchema } from './step.ts';
 
 export const bootRecordSchema = z.object({
   /** As the profile says it. */

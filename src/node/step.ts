@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
 import { describeError, errorCode, pathOf, TetherfsError } from '../base/errors.ts';
 import { jittered, systemTime } from '../base/time-source.ts';
 
@@ -12,13 +13,19 @@ export function kernelUptime(): number {
   return Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
 }
 
-export interface StepRecord {
-  name: string;
+export const stepSchema = z.object({
+  name: z.string(),
   /** Seconds since the kernel started. */
-  began: number;
-  ended: number;
+  began: z.number(),
+  ended: z.number(),
   /** What no second try can mend, and the node does without; absent when it has succeeded. */
-  failed?: string | undefined;
+  failed: z.string().optional(),
+});
+export type StepRecord = z.infer<typeof stepSchema>;
+
+/** For people: how long each took. */
+export function describeSteps(steps: readonly StepRecord[]): string {
+  return steps.map(({ name, began, ended }) => `${name} ${(ended - began).toFixed(1)} s`).join(', ');
 }
 
 export interface BootConsole {

@@ -59,12 +59,12 @@ afterAll(async () => {
 });
 
 const bin = '/opt/confluent/bin';
-const sh = (script: string) => root.run('sh', '-euc', script);
+const sh = (script: string) => root.run(['sh', '-euc', script]);
 
 it('copernicus says who the node is and who its members are, as confluent’s files have it; the clock stays', async () => {
   const { status, stdout, stderr } = await sh(`${bin}/copernicus -t`);
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  const index = (await root.run('cat', '/sys/class/net/v1/ifindex')).stdout.trim();
+  const index = (await root.run(['cat', '/sys/class/net/v1/ifindex'])).stdout.trim();
   expect(stdout).toMatch(/^NODENAME: n1\n/);
   expect(stdout).toContain(`MANAGER: ${memberAddress}\n`);
   expect(stdout).toMatch(new RegExp(`^MANAGER: (fe80::\\S+%${index})\\nEXTMGRINFO: \\1\\|\\d+\\|[01]\\n`, 'm'));

@@ -1,15 +1,15 @@
 /** A node and its members without a boot: found by discovery, a key by grant, questions that every member may answer. Members are real ones (`tetherfs collective run`), the node is a network namespace of its own. */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MemberServer } from '../support/member.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { Neighbours } from './neighbours.ts';
 
+const metricsAddress = '127.0.0.1:9420';
 let neighbours: Neighbours;
 let member: MemberServer;
 beforeAll(async () => {
-  neighbours = await Neighbours.make();
+  neighbours = await Neighbours.make('--metrics', metricsAddress);
   ({ member } = neighbours);
 });
 afterAll(() => neighbours?.[Symbol.asyncDispose]());
@@ -79,7 +79,10 @@ describe('members that are named', () => {
   it('tell a node its name, when it has no other; one that they do not know is told what to do', async () => {
     await member.cli('node', 'set', 'n1', 'net.hwaddr=');
     const enrolled = asNode<{ node: string; said: string[] }>('enrol', { members: ['10.7.0.1'], nameless: true });
-    await setTimeout(3_000);
+    await waitUntil('it has been told', async () => {
+      const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text();
+      return /requests_total\{route="\/confluent-api\/self\/whoami",status="404"\}/.test(metrics);
+    });
     await member.cli('node', 'set', 'n1', 'net.hwaddr=52:54:00:12:34:56');
     await member.cli('node', 'arm', 'n1', 'once');
     const { node, said } = await enrolled;

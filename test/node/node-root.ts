@@ -3,6 +3,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { onOutput } from '../support/child-output.ts';
 import { checkoutCommand } from '../support/daemon.ts';
 import { Overlay } from '../support/overlay.ts';
 import { ServerProgram } from '../support/server-program.ts';
@@ -49,13 +50,15 @@ export class NodeRoot implements Disposable {
 
   /** What `tetherfs` with these words says there. */
   tetherfs(...words: string[]): Promise<Ended> {
-    return this.run(checkoutCommand, ...words);
+    return this.run([checkoutCommand, ...words]);
   }
 
-  /** A program, in mounts of its own, which go with it. */
-  async run(...words: string[]): Promise<Ended> {
+  /** A program, in mounts of its own, which go with it. @param onSaid told what it says, as it comes. */
+  async run(words: readonly string[], onSaid: (text: string) => void = () => {}): Promise<Ended> {
     const inside = ['netns', 'exec', netns, 'chroot', this.path, 'timeout', '--signal=KILL', '110'];
-    return promisify(execFile)('ip', [...inside, ...words]).then(
+    const running = promisify(execFile)('ip', [...inside, ...words]);
+    onOutput(running.child, onSaid);
+    return running.then(
       ({ stdout, stderr }) => ({ status: 0, stdout, stderr }),
       ({ code, stdout, stderr }: Ended & { code: number }) => ({ status: code, stdout, stderr }),
     );

@@ -1,7 +1,8 @@
 /** What a node does once it has booted: by a real member, that logs in by a real sshd; and by scripts that write down what they see. */
-import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { checkoutCommand } from '../support/daemon.ts';
 import type { ServerProgram } from '../support/server-program.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { memberAddress, Neighbours } from './neighbours.ts';
@@ -193,9 +194,11 @@ it('members that are away are waited for: what they are wanted for is said', asy
     neighbours.member.profile('demo', { [`scripts/onboot.d/${name}`]: '#!/bin/sh\n' });
   const { member } = neighbours;
   await member.end();
-  const ended = root.tetherfs('node', 'onboot');
-  await waitUntil('it waits', () => record().state === 'running' && record().steps.length === 0);
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  let said = '';
+  const ended = root.run([checkoutCommand, 'node', 'onboot'], (text) => {
+    said += text;
+  });
+  await waitUntil('it waits', () => said.includes('; trying again in '));
   expect((await root.tetherfs('node', 'status')).stdout).toMatch(/^ {2}then +now: files$/m);
   await member.run();
   const { stderr } = await ended;
@@ -216,8 +219,15 @@ it('a certificate that the boot could not get is got, and shown', async () => {
   expect(root.text('/etc/ssh/ssh_host_ed25519_key-cert.pub')).toMatch(/^ssh-ed25519-cert-v01@openssh\.com /);
 });
 
+it('a node that has booted without the API does its own steps, whatever lies in /etc/confluent', async () => {
+  const boot = JSON.parse(root.text('/run/tetherfs/boot.json') ?? '');
+  delete boot.identity;
+  root.write('/run/tetherfs/boot.json', JSON.stringify(boot));
+  expect(await root.tetherfs('node', 'onboot')).toMatchObject({ status: 0 });
+  expect(steps()).toEqual(['node.d/10-own', 'node.d/20-synced']);
+});
+
 it('a machine that has not booted so is told, in a line', async () => {
-  mkdirSync(root.at('/run/elsewhere'), { recursive: true });
   root.write('/run/tetherfs/boot.json', '{"version": 0}');
   const words = /^tetherfs: \/run\/tetherfs\/boot\.json is of another version of tetherfs\n$/;
   for (const command of ['onboot', 'status', 'members'])

@@ -3,15 +3,25 @@ import { shownUrl } from '../../base/file-url.ts';
 import { changeMembers, readStatus } from '../../mount/control-client.ts';
 import { imageUrls } from '../node-image.ts';
 import { imageControl } from '../places.ts';
+import type { BootRecord } from '../records.ts';
 import type { RunningNode } from './running-node.ts';
 
-/** @param profile that it has booted. @returns URLs that are new. @throws TetherfsError as the daemon does, and as asking does. */
-export async function addNewMembers(node: RunningNode, profile: string, signal: AbortSignal): Promise<string[]> {
+/** For people; undefined: there may be some. */
+export function whyNoNewMembers({ identity, membersGiven, method }: BootRecord): string | undefined {
+  if (method === 'uncompressed') return 'the image of this node was unpacked: nothing comes from members any more';
+  if (identity !== undefined && !membersGiven) return undefined;
+  return 'the members of this node stood on its kernel command line: tetherfs members add MOUNTPOINT URL adds others';
+}
+
+/** @returns URLs that are new. @throws TetherfsError as the daemon does, and as asking does. */
+export async function addNewMembers(node: RunningNode, signal: AbortSignal): Promise<string[]> {
   await node.askAgain(signal);
   const control = imageControl();
   const { members } = await readStatus(control);
   const known = new Set(members.map(({ url }) => url));
-  const missing = imageUrls({ ...node.config, profile }, node.members).filter((url) => !known.has(shownUrl(url)));
+  const missing = imageUrls({ ...node.config, profile: node.profile }, node.members).filter(
+    (url) => !known.has(shownUrl(url)),
+  );
   if (missing.length > 0) await changeMembers(control, { add: missing, remove: [] });
   return missing;
 }

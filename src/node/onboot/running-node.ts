@@ -7,12 +7,15 @@ import { nameZone } from '../devices.ts';
 import { discoverMembers } from '../discovery.ts';
 import { parseDeploycfg } from '../enrol.ts';
 import { goodAnswer, MemberApi } from '../member-api.ts';
+import type { BootRecord } from '../records.ts';
 import { readIfThere } from '../small-files.ts';
 
 const directory = '/etc/confluent';
 
 export class RunningNode {
   readonly node: string;
+  /** That it has booted; another may be pending by now. */
+  readonly profile: string;
   /** What its members have said at its boot, or later. */
   config: Deploycfg;
   /** Addresses, with zones. */
@@ -21,12 +24,13 @@ export class RunningNode {
   readonly #ask: (members: readonly string[]) => MemberApi;
 
   private constructor(
-    node: string,
+    { node, profile }: Pick<RunningNode, 'node' | 'profile'>,
     members: readonly string[],
     config: Deploycfg,
     ask: (members: readonly string[]) => MemberApi,
   ) {
     this.node = node;
+    this.profile = profile;
     this.members = members;
     this.config = config;
     this.#ask = ask;
@@ -39,7 +43,8 @@ export class RunningNode {
   }
 
   /** Undefined when its boot has asked nobody. @throws UsageError when what it has left makes no sense. */
-  static read(signal: AbortSignal): RunningNode | undefined {
+  static read({ identity }: Pick<BootRecord, 'identity'>, signal: AbortSignal): RunningNode | undefined {
+    if (identity === undefined) return undefined;
     const info = readIfThere(`${directory}/confluent.info`);
     const key = readIfThere(`${directory}/confluent.apikey`)?.trim();
     const config = readIfThere(`${directory}/confluent.deploycfg`);
@@ -50,7 +55,7 @@ export class RunningNode {
       throw new UsageError(`${directory}/confluent.info: it names no node (NODENAME:), or no member (MANAGER:)`);
     const authorities = [readFileSync(`${directory}/ca.pem`, 'utf8')];
     const ask = (asked: readonly string[]) => new MemberApi({ members: asked, authorities, node, key, signal });
-    return new RunningNode(node, addresses, parseDeploycfg(Buffer.from(config)), ask);
+    return new RunningNode({ node, profile: identity.profile }, addresses, parseDeploycfg(Buffer.from(config)), ask);
   }
 
   /** Asks again what it is to be; of members that answer nowhere any more, by asking everybody near. @throws TetherfsError UNREACHABLE, API */
