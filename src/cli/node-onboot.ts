@@ -28,9 +28,10 @@ export function nodeMembersCommand(): Command {
     .addHelpText(
       'after',
       `
-Asks the node's members who they all are now, and adds those that are new to the mount; it takes none away. tetherfs-members.timer does this every hour.
+Asks the node's members who they all are now, and adds those that are new to the mount; it takes none away. tetherfs-members.timer does this every hour. On a node whose image was unpacked, or whose members stood on its kernel command line, it says so, and
+does nothing.
 
-Exit status: 0 done, 1 no member answers, or there is nothing to add them to.`,
+Exit status: 0 done, 1 no member answers, or this machine has not booted by tetherfs node boot.`,
     )
     .action(async () => {
       const { addNewMembers, whyNoNewMembers } = await import('../node/onboot/image-members.ts');
@@ -39,7 +40,11 @@ Exit status: 0 done, 1 no member answers, or there is nothing to add them to.`,
       const signal = interruption();
       const boot = readBootRecord();
       const why = whyNoNewMembers(boot);
-      if (why !== undefined) throw new TetherfsError('NO_NODE_BOOT', why);
+      if (why !== undefined) {
+        // No failure: the timer is in every image.
+        process.stderr.write(`tetherfs: nothing to do: ${why}\n`);
+        return;
+      }
       const node = RunningNode.read(boot, signal);
       if (node === undefined)
         throw new TetherfsError('NO_NODE_BOOT', 'what its boot has left in /etc/confluent is not there any more');

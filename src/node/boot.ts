@@ -12,6 +12,7 @@ import { parseDigest } from '../image/digest.ts';
 import { availableMemory } from '../mount/memory-check.ts';
 import { type BootSettings, bootFile, readBootSettings } from '../profile/index.ts';
 import { type Enrolment, enrol } from './enrol.ts';
+import { Links } from './links.ts';
 import { imageOfNode } from './node-image.ts';
 import { rootSource } from './places.ts';
 import { writeBootRecord } from './records.ts';
@@ -74,6 +75,7 @@ async function makeRoot({ settings, root, console, signal }: BootOptions): Promi
     console.say(`WARNING: ${what}`);
   };
   insistOnMemory();
+  using _links = await Links.switchOn();
   const { keyFile, known, ...image } = await imageToBoot({ settings, steps, console, signal, lack });
   const { members, digest, imageMethod } = image;
   console.say(describeImage(image));

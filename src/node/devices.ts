@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readOrNothing } from './small-files.ts';
 
-const kernelDirectory = '/sys/class/net';
+export const kernelDevices = '/sys/class/net';
 /** ARPHRD_* of if_arp.h. */
 const kinds = new Map<string, 'ethernet' | 'infiniband'>([
   ['1', 'ethernet'],
@@ -20,8 +20,8 @@ export interface NetworkDevice {
 }
 
 export function networkDevices(): NetworkDevice[] {
-  return readdirSync(kernelDirectory).flatMap((name) => {
-    const read = (file: string) => readOrNothing(join(kernelDirectory, name, file)).trim();
+  return readdirSync(kernelDevices).flatMap((name) => {
+    const read = (file: string) => readOrNothing(join(kernelDevices, name, file)).trim();
     const kind = kinds.get(read('type'));
     const mac = read('address').toLowerCase();
     if (kind === undefined || /^[0:]*$/.test(mac)) return [];
@@ -31,11 +31,11 @@ export function networkDevices(): NetworkDevice[] {
 
 /** The kernel's number of a device; undefined when there is no such device. */
 function indexOfDevice(name: string): string | undefined {
-  return readOrNothing(join(kernelDirectory, name, 'ifindex')).trim() || undefined;
+  return readOrNothing(join(kernelDevices, name, 'ifindex')).trim() || undefined;
 }
 
 function deviceWithIndex(index: string): string | undefined {
-  return readdirSync(kernelDirectory).find((name) => indexOfDevice(name) === index);
+  return readdirSync(kernelDevices).find((name) => indexOfDevice(name) === index);
 }
 
 /** Of an address with a zone: confluent's files have numbers there, and everybody else names. */

@@ -183,6 +183,11 @@ it('what fails is named, everywhere, and the others are done all the same', asyn
   expect(shown).toMatchObject({ status: 0, stderr: '' });
   expect(shown.stdout).toMatch(/^n1: demo, uncompressed, /);
   expect(shown.stdout).toMatch(/^ {2}FAILED +onboot\.d\/9-first\.sh: exit status 3$/m);
+  expect(await root.tetherfs('node', 'members')).toEqual({
+    status: 0,
+    stdout: '',
+    stderr: 'tetherfs: nothing to do: the image of this node was unpacked: nothing comes from members any more\n',
+  });
   const json = JSON.parse((await root.tetherfs('node', 'status', '--json')).stdout);
   expect(json).toMatchObject({ boot: { identity: { node: 'n1' } }, onboot: record(), mount: null });
 });

@@ -24,8 +24,8 @@ export interface DiscoveryParts {
   onAnswered: () => void;
 }
 
-/** Interfaces come and go, and switches forget who listens: joined again and again, ms. */
-const rejoinMs = 60_000;
+/** Interfaces come and go, and are none before they have a carrier: joined again and again, ms; well within the time that a node asks without a word. */
+const rejoinMs = 5_000;
 /** Questions that are looked at at once: more than that are not answered, and nodes ask again. */
 const mostAtOnce = 200;
 
@@ -69,12 +69,11 @@ function joinIPv6(socket: Socket, interfaces: LocalInterfaces): void {
   for (const { name } of interfaces.list()) quietly(() => socket.addMembership(discoveryGroups.ipv6, `::%${name}`));
 }
 
-/** Joined already, or without multicast. */
 function quietly(join: () => void): void {
   try {
     join();
   } catch {
-    // Asked again in a minute.
+    // It may have been joined already; else it is tried again.
   }
 }
 
