@@ -5,6 +5,7 @@ import { imageInfoCommand } from './image-info.ts';
 import { imagePackCommand } from './image-pack.ts';
 import { imagePrepareCommand } from './image-prepare.ts';
 import { imagePublishCommand } from './image-publish.ts';
+import { imageUnpackCommand } from './image-unpack.ts';
 import { imageVerifyCommand } from './image-verify.ts';
 
 export function imageCommand(): Command {
@@ -14,6 +15,7 @@ export function imageCommand(): Command {
     .addCommand(imagePackCommand())
     .addCommand(imageInfoCommand())
     .addCommand(imageVerifyCommand())
+    .addCommand(imageUnpackCommand())
     .addCommand(imagePublishCommand())
     .addCommand(imageGcCommand())
     .addHelpText(
@@ -25,6 +27,7 @@ Examples:
       /var/lib/confluent/public/os/demo/rootimg.sfs
   tetherfs image info http://10.0.0.1/confluent-public/os/demo/rootimg.sfs
   tetherfs image verify --digest sha256:1f0c… http://10.0.0.2/confluent-public/os/demo/rootimg.sfs
+  tetherfs image unpack demo /srv/trees/demo
   tetherfs image publish demo --to root@10.0.0.2 root@10.0.0.3
   tetherfs image gc --dry-run --access-log /var/log/nginx/access.log /var/lib/confluent/public/os/demo`,
     );

@@ -9,6 +9,13 @@ export class PackError extends TetherfsError {
   }
 }
 
+/** An image could not be unpacked. Nothing was changed. */
+export class UnpackError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('UNPACK', message, options);
+  }
+}
+
 /** An image, a sidecar or a key file cannot be read where it was said to be. */
 export class ImageSourceError extends TetherfsError {
   /** The server has no such file, and is well otherwise. */

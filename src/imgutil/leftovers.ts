@@ -40,6 +40,18 @@ export async function removeLeftovers(directories: readonly string[]): Promise<s
   return removed;
 }
 
+/** The same of what unpacks: everything in `directory` whose name begins so. @returns the paths of what it was. */
+export async function removeAbandoned(directory: string, prefix: string): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of await readdir(directory).catch(() => [])) {
+    const path = join(directory, name);
+    if (!name.startsWith(prefix) || !(await isAbandoned(path, name.slice(prefix.length - 1)))) continue;
+    await rm(path, { recursive: true, force: true });
+    removed.push(path);
+  }
+  return removed;
+}
+
 async function isAbandoned(path: string, name: string): Promise<boolean> {
   const [, pid] = /-(\d+)-[^-]+$/.exec(name) ?? [];
   if (pid !== undefined) return !existsSync(`/proc/${pid}`);

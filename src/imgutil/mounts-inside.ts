@@ -12,3 +12,8 @@ export function mountsInside(tree: string): string[] {
     .filter((mountpoint) => mountpoint !== tree && liesIn(mountpoint, tree));
   return [...new Set(inside)];
 }
+
+/** Whether something is mounted at this real path. */
+export function mountsAt(path: string): boolean {
+  return listMounts().some(({ mountpoint }) => mountpoint === path);
+}

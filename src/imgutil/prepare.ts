@@ -4,12 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, open, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, copyFile, open, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { initramfsFiles, nodeRuntime, runtimeImage, unitFiles } from '../base/installation.ts';
-import { entryInside, fileInside, placeOf } from '../base/tree-entry.ts';
+import { entryInside, fileInside } from '../base/tree-entry.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
+import { directoryInside } from './directory-inside.ts';
 
 export interface Prepared {
   /** Paths in the tree that were written. */
@@ -165,18 +166,6 @@ async function place(tree: string, { from, to, mode }: Piece): Promise<void> {
     await rm(made, { force: true }).catch(() => {});
     throw cause;
   }
-}
-
-/** Makes what is missing of it. @returns its real path on this machine, one character a byte. */
-async function directoryInside(tree: string, path: string): Promise<string> {
-  let real = '';
-  for (const name of path.split('/').filter(Boolean)) {
-    const found = await entryInside(tree, `${real}/${name}`);
-    if (found?.status.isDirectory() === false) throw new UsageError(`${tree}${found.path} is no directory`);
-    if (found === undefined) await mkdir(placeOf(tree, `${real}/${name}`), { mode: 0o755 });
-    real = found?.path ?? `${real}/${name}`;
-  }
-  return tree + real;
 }
 
 /** What the tree has of that name is left alone. @returns whether it was made. */

@@ -54,11 +54,11 @@ export class PrivateFiles {
     return [this.key(digest), this.bootOrder(digest), this.trace(digest), posted];
   }
 
-  /** Keys that may be this image's, the likeliest first. @throws KeyFileError, ImageSourceError when there is none that can be read */
-  async keysFor(digest: ImageDigest): Promise<Uint8Array[]> {
+  /** Keys that may be this image's, the likeliest first; of an image whose digest nobody knows, the newest. @throws KeyFileError, ImageSourceError when there is none that can be read */
+  async keysFor(digest: ImageDigest | undefined): Promise<Uint8Array[]> {
     const keys: Uint8Array[] = [];
     const errors: unknown[] = [];
-    for (const path of [this.key(digest), this.newestKey]) {
+    for (const path of [...(digest === undefined ? [] : [this.key(digest)]), this.newestKey]) {
       try {
         const bytes = await readSmallFile(path, keyFileSizeLimit);
         if (bytes !== undefined) keys.push(parseKeyFile(bytes, path));

@@ -1,11 +1,12 @@
 /** The squashfs of the image, read-only; of a capture that of each partition. */
 import { closeSync } from 'node:fs';
 import { describeError, errorCode, TetherfsError } from '../../base/errors.ts';
+import type { ImageLayer } from '../../image/layers.ts';
 import { loadBinding } from '../../native/binding.ts';
 import { lowerPlace, makePlace } from '../places.ts';
 import { loadModule } from '../programs.ts';
 import { attachImage, type BlockDevice } from './decrypt.ts';
-import { type ImageLayer, layersOf } from './layers.ts';
+import { layersOf } from './layers.ts';
 
 export interface LowerLayer {
   /** Where it belongs in the root. */
