@@ -57,6 +57,15 @@ export function parseFileUrl(given: string): FileUrl {
   return { given, text, secure: url.protocol === 'https:', url, zone, fileName };
 }
 
+export function isValidFileUrl(text: string): boolean {
+  try {
+    parseFileUrl(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The file whose name has a suffix besides, in the same folder of the same server. */
 export function fileBeside(file: FileUrl, suffix: string): FileUrl {
   const url = new URL(file.url);

@@ -4,7 +4,7 @@
  */
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname, posix } from 'node:path';
 import { errorCode, shownText } from './errors.ts';
 
 /** As the kernel follows links (path_resolution(7)). */
@@ -43,6 +43,17 @@ export async function entryInside(tree: string, path: string): Promise<TreeEntry
   const found = `/${real.join('/')}`;
   const status = await lstat(placeOf(tree, found), { bigint: true }).catch(absent);
   return status && { path: found, status };
+}
+
+/** Where something is, or would be made, that `path` names in the tree: as far as there are links, they are followed. */
+export async function leadsTo(tree: string, path: string, links = 0): Promise<string> {
+  const found = await entryInside(tree, path);
+  if (found !== undefined || path === '/') return found?.path ?? '/';
+  const directory = await leadsTo(tree, dirname(path), links);
+  const place = `${directory === '/' ? '' : directory}/${basename(path)}`;
+  const target = await readlink(placeOf(tree, place), 'buffer').catch(() => undefined);
+  if (target === undefined || links > mostLinks) return place;
+  return leadsTo(tree, posix.resolve(directory, target.toString('latin1')), links + 1);
 }
 
 /** The regular file that `path` names in the tree: undefined when there is none. */

@@ -1,5 +1,6 @@
 /** `tetherfs image`: making, examining and removing images. */
 import { Command } from 'commander';
+import { imageExecCommand } from './image-exec.ts';
 import { imageGcCommand } from './image-gc.ts';
 import { imageInfoCommand } from './image-info.ts';
 import { imagePackCommand } from './image-pack.ts';
@@ -10,8 +11,10 @@ import { imageVerifyCommand } from './image-verify.ts';
 
 export function imageCommand(): Command {
   return new Command('image')
+    .enablePositionalOptions()
     .description('make, examine and remove images')
     .addCommand(imagePrepareCommand())
+    .addCommand(imageExecCommand())
     .addCommand(imagePackCommand())
     .addCommand(imageInfoCommand())
     .addCommand(imageVerifyCommand())
@@ -27,6 +30,7 @@ Examples:
       /var/lib/confluent/public/os/demo/rootimg.sfs
   tetherfs image info http://10.0.0.1/confluent-public/os/demo/rootimg.sfs
   tetherfs image verify --digest sha256:1f0c… http://10.0.0.2/confluent-public/os/demo/rootimg.sfs
+  tetherfs image exec /srv/trees/demo apt-get install --yes slurmd
   tetherfs image unpack demo /srv/trees/demo
   tetherfs image publish demo --to root@10.0.0.2 root@10.0.0.3
   tetherfs image gc --dry-run --access-log /var/log/nginx/access.log /var/lib/confluent/public/os/demo`,

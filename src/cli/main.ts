@@ -55,7 +55,9 @@ async function main(): Promise<void> {
     .description(
       'root images for diskless nodes: mounts one image that several HTTP servers serve, verified, as a local file',
     )
-    .version(version);
+    .version(version)
+    // Some end in another command, whose options are its own.
+    .enablePositionalOptions();
   for (const { load, hidden = false } of wanted(process.argv[2])) program.addCommand(await load(version), { hidden });
   exitByException(program);
   // Whoever reads what we print may have seen enough.

@@ -8,6 +8,7 @@ import { join, sep } from 'node:path';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 import { profileName } from './attributes.ts';
 import { compareNames } from './nodes.ts';
+import { absentOrUnreadable } from './readable.ts';
 
 export interface ProfileSummary {
   name: string;
@@ -109,7 +110,7 @@ export class Profiles {
     if (parts.some((part) => !isPlain(part))) return { directory: top, names: [] };
     for (const last of ['', '.d']) {
       const directory = join(top, ...parts) + last;
-      const names = await readdir(directory).catch(() => undefined);
+      const names = await readdir(directory).catch(absentOrUnreadable(directory));
       if (names !== undefined)
         return { directory, names: names.filter((name) => !name.startsWith('.')).sort(compareNames) };
     }

@@ -5,8 +5,9 @@ import { glob, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promise
 import { isIP } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import pLimit from 'p-limit';
-import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
 import { type IntoTheNode, withSsh } from './into-the-node.ts';
+import { absentOrUnreadable, isReadable } from './readable.ts';
 import { readSyncList, type SyncEntry } from './sync-list.ts';
 
 export interface SyncRequest {
@@ -50,10 +51,7 @@ export class SyncFiles {
     if (this.#states.get(node)?.kind === 'running') return 'busy';
     if (profile === '') return 'none';
     const path = join(this.#parts.profiles.publicDirectory(profile), 'syncfiles');
-    const entries = await readSyncList(path, node).catch((error: unknown) => {
-      if (errorCode(error) === 'ENOENT') return undefined;
-      throw error;
-    });
+    const entries = await readSyncList(path, node).catch(absentOrUnreadable(path));
     if (entries === undefined) return 'none';
     if (entries.length === 0) return 'empty';
     this.#states.set(node, { kind: 'running' });
@@ -121,7 +119,10 @@ async function addEntry(entry: SyncEntry, place: string | undefined, staged: Map
   const found: string[] = [];
   for (const source of entry.sources) {
     const matches = await Array.fromAsync(glob(source));
+    // Of what lies where it may not look, glob says that there is none.
+    if (matches.length === 0) await isReadable(source);
     if (matches.length === 0) throw new TetherfsError('SYNC', `there is no file ${source}`);
+    for (const match of matches) await isReadable(match);
     found.push(...matches.sort());
   }
   const { target } = entry;

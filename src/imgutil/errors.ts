@@ -16,6 +16,13 @@ export class UnpackError extends TetherfsError {
   }
 }
 
+/** A command could not be run in a tree. */
+export class ExecError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('EXEC', message, options);
+  }
+}
+
 /** An image, a sidecar or a key file cannot be read where it was said to be. */
 export class ImageSourceError extends TetherfsError {
   /** The server has no such file, and is well otherwise. */

@@ -5,12 +5,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { readGivenFile } from '../base/given-file.ts';
-import { type ApiSettings, parseYaml } from '../profile/index.ts';
+import type { ApiSettings } from '../profile/index.ts';
 import { parseConfluentInfo } from '../protocol/confluent-info.ts';
-import { type Deploycfg, deploycfgSchema } from '../protocol/deploycfg.ts';
+import type { Deploycfg } from '../protocol/deploycfg.ts';
 import { formatNames } from '../protocol/discovery.ts';
 import { nodeName } from '../protocol/grant.ts';
 import { correctClock } from './clock.ts';
+import { parseDeploycfg } from './deploycfg.ts';
 import { nameZone } from './devices.ts';
 import { discoverMembers, type FoundMember, ownNames } from './discovery.ts';
 import { askForGrant, type GrantOutcome } from './grant-client.ts';
@@ -19,6 +20,9 @@ import { goodAnswer, isNowhere, MemberApi } from './member-api.ts';
 import { makeNodeKey } from './node-key.ts';
 import type { BootConsole, Lack, Steps } from './step.ts';
 import type { SiteTrust } from './trust.ts';
+
+/** So often whoever is there denies a key before it is looked for others. */
+const denialsBetween = 3;
 
 export interface EnrolParts {
   settings: ApiSettings;
@@ -54,6 +58,7 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
   const apiWith = (key: string) =>
     new MemberApi({ members: known.members, authorities: trust.tls, node: known.node, key, signal });
   let said: Buffer | undefined;
+  let denials = 0;
   const key = await steps.run('key', async () => {
     const kept = await ofTpm.first(apiWith);
     said = kept?.deploycfg;
@@ -69,16 +74,17 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
       outcomes.set(address, outcome);
     }
     // Their addresses may have changed, and others may have come.
-    if ([...outcomes.values()].every(({ kind }) => kind === 'unreachable')) known = await find().catch(() => known);
+    const isAnybodyThere = [...outcomes.values()].some(({ kind }) => kind !== 'unreachable');
+    if (!isAnybodyThere || ++denials % denialsBetween === 0) known = await find().catch(() => known);
     throw new TetherfsError('NO_KEY', `${ofTpm.refusal}${whyNoKey(known.node, outcomes)}`);
   });
   const { node, members, found } = known;
   const api = apiWith(key);
   const config = await steps.run('configuration', async () => {
-    const body = said ?? goodAnswer(await api.ask('deploycfg2')).body;
+    const body = said ?? goodAnswer(await api.ask('deploycfg2', { check: parseDeploycfg })).body;
     // Another try is for what may have changed.
     said = undefined;
-    return parseDeploycfg(body);
+    return insistOnProfile(parseDeploycfg(body));
   });
   console.say(`this is ${node}, to boot ${config.profile}, by members ${members.join(', ')}`);
   await steps.run('lock', () => ofTpm.keepAndLock(key, lack));
@@ -110,7 +116,7 @@ async function discoverAll(
   if (first === undefined)
     throw new TetherfsError(
       'NO_MEMBER',
-      'no member of this site answers: is one near, and does it know this machine (collective node set NODE net.hwaddr=, or id.uuid=; a profile)?',
+      `no member of this site answers: is one near, and does it know this machine (${describeMachine()}: collective node set NODE net.hwaddr=, or id.uuid=; a profile)?`,
     );
   await correctClock(first.time, console);
   return { node: node ?? first.node, members: [...new Set(found.map(({ address }) => address))], found };
@@ -130,12 +136,21 @@ async function askForName(members: readonly string[], trust: SiteTrust, signal: 
   if (isNowhere(answers))
     throw new TetherfsError(
       'NO_MEMBER',
-      `${members.join(', ')} do not know this machine: say its name (tetherfs.node=), or have them know it (collective node set NODE net.hwaddr=, or id.uuid=), on a network that is trusted`,
+      `no member knows this machine (${describeMachine()}), of ${members.join(', ')}: say its name (tetherfs.node=), or have them know it (collective node set NODE net.hwaddr=, or id.uuid=), on a network that is trusted`,
     );
   const name = goodAnswer(answers).body.toString('utf8').trim();
   if (!nodeName.test(name)) throw new TetherfsError('API', 'what the member says makes no sense: a name that is none');
   return name;
 }
+
+/** For whoever is to tell members of it. */
+function describeMachine(): string {
+  const names = ownNames();
+  const shown = names.slice(0, mostNames).map(({ value }) => value);
+  return [...shown, ...(names.length > mostNames ? ['…'] : [])].join(', ');
+}
+
+const mostNames = 5;
 
 /** So long it is asked again and again before it is said, ms: networks come up slowly. */
 const patienceMs = 20_000;
@@ -160,15 +175,9 @@ function whyNoKey(node: string, outcomes: ReadonlyMap<string, GrantOutcome>): st
   return `${node} has no key: ${ways.join('; ')}${remedy}`;
 }
 
-/** @throws TetherfsError API, NO_PROFILE */
-export function parseDeploycfg(body: Buffer): Deploycfg {
-  const found = parseYaml(body.toString('utf8'), 'deploycfg2');
-  const parsed = deploycfgSchema.safeParse(found instanceof Map ? Object.fromEntries(found) : found);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new TetherfsError('API', `what the member says makes no sense: ${issue?.path.join('.')}: ${issue?.message}`);
-  }
-  if (!/^[A-Za-z0-9][\w.+-]*$/.test(parsed.data.profile))
+/** @throws TetherfsError NO_PROFILE */
+function insistOnProfile(config: Deploycfg): Deploycfg {
+  if (!/^[A-Za-z0-9][\w.+-]*$/.test(config.profile))
     throw new TetherfsError('NO_PROFILE', 'nothing is pending for this node to boot: set deployment.pendingprofile');
-  return parsed.data;
+  return config;
 }

@@ -3,6 +3,7 @@
  * cannot be used costs a grant at each boot, and is told of.
  */
 import { describeError } from '../base/errors.ts';
+import { parseDeploycfg } from './deploycfg.ts';
 import type { ApiAnswer, MemberApi } from './member-api.ts';
 import type { BootConsole, Lack } from './step.ts';
 import { whyNoTpm } from './tpm/device.ts';
@@ -15,38 +16,47 @@ export interface Believed {
 }
 
 export class KeyOfTpm {
-  readonly #tpm: NodeTpm | undefined;
+  readonly #pcrs: readonly number[];
   readonly #console: BootConsole;
-  /** Why there is none that can be used. */
-  readonly #why: string;
+  /** Why there is none; undefined: there is one. */
+  readonly #why: string | undefined;
+  #tpm: NodeTpm | undefined;
+  /** Whether all of its keys are known. */
+  #isRead = false;
+  readonly #told = new Set<string>();
   #keys: readonly SealedKey[] = [];
   /** The one that the members have believed. */
   #used: SealedKey | undefined;
   /** By the handle of a key: what the members have said of it last. */
   readonly #said = new Map<string, readonly ApiAnswer[]>();
 
-  private constructor(tpm: NodeTpm | undefined, why: string, console: BootConsole) {
-    this.#tpm = tpm;
+  private constructor(pcrs: readonly number[], why: string | undefined, console: BootConsole) {
+    this.#pcrs = pcrs;
     this.#why = why;
     this.#console = console;
   }
 
   static async open(pcrs: readonly number[], console: BootConsole): Promise<KeyOfTpm> {
-    const why = await whyNoTpm();
-    if (why !== undefined) return new KeyOfTpm(undefined, why, console);
+    return new KeyOfTpm(pcrs, await whyNoTpm(), console);
+  }
+
+  /** It may be busy, or test itself: then it is asked again at the next try. */
+  async #read(): Promise<void> {
+    if (this.#why !== undefined || this.#isRead) return;
     try {
-      const opened = new KeyOfTpm(await NodeTpm.open(pcrs), '', console);
-      await opened.#unseal();
-      return opened;
+      this.#tpm ??= await NodeTpm.open(this.#pcrs);
+      const { keys, refused, isPassing } = await this.#tpm.unseal();
+      this.#keys = keys;
+      for (const why of refused) this.#sayOnce(`the TPM does not give the key ${why}`);
+      this.#isRead = !isPassing;
     } catch (error) {
-      return new KeyOfTpm(undefined, describeError(error), console);
+      this.#sayOnce(`the TPM gives no key: ${describeError(error)}`);
     }
   }
 
-  async #unseal(): Promise<void> {
-    const { keys, refused } = (await this.#tpm?.unseal()) ?? { keys: [], refused: [] };
-    this.#keys = keys;
-    for (const why of refused) this.#console.say(`the TPM does not give the key ${why}`);
+  #sayOnce(line: string): void {
+    if (!this.#told.has(line)) this.#console.say(line);
+    this.#told.add(line);
   }
 
   /** What the members say of the keys that there are; for who waits for a grant. Empty, or ends in a blank. */
@@ -56,10 +66,11 @@ export class KeyOfTpm {
     return members.length === 0 ? '' : `the key of the TPM is refused by ${members.join(', ')}; `;
   }
 
-  /** The first that a member believes. Undefined: there is none, and a grant is to be asked for. @throws what ends the boot, TetherfsError API when no member says anything: then the key may be good. */
+  /** The first that a member believes. Undefined: there is none, and a grant is to be asked for. */
   async first(apiWith: (key: string) => MemberApi): Promise<Believed | undefined> {
+    await this.#read();
     for (const sealed of this.#keys) {
-      const answers = await apiWith(sealed.key).ask('deploycfg2');
+      const answers = await apiWith(sealed.key).ask('deploycfg2', { check: parseDeploycfg });
       const last = answers.at(-1);
       if (last?.kind === 'ok') {
         this.#used = sealed;
@@ -72,11 +83,17 @@ export class KeyOfTpm {
 
   /** Seals a key that was granted, removes those that nobody wants any more, and locks the TPM until the machine is switched off. */
   async keepAndLock(key: string, lack: Lack): Promise<void> {
-    const tpm = this.#tpm;
-    if (tpm === undefined) {
+    if (this.#why !== undefined) {
       this.#console.say(`${this.#why}: this node asks for a key at each boot`);
       return;
     }
+    try {
+      this.#tpm ??= await NodeTpm.open(this.#pcrs);
+    } catch (error) {
+      lack(`the TPM keeps no key, and cannot be locked: ${describeError(error)}`);
+      return;
+    }
+    const tpm = this.#tpm;
     if (this.#used === undefined) {
       await this.#keep(tpm, key).catch((error: unknown) => {
         lack(`the key of this node is not kept, and asked for at the next boot: ${describeError(error)}`);

@@ -49,6 +49,10 @@ export interface ApiQuestion {
   ids?: string;
   /** Answers of more bytes make no sense. */
   most?: number;
+  /** ms for all of an answer. */
+  wholeMs?: number;
+  /** Makes no sense of an answer by throwing: then the next member is asked. */
+  check?: (body: Buffer) => unknown;
 }
 
 interface Exchanged {
@@ -58,12 +62,17 @@ interface Exchanged {
   outcome: string | undefined;
 }
 
-/** Of an answer: makes no sense of it by throwing. */
-type Check = (body: Buffer) => unknown;
+/** It comes, and cannot be what was asked for. */
+class SenselessAnswer extends Error {}
 
 const { request } = process.getBuiltinModule('node:https');
+/** So long nothing may come; and so long an answer may take in all. */
 const patienceMs = 15_000;
+const usualWholeMs = 60_000;
 const usualMost = 1024 * 1024;
+/** Of a file: somebody's whole program. */
+const fileMost = 64 * 1024 * 1024;
+const fileWholeMs = 600_000;
 const shownWords = 500;
 /** How often all are asked for what a node can do without, and the pause between. */
 const rounds = 3;
@@ -93,7 +102,7 @@ export class MemberApi {
     const taken: { readonly found: T }[] = [];
     const check = (body: Buffer) => taken.push({ found: take(body) });
     for (let round = 1; ; round++) {
-      const answers = await this.#askAll(`/confluent-api/self/${route}`, question, check);
+      const answers = await this.ask(route, { ...question, check });
       const [first] = taken;
       if (first !== undefined) return first;
       if (round === rounds) return { why: describeAnswers(answers) };
@@ -103,7 +112,7 @@ export class MemberApi {
 
   /** A file of the public tree. @returns what each has answered, as `ask` does. */
   file(path: string): Promise<ApiAnswer[]> {
-    return this.#askAll(`/confluent-public/${path}`, {});
+    return this.#askAll(`/confluent-public/${path}`, { most: fileMost, wholeMs: fileWholeMs });
   }
 
   /** The same, but one member alone is asked: for what it knows, and no other. */
@@ -111,21 +120,21 @@ export class MemberApi {
     return new MemberApi({ ...this.#options, members: [member] });
   }
 
-  async #askAll(path: string, question: ApiQuestion, check?: Check): Promise<ApiAnswer[]> {
+  async #askAll(path: string, question: ApiQuestion): Promise<ApiAnswer[]> {
     const answers: ApiAnswer[] = [];
     for (const member of this.#options.members) {
-      const answer = await this.#askOne(member, path, question, check);
+      const answer = await this.#askOne(member, path, question);
       answers.push(answer);
       if (answer.kind === 'ok') break;
     }
     return answers;
   }
 
-  async #askOne(member: string, path: string, question: ApiQuestion, check?: Check): Promise<ApiAnswer> {
+  async #askOne(member: string, path: string, question: ApiQuestion): Promise<ApiAnswer> {
     try {
       const { status, body, by, outcome } = await this.#exchange(member, path, question);
       if (status >= 200 && status < 300) {
-        const wrong = whatIsWrong(body, check);
+        const wrong = whatIsWrong(body, question);
         return wrong === undefined
           ? { member, kind: 'ok', status, body, ...(outcome !== undefined && { outcome }) }
           : { member, kind: 'invalid', status, why: wrong };
@@ -135,6 +144,7 @@ export class MemberApi {
         ? { member, kind: 'refused', why, by }
         : { member, kind: 'invalid', status, why };
     } catch (error) {
+      if (error instanceof SenselessAnswer) return { member, kind: 'invalid', status: 0, why: error.message };
       return { member, kind: 'unreachable', why: tlsReason(error) ?? describeError(error) };
     }
   }
@@ -142,7 +152,7 @@ export class MemberApi {
   #exchange(
     member: string,
     path: string,
-    { method = 'GET', body, ids, most = usualMost }: ApiQuestion,
+    { method = 'GET', body, ids, most = usualMost, wholeMs = usualWholeMs }: ApiQuestion,
   ): Promise<Exchanged> {
     const { node, key, authorities, signal } = this.#options;
     const bare = member.replace(/%.*$/, '');
@@ -166,13 +176,19 @@ export class MemberApi {
           ...(signal && { signal }),
         },
         (response) => {
+          const { 'content-length': bytes, 'transfer-encoding': coding } = response.headers;
+          // Else nobody would see that it was cut off.
+          if (bytes === undefined && coding === undefined && response.statusCode !== 204) {
+            asked.destroy(new SenselessAnswer('it does not say how long its answer is'));
+            return;
+          }
           const by = (response.socket as TLSSocket).getPeerCertificate().fingerprint256;
           const pieces: Buffer[] = [];
           let length = 0;
           response.on('data', (piece: Buffer) => {
             pieces.push(piece);
             length += piece.length;
-            if (length > most) asked.destroy(new Error(`more than ${most} bytes`));
+            if (length > most) asked.destroy(new SenselessAnswer(`more than ${most} bytes`));
           });
           const { statusCode: status = 0, headers } = response;
           const outcome = headers[outcomeHeader]?.toString();
@@ -180,14 +196,17 @@ export class MemberApi {
           response.on('error', reject);
         },
       );
-      asked.on('timeout', () => asked.destroy(new Error('no answer in time')));
+      const late = () => asked.destroy(new Error('no answer in time'));
+      const whole = setTimeout(late, wholeMs);
+      asked.on('close', () => clearTimeout(whole));
+      asked.on('timeout', late);
       asked.on('error', reject);
       asked.end(body);
     });
   }
 }
 
-function whatIsWrong(body: Buffer, check: Check | undefined): string | undefined {
+function whatIsWrong(body: Buffer, { check }: ApiQuestion): string | undefined {
   try {
     check?.(body);
     return undefined;

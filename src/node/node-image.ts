@@ -1,12 +1,19 @@
 /** What the members say of the image of this node: where it is, its digest, its key. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TetherfsError } from '../base/errors.ts';
+import { isValidFileUrl } from '../base/file-url.ts';
+import { parseKeyFile } from '../image/key-file.ts';
 import type { Deploycfg } from '../protocol/deploycfg.ts';
 import type { Enrolment } from './enrol.ts';
-import { goodAnswer, isNowhere } from './member-api.ts';
+import { type ApiAnswer, goodAnswer, isNowhere, type MemberApi } from './member-api.ts';
 import { authoritiesFile, imageKeyFile } from './places.ts';
 import type { SiteTrust } from './trust.ts';
+
+/** How often members are asked for a key that one of them knows nothing of while another is away. */
+const rounds = 3;
+const pauseMs = 1_000;
 
 export interface NodeImage {
   members: readonly [string, ...string[]];
@@ -39,13 +46,7 @@ export async function imageOfNode(
     );
   const hex = digest?.replace(/^sha256:/, '');
   const routes = [...(hex === undefined ? [] : [`imagekey/${hex}`]), 'profileprivate/pending/rootimg.key'];
-  let key: Buffer | undefined;
-  for (const route of routes) {
-    const answers = await api.ask(route);
-    // Of an image in clear nobody has one.
-    if (!isNowhere(answers)) key = goodAnswer(answers).body;
-    if (key !== undefined) break;
-  }
+  const key = await firstKey(api, routes);
   return {
     members: urls,
     digest,
@@ -54,12 +55,38 @@ export async function imageOfNode(
   };
 }
 
+/**
+ * Undefined of an image in clear, of which nobody has one. Members that cannot be asked leave that open: then it is asked some times, and what the image itself is tells the rest.
+ * @throws TetherfsError API, UNREACHABLE when no member knows anything of it.
+ */
+async function firstKey(api: MemberApi, routes: readonly string[]): Promise<Buffer | undefined> {
+  const check = (body: Buffer) => parseKeyFile(body, 'the key').fill(0);
+  for (let round = 1; ; round++) {
+    const answers: ApiAnswer[][] = [];
+    for (const route of routes) {
+      const all = await api.ask(route, { check });
+      const last = all.at(-1);
+      if (last?.kind === 'ok') return last.body;
+      answers.push(all);
+    }
+    if (answers.every(isNowhere)) return undefined;
+    const saysNone = (all: readonly ApiAnswer[]) =>
+      all.some((answer) => isNowhere([answer])) && all.every(({ kind }) => kind !== 'refused');
+    const open = answers.find((all) => !saysNone(all));
+    if (open !== undefined) goodAnswer(open);
+    if (round === rounds) return undefined;
+    await sleep(pauseMs);
+  }
+}
+
 /** All that serve it, over the way that the site says; those that answered us among them. */
 export function imageUrls({ profile, protocol, members = [] }: Deploycfg, asked: readonly string[]): string[] {
   const hosts = [...new Set([...members, ...asked])].map((address) =>
     address.includes(':') ? `[${address.replace('%', '%25')}]` : address,
   );
-  return hosts.map((host) => `${protocol}://${host}/confluent-public/os/${profile}/rootimg.sfs`);
+  const urls = hosts.map((host) => `${protocol}://${host}/confluent-public/os/${profile}/rootimg.sfs`);
+  // One that makes no sense is no reason to leave the others.
+  return urls.filter(isValidFileUrl);
 }
 
 function leave(path: string, content: string | Uint8Array, mode: number): string {

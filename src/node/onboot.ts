@@ -53,6 +53,7 @@ class Onboot {
   readonly #boot: BootRecord;
   readonly #node: RunningNode | undefined;
   readonly #record: OnbootRecord;
+  #isUnwritten = false;
 
   constructor(options: OnbootOptions, boot: BootRecord, node: RunningNode | undefined) {
     this.#options = options;
@@ -65,7 +66,7 @@ class Onboot {
     const { signal } = this.#options;
     const node = this.#node;
     if (node !== undefined) await this.#beforeScripts(node);
-    for (const path of await listSiteSteps((line) => this.#options.console.say(line)))
+    for (const path of await this.#siteSteps())
       await this.#attempt(`node.d/${basename(path)}`, () => this.#script(path, '/', node?.members[0]));
     if (node !== undefined) await this.#ofProfile(node);
     const failed = this.#failed;
@@ -93,7 +94,7 @@ class Onboot {
   end(state: OnbootRecord['state']): void {
     this.#record.state = state;
     if (state !== 'failed') delete this.#record.step;
-    writeOnbootRecord(this.#record);
+    this.#write();
   }
 
   async #beforeScripts(node: RunningNode): Promise<void> {
@@ -110,6 +111,15 @@ class Onboot {
       });
     }
     await this.#attempt('files', () => syncFiles(node.api, signal));
+  }
+
+  async #siteSteps(): Promise<string[]> {
+    try {
+      return await listSiteSteps((line) => this.#options.console.say(line));
+    } catch (error) {
+      this.#noteFailure('node.d', kernelUptime(), error);
+      return [];
+    }
   }
 
   async #ofProfile(node: RunningNode): Promise<void> {
@@ -153,7 +163,7 @@ class Onboot {
     if (why !== undefined)
       this.#options.print(`tetherfs: what this boot has read is not told to the members: ${why}\n`);
     this.#record.isTraced = why === undefined;
-    writeOnbootRecord(this.#record);
+    this.#write();
   }
 
   /** What fails for good is put down, and the next step goes on. @throws TetherfsError INTERRUPTED */
@@ -168,7 +178,7 @@ class Onboot {
     };
     const steps = new Steps({ say }, signal, { isLasting, interrupted });
     this.#record.step = name;
-    writeOnbootRecord(this.#record);
+    this.#write();
     loadBinding().notifyServiceManager(`STATUS=${name}`);
     const began = kernelUptime();
     try {
@@ -176,9 +186,24 @@ class Onboot {
       this.#record.steps.push(...steps.records);
     } catch (error) {
       if (signal.aborted) throw new TetherfsError('INTERRUPTED', interrupted, { cause: error });
-      const failed = describeFailure(error);
-      console.say(`${name}: ${failed}`);
-      this.#record.steps.push({ name, began, ended: kernelUptime(), failed });
+      this.#noteFailure(name, began, error);
+    }
+  }
+
+  #noteFailure(name: string, began: number, error: unknown): void {
+    const failed = describeFailure(error);
+    this.#options.console.say(`${name}: ${failed}`);
+    this.#record.steps.push({ name, began, ended: kernelUptime(), failed });
+  }
+
+  /** What is to be done is done, also where nobody can be told of it. */
+  #write(): void {
+    try {
+      writeOnbootRecord(this.#record);
+    } catch (error) {
+      if (!this.#isUnwritten)
+        this.#options.console.say(`what this node does is not written down: ${describeFailure(error)}`);
+      this.#isUnwritten = true;
     }
   }
 }

@@ -142,6 +142,9 @@ function describeIssue(issue: z.core.$ZodIssue | undefined, ofFile: Words): stri
   const nameOf = (key: string) => (key in ofFile ? `${bootFile}: ${key}` : `${prefix}${key}=`);
   if (issue?.code !== 'unrecognized_keys') return `${nameOf(String(issue?.path[0]))}: ${issue?.message}`;
   const known = Object.keys(words.shape);
+  const prefixed = issue.keys.find((key) => key in ofFile && key.startsWith(prefix));
+  if (prefixed !== undefined)
+    return `${bootFile}: ${prefixed}: in this file without ${prefix}: ${prefixed.slice(prefix.length)}`;
   return `${issue.keys.map(nameOf).join(', ')}: no such setting; there are ${known.map((key) => prefix + key).join(', ')}`;
 }
 

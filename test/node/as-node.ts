@@ -3,11 +3,13 @@ import { discoverMembers } from '../../src/node/discovery.ts';
 import { type Enrolment, enrol } from '../../src/node/enrol.ts';
 import { askForGrant } from '../../src/node/grant-client.ts';
 import { MemberApi } from '../../src/node/member-api.ts';
+import { imageOfNode } from '../../src/node/node-image.ts';
 import { makeNodeKey } from '../../src/node/node-key.ts';
 import { Steps } from '../../src/node/step.ts';
 import { giveIdentity } from '../../src/node/steps/identity.ts';
 import { setUpRootNetwork } from '../../src/node/steps/root-network.ts';
 import { readTrust } from '../../src/node/trust.ts';
+import { deploycfgSchema } from '../../src/protocol/deploycfg.ts';
 
 interface Words {
   uuid?: string;
@@ -22,6 +24,7 @@ interface Words {
   /** It does not know its name. */
   nameless?: boolean;
   infoFile?: string;
+  wholeMs?: number;
 }
 
 const [what = '', directory = '', json = '{}'] = process.argv.slice(2);
@@ -38,6 +41,7 @@ const {
   tpmPcrs = [],
   nameless = false,
   infoFile,
+  wholeMs,
 } = JSON.parse(json) as Words;
 
 const signal = new AbortController().signal;
@@ -61,8 +65,20 @@ const doings: Record<string, () => Promise<unknown>> = {
     return { outcome: await askForGrant({ address, node, hash: made.hash }), key: made.key };
   },
   async ask() {
-    const answers = await new MemberApi({ members, authorities, node, key }).ask(route);
+    const answers = await new MemberApi({ members, authorities, node, key }).ask(
+      route,
+      wholeMs === undefined ? {} : { wholeMs },
+    );
     return answers.map((answer) => (answer.kind === 'ok' ? { ...answer, body: answer.body.toString() } : answer));
+  },
+  async image() {
+    const api = new MemberApi({ members, authorities, node, key });
+    const config = { profile: 'demo', protocol: 'https', ipv4_method: null };
+    const steps = new Steps(console, signal);
+    const enrolment = { node, members, found: [], key, api, config: deploycfgSchema.parse(config) };
+    const given = { members: [], digest: undefined, caFile: undefined };
+    const { keyFile } = await steps.run('image key', () => imageOfNode(enrolment, given, trust));
+    return { keyFile: keyFile ?? null, said };
   },
   async enrol() {
     const { key, node: name, members: known } = await enrolled();

@@ -88,8 +88,15 @@ describe('members that are named', () => {
     const { node, said } = await enrolled;
     expect(node).toBe('n1');
     expect(said[0]).toMatch(
-      /^members: 10\.7\.0\.1 do not know this machine: say its name \(tetherfs\.node=\), or .*; trying again/,
+      /^members: no member knows this machine \(.*52:54:00:12:34:56.*\), of 10\.7\.0\.1: say its name \(tetherfs\.node=\), or .*; trying again/,
     );
+  });
+
+  it('are believed by a machine whose clock begins in 1970, before anybody has told it the time', async () => {
+    await member.cli('node', 'arm', 'n1', 'once');
+    const words = { members: ['10.7.0.1'], node: 'n1' };
+    const { said } = await asNode<{ said: string[] }>('enrol', words, '1970-01-02 00:00:00 UTC');
+    expect(said.join('\n')).not.toMatch(/trying again/);
   });
 
   it('may stand in a file, with the name or without', async () => {

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 const sources = fileURLToPath(new URL('../../src', import.meta.url));
 /** Where each begins: the text is the last argument but the options. */
-const beginnings = /(?:new TetherfsError\(\s*(?:'[A-Z_]+'|[^'",]+),|new UsageError\(|\black\()\s*(?=['"`])/g;
+const beginnings =
+  /(?:new TetherfsError\(\s*(?:'[A-Z_]+'|[^'",]+),|new (?:Usage)?Error\(|new SenselessAnswer\(|\black\(|\.say\(|#sayOnce\(|codes\.\w+,|\brefused\.push\(|\breturn (?:isExpected\(\) \? )?(?=['"`](?:it|its) ))\s*(?=['"`])/g;
 
 export function whatNodesSay(): string[] {
   const files = globSync(['node/**/*.ts', 'profile/boot-settings.ts'], { cwd: sources });

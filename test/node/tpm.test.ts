@@ -1,7 +1,10 @@
 /** A node's key in its TPM: a real swtpm, real members; and tpm2-tools alone, as confluent's nodes call them, seal and unseal the same keys. */
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { MemberServer } from '../support/member.ts';
 import { SoftwareTpm } from '../support/swtpm.ts';
+import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { memberAddress, Neighbours, netns, otherMember } from './neighbours.ts';
 
@@ -154,13 +157,89 @@ it('one that a member refuses is kept while another wants it, or may: removed wh
   expect(await handles()).toHaveLength(1);
 });
 
-it('without having been switched off it gives nothing: that is said, and a grant is asked for', async () => {
+it('without having been switched off it gives nothing, and keeps nothing that no boot could get: that is said, and a grant is asked for', async () => {
   await armed();
   const { said, lacks } = await armedLate();
+  expect(await handles()).toEqual(['0x81000000']);
   expect(said[0]).toMatch(
     /^the TPM does not give the key 0x81000000: PCR 15 is not as it was when the machine was switched on: .*kexec/,
   );
-  expect(lacks).toEqual([]);
+  expect(lacks).toEqual([expect.stringMatching(/^the key of this node is not kept, .*: PCR 15 is not as .*kexec/)]);
+});
+
+describe('a TPM that fails', () => {
+  let shims: TempDir;
+  /** Called in the place of a tool, with that as its first word. */
+  const shim = (tool: string, script: string) =>
+    writeFileSync(join(shims.path, `tpm2_${tool}`), `#!/bin/sh\nreal=/usr/bin/tpm2_${tool}\n${script}\n`, {
+      mode: 0o755,
+    });
+  const enrolShimmed = () => {
+    const env = { ...tpm.environment, PATH: `${shims.path}:${process.env['PATH']}` };
+    return neighbours.asNode<Enrolled>('enrol', { members: [memberAddress] }, { env });
+  };
+  /** Fails until it has been called so often. */
+  const failing = (times: number) =>
+    `echo x >>${shims.path}/calls; [ $(wc -l <${shims.path}/calls) -gt ${times} ] && exec $real "$@"; echo "ERROR: failed (0x101)" >&2; exit 1`;
+  beforeEach(() => {
+    shims = makeTempDir('shims');
+    return () => shims.remove();
+  });
+
+  it.each(['getcap', 'pcrread', 'startauthsession'])(
+    'once, in %s, is asked again: no grant is needed',
+    async (tool) => {
+      const { key } = await armed();
+      await tpm.restart();
+      shim(tool, failing(1));
+      const { key: used, said, lacks } = await enrolShimmed();
+      expect({ used, lacks }).toEqual({ used: key, lacks: [] });
+      expect(said[0]).toMatch(/^the TPM (?:gives no key|does not give the key 0x81000000): .*0x101/);
+    },
+  );
+
+  it('to give a key is locked all the same', async () => {
+    await armed();
+    await tpm.restart();
+    shim('readpublic', 'echo "ERROR: failed (0x101)" >&2; exit 1');
+    await member.cli('node', 'arm', 'n1', 'once');
+    await enrolShimmed();
+    await expect(unseal('0x81000000')).rejects.toThrow(/policy/i);
+  });
+
+  it.each([
+    ['does nothing', 'exit 0', /PCR 15 of \w+ has not changed/],
+    [
+      'is of some banks alone',
+      'exec $real 15:sha1=$(printf x | sha1sum | cut -c1-40)',
+      /PCR 15 of sha256 has not changed/,
+    ],
+  ])('to lock is told: the extension %s', async (_, script, why) => {
+    shim('pcrextend', script);
+    await member.cli('node', 'arm', 'n1', 'once');
+    const { lacks } = await enrolShimmed();
+    expect(lacks).toEqual([expect.stringMatching(/^whoever is root here can get the key from the TPM: /)]);
+    expect(lacks[0]).toMatch(why);
+  });
+
+  it('to lock, although it says that it has, is found out by asking for the key', async () => {
+    await armed();
+    await tpm.restart();
+    shim('unseal', `[ -e ${shims.path}/key ] && exec cat ${shims.path}/key; $real "$@" | tee ${shims.path}/key`);
+    const { lacks } = await enrolShimmed();
+    expect(lacks).toEqual([expect.stringMatching(/the key 0x81000000 can be unsealed still$/)]);
+  });
+
+  it('to keep a new key keeps the old one, whoever has refused that', async () => {
+    await armed();
+    await tpm.restart();
+    await tpm.tool('changeauth', ['-c', 'owner', 'secret']);
+    await member.cli('node', 'rm', 'n1');
+    await member.cli('node', 'add', 'n1', 'net.ipv4_address=10.7.0.5/24', 'deployment.pendingprofile=demo');
+    const { lacks } = await armedLate();
+    expect(lacks).toEqual([expect.stringMatching(/the owner of the TPM has a password$/)]);
+    expect(await handles()).toEqual(['0x81000000']);
+  });
 });
 
 it('more is measured, if that is wanted: another boot loader does not get the key', async () => {

@@ -1,5 +1,5 @@
 /**
- * The site's TLS authority. Nodes believe it alone, and their clocks lie: it is valid since 1970, and what members show is valid since 2000; a node's own
+ * The site's TLS authority. Nodes believe it alone, and their clocks lie: it is valid since 1970, and so is what members show: a machine without a battery begins there; a node's own
  * certificate is for some weeks. RFC 5280; P-256.
  */
 import 'reflect-metadata';
@@ -24,7 +24,7 @@ import { TetherfsError } from '../../base/errors.ts';
 cryptoProvider.set(globalThis.crypto);
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-const begin = { authority: new Date('1970-01-01T00:00:00Z'), member: new Date('2000-01-01T00:00:00Z') };
+const begin = new Date('1970-01-01T00:00:00Z');
 const end = new Date('2100-01-01T00:00:00Z');
 const dayMs = 86_400_000;
 /** Of a node whose clock is somewhat behind. */
@@ -49,7 +49,7 @@ export async function makeTlsAuthority(site: string): Promise<KeyPair> {
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: [{ CN: [`tetherfs TLS authority of ${site}`] }],
-    notBefore: begin.authority,
+    notBefore: begin,
     notAfter: end,
     keys,
     signingAlgorithm: algorithm,
@@ -65,7 +65,7 @@ export async function makeTlsAuthority(site: string): Promise<KeyPair> {
 /** A member's, with a key of its own. */
 export async function issueForMember(authority: KeyPair, subject: Subject): Promise<KeyPair> {
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const certificate = await issue(authority, subject, keys.publicKey, { notBefore: begin.member, notAfter: end });
+  const certificate = await issue(authority, subject, keys.publicKey, { notBefore: begin, notAfter: end });
   return { certificate, key: await exportKey(keys.privateKey) };
 }
 

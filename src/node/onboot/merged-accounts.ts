@@ -42,7 +42,7 @@ export function mergeAccounts(
   const shadowed = new Set(shadows.map(nameOf));
   const newShadows = added.map(nameOf).filter((name) => !/^[+@-]/.test(name) && !shadowed.has(name));
   return {
-    accounts: textOf([...kept, ...added]),
+    accounts: textOf([...kept, ...added.map(withShadow)]),
     shadow: textOf([...shadows, ...newShadows.map(lockedLines[kind])]),
   };
 }
@@ -55,6 +55,11 @@ export function rangeOf(defs: string, kind: 'passwd' | 'group'): Range {
   );
   const number = (what: string, usual: number) => Number(settings.get(`${name}_${what}`) ?? usual);
   return { least: number('MIN', 1000), most: number('MAX', 60_000) };
+}
+
+/** passwd(5), group(5): an empty password is none to be asked for, and one that stands there is for everybody to read. */
+function withShadow(line: string): string {
+  return /^[+@-]/.test(line) ? line : line.replace(/^([^:]*):[^:]*/, '$1:x');
 }
 
 function linesOf(text: string): string[] {

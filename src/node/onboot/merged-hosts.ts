@@ -20,7 +20,9 @@ export function mergeHosts(own: string, given: string): string {
 
 function isSame(a: HostLine, b: HostLine): boolean {
   if (a.address === undefined || b.address === undefined) return false;
-  return a.address === b.address || a.names.some((name) => b.names.includes(name));
+  if (a.address === b.address) return true;
+  // A name has an address of either family.
+  return a.address.includes(':') === b.address.includes(':') && a.names.some((name) => b.names.includes(name));
 }
 
 function parse(text: string): HostLine[] {

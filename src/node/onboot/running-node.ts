@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { UsageError } from '../../base/errors.ts';
 import { parseConfluentInfo } from '../../protocol/confluent-info.ts';
 import type { Deploycfg } from '../../protocol/deploycfg.ts';
+import { parseDeploycfg } from '../deploycfg.ts';
 import { nameZone } from '../devices.ts';
 import { discoverMembers } from '../discovery.ts';
-import { parseDeploycfg } from '../enrol.ts';
 import { goodAnswer, MemberApi } from '../member-api.ts';
 import type { BootRecord } from '../records.ts';
 import { readIfThere } from '../small-files.ts';
@@ -60,7 +60,8 @@ export class RunningNode {
 
   /** Asks again what it is to be; of members that answer nowhere any more, by asking everybody near. @throws TetherfsError UNREACHABLE, API */
   async askAgain(signal: AbortSignal): Promise<void> {
-    const answers = await this.api.ask('deploycfg2');
+    const question = { check: parseDeploycfg };
+    const answers = await this.api.ask('deploycfg2', question);
     if (answers.every(({ kind }) => kind === 'unreachable')) {
       const found = (await discoverMembers(this.config.confluent_uuid ?? undefined, signal)).map(
         ({ address }) => address,
@@ -68,7 +69,7 @@ export class RunningNode {
       if (found.length > 0) {
         this.members = [...new Set([...found, ...this.members])];
         this.api = this.#ask(this.members);
-        this.config = parseDeploycfg(goodAnswer(await this.api.ask('deploycfg2')).body);
+        this.config = parseDeploycfg(goodAnswer(await this.api.ask('deploycfg2', question)).body);
         return;
       }
     }

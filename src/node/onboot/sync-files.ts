@@ -1,7 +1,7 @@
 /**
  * Files of the site: a member copies them into the node, by rsync over ssh, when it is asked to. What is to be merged or appended it lays into directories of ours, and we do the rest.
  */
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,16 +13,20 @@ import { RootTree } from '../identity/root-tree.ts';
 import { goodAnswer, type MemberApi } from '../member-api.ts';
 import { mergeAccounts, rangeOf } from './merged-accounts.ts';
 import { mergeHosts } from './merged-hosts.ts';
+import { OwnFile } from './own-file.ts';
 
 const route = 'remotesyncfiles';
 /** In memory, and nobody else's. */
 const scratch = '/run/tetherfs';
 const pauseMs = 1_500;
 
-const who = z.object({ name: z.string().optional(), id: z.number().optional() });
+const schemaOfWho = z.object({ name: z.string().optional(), id: z.number().optional() });
 const resultSchema = z.object({
   options: z
-    .record(z.string(), z.object({ owner: who.optional(), group: who.optional(), permissions: z.string().optional() }))
+    .record(
+      z.string(),
+      z.object({ owner: schemaOfWho.optional(), group: schemaOfWho.optional(), permissions: z.string().optional() }),
+    )
     .default({}),
 });
 type Result = z.infer<typeof resultSchema>;
@@ -36,8 +40,11 @@ export async function syncFiles(api: MemberApi, signal: AbortSignal): Promise<bo
     if (result === undefined) return false;
     const tree = new RootTree('');
     await mergeAll(tree, merge);
-    for (const path of await filesBelow(appendOnce)) await append(tree, path, await readFile(join(appendOnce, path)));
-    for (const [path, options] of Object.entries(result.options)) await setRights(path, options);
+    for (const path of await filesBelow(appendOnce)) await append(path, await readFile(join(appendOnce, path)));
+    const failed: unknown[] = [];
+    for (const [path, options] of Object.entries(result.options))
+      await setRights(path, options).catch((error: unknown) => failed.push(error));
+    if (failed.length > 0) throw failed[0];
     return true;
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -52,7 +59,8 @@ async function haveThemCopied(
 ): Promise<Result | undefined> {
   const answers = await api.ask(route, { method: 'POST', body: JSON.stringify(question) });
   const busy = answers.find((answer) => answer.kind === 'invalid' && answer.status === 503);
-  if (busy !== undefined) throw new TetherfsError('SYNC_BUSY', `${busy.member} is copying to this node already`);
+  if (busy !== undefined && answers.at(-1)?.kind !== 'ok')
+    throw new TetherfsError('SYNC_BUSY', `${busy.member} is copying to this node already`);
   const { member, status } = goodAnswer(answers);
   if (status !== 202) return undefined;
   const copier = api.of(member);
@@ -126,29 +134,43 @@ async function filesBelow(directory: string): Promise<string[]> {
 }
 
 /** Unless it is there already. */
-async function append(tree: RootTree, path: string, content: Buffer): Promise<void> {
-  const own = (await tree.bytes(path)) ?? Buffer.alloc(0);
-  if (!own.includes(content)) await tree.write(path, Buffer.concat([own, content]));
+async function append(path: string, content: Buffer): Promise<void> {
+  await using file = await OwnFile.at(path);
+  const own = (await file.read()) ?? Buffer.alloc(0);
+  if (own.includes(content)) return;
+  const isWhole = own.length === 0 || own.at(-1) === newline;
+  await file.replace(Buffer.concat([own, ...(isWhole ? [] : [Buffer.of(newline)]), content]));
 }
+
+const newline = 10;
 
 async function setRights(path: string, { owner, group, permissions }: Result['options'][string]): Promise<void> {
-  // It takes away setuid, so it comes first.
-  if (owner !== undefined) await giveTo('chown', owner, path);
-  if (group !== undefined) await giveTo('chgrp', group, path);
-  if (permissions === undefined) return;
-  if (!/^[0-7]{1,4}$/.test(permissions))
+  if (permissions !== undefined && !/^[0-7]{1,4}$/.test(permissions))
     throw new TetherfsError('SYNC', `${path}: (permissions=${permissions}) is no mode`);
-  await chmod(path, Number.parseInt(permissions, 8));
+  const failed: unknown[] = [];
+  const number = (kind: 'passwd' | 'group', who: z.infer<typeof schemaOfWho> | undefined) =>
+    numberOf(kind, who).catch((error: unknown) => void failed.push(error));
+  const uid = await number('passwd', owner);
+  const gid = await number('group', group);
+  await using file = await OwnFile.at(path);
+  await file.change(async (handle) => {
+    // It takes away setuid, so it comes first. -1: as it is.
+    if (uid !== undefined || gid !== undefined) await handle.chown(uid ?? -1, gid ?? -1);
+    if (permissions !== undefined) await handle.chmod(Number.parseInt(permissions, 8));
+  });
+  if (failed.length > 0) throw failed[0];
 }
 
-/** By the name that this node knows, which need not be in its own files; by the number otherwise. */
-async function giveTo(program: 'chown' | 'chgrp', { name, id }: z.infer<typeof who>, path: string): Promise<void> {
-  const missing = (cause: unknown) => new TetherfsError('SYNC', `there is no ${program} on this node`, { cause });
-  const give = (to: string) => runProgram(program, ['--', to, path], { missing });
-  try {
-    await give(name ?? String(id));
-  } catch (error) {
-    if (name === undefined || id === undefined) throw error;
-    await give(String(id));
-  }
+/** By the name that this node knows, which need not be in its own files; else by the number. @throws TetherfsError SYNC */
+async function numberOf(
+  kind: 'passwd' | 'group',
+  who: z.infer<typeof schemaOfWho> | undefined,
+): Promise<number | undefined> {
+  if (who?.name === undefined) return who?.id;
+  const missing = (cause: unknown) => new TetherfsError('SYNC', 'there is no getent on this node', { cause });
+  const line = await runProgram('getent', [kind, '--', who.name], { missing, done: [0, 2] });
+  const [, , number] = line.split(':');
+  if (number !== undefined) return Number(number);
+  if (who.id !== undefined) return who.id;
+  throw new TetherfsError('SYNC', `this node knows no ${kind === 'passwd' ? 'user' : 'group'} ${who.name}`);
 }

@@ -1,4 +1,5 @@
 /** Who the node is, in its new root: its name, its time zone, who may log in, a host key of this boot with a certificate of the site, and whom it believes. */
+import { shownText, TetherfsError } from '../../base/errors.ts';
 import { makeSshKey } from '../../protocol/ssh-key.ts';
 import type { Enrolment } from '../enrol.ts';
 import { groupNamed, homeOfRoot, isCryptText, withRootPassword } from '../identity/accounts.ts';
@@ -44,11 +45,23 @@ export async function giveIdentity({ root, enrolment, trust, lack }: IdentityPar
   await addToStore(tree, trust);
   const functions = (await api.file(`os/${config.profile}/scripts/functions`)).at(-1);
   await leaveConfluentFiles(tree, enrolment, trust, functions?.kind === 'ok' ? functions.body.toString() : undefined);
-  const nodes = await api.seek('nodelist', (body) => body.toString('utf8'));
+  const nodes = await api.seek('nodelist', parseNodeList, { most: 64 * 1024 * 1024 });
   if ('why' in nodes) lack(`nobody of other nodes may log in: ${nodes.why}`);
   const trusted = 'found' in nodes ? nodes.found : '';
   const certificate = await setUpSsh(tree, { enrolment, trust, trusted, lack });
   return { node, profile: config.profile, certificate };
+}
+
+/** What sshd takes for names of machines and nothing else: `+`, say, is everybody. */
+function parseNodeList(body: Buffer): string {
+  const names = body
+    .toString('utf8')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  const wrong = names.find((name) => !/^[A-Za-z0-9:][A-Za-z0-9.:_-]*$/.test(name));
+  if (wrong !== undefined) throw new TetherfsError('API', `${shownText(wrong, 40)} is no name of a node`);
+  return names.map((name) => `${name}\n`).join('');
 }
 
 async function setRootPassword(tree: RootTree, hash: string, lack: Lack): Promise<void> {

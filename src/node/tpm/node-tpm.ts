@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { describeError, TetherfsError } from '../../base/errors.ts';
 import { parseYaml } from '../../profile/index.ts';
 import { type Bank, banks, policyDigest, sealingBanks } from './policy.ts';
-import { forgetLoaded, isByMeasurements, tpm2 } from './tools.ts';
+import { forgetLoaded, isBusy, isByMeasurements, tpm2 } from './tools.ts';
 
 export interface SealedKey {
   /** `0x81000000` */
@@ -23,6 +23,8 @@ export interface Unsealed {
   keys: readonly SealedKey[];
   /** Why what looks like a key was not unsealed: for people. */
   refused: readonly string[];
+  /** Whether another try may unseal more. */
+  isPassing: boolean;
 }
 
 const lockingPcr = 15;
@@ -62,10 +64,11 @@ export class NodeTpm {
     );
   }
 
-  /** All keys that are there. Whatever else it holds is not touched. */
+  /** All keys that are there. Whatever else it holds is not touched. @throws TetherfsError TPM when it cannot be asked. */
   async unseal(): Promise<Unsealed> {
     const keys: SealedKey[] = [];
     const refused: string[] = [];
+    let isPassing = false;
     const listed = parseYaml(await tpm2('getcap', ['handles-persistent']), 'tpm2_getcap handles-persistent');
     const handles = (Array.isArray(listed) ? listed : []).map((handle) => `0x${Number(handle).toString(16)}`);
     const selections = this.#pcrs.length > 1 ? [this.#pcrs, [lockingPcr]] : [this.#pcrs];
@@ -90,14 +93,22 @@ export class NodeTpm {
           );
         else if (fitting === undefined) refused.push(`${handle}: sealed by other measurements than these`);
       } catch (error) {
+        if (isBusy(error)) throw error;
+        // Sealed by what has been measured: it would have to be given.
+        isPassing ||= fitting !== undefined;
         refused.push(`${handle}: ${describeError(error)}`);
       }
     }
-    return { keys, refused };
+    return { keys, refused, isPassing };
   }
 
-  /** @throws TetherfsError TPM */
+  /** @throws TetherfsError TPM; also where PCR 15 is not as the next boot will find it. */
   async seal(key: string): Promise<SealedKey> {
+    if ((await read(this.#selection([lockingPcr]))).some((byte) => byte !== 0))
+      throw new TetherfsError(
+        'TPM',
+        'PCR 15 is not as it was when the machine was switched on (kexec?), so that a key sealed now would be of no use',
+      );
     return inDirectory(async (directory) => {
       const at = (name: string) => join(directory, name);
       await tpm2('startauthsession', ['--session', at('session')]);
@@ -187,7 +198,10 @@ function read(selection: string): Promise<Buffer> {
 
 /** Of what may be a sealed key, in hexadecimal digits; undefined of anything else. */
 async function policyOf(handle: string): Promise<string | undefined> {
-  const shown = await tpm2('readpublic', ['--object-context', handle]).catch(() => '');
+  const shown = await tpm2('readpublic', ['--object-context', handle]).catch((error: unknown) => {
+    if (isBusy(error)) throw error;
+    return '';
+  });
   const [, policy] = /^authorization policy: ([0-9a-f]+)$/im.exec(shown) ?? [];
   return /^\s*value: keyedhash$/m.test(shown) ? policy?.toLowerCase() : undefined;
 }

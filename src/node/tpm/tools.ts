@@ -19,6 +19,7 @@ const codes = {
   policyFail: 0x09d,
 } as const;
 
+const busy = 'the TPM is busy: with somebody else, or with testing itself';
 const otherMeasurements = 'its measurements are others than those that the key was sealed by';
 
 const meanings: readonly [code: number, words: string][] = [
@@ -49,7 +50,8 @@ export async function forgetLoaded(): Promise<void> {
   if (environment()['TPM2TOOLS_TCTI'] !== usual) await tpm2('flushcontext', ['--transient-object']);
 }
 
-const tries = 5;
+/** Ten seconds: a TPM that tests itself says so, too. */
+const tries = 50;
 const pauseMs = 200;
 
 /** @returns what it printed. @throws TetherfsError TPM in words, INITRAMFS when there are no such tools. */
@@ -60,11 +62,17 @@ export async function tpm2(tool: string, words: readonly string[], input = ''): 
     } catch (error) {
       if (errorCode(error) !== 'PROGRAM') throw error;
       const code = responseCode(describeError(error));
-      const isBusy = code === undefined ? /Device or resource busy/i.test(describeError(error)) : passing.has(code);
-      if (!isBusy || left === 0) throw explained(error, code);
+      const isPassing = code === undefined ? /Device or resource busy/i.test(describeError(error)) : passing.has(code);
+      if (isPassing && left === 0) throw new TetherfsError('TPM', busy, { cause: error });
+      if (!isPassing) throw explained(error, code);
       await sleep(pauseMs);
     }
   }
+}
+
+/** Whether it may well answer the next time. */
+export function isBusy(error: unknown): boolean {
+  return errorCode(error) === 'TPM' && describeError(error) === busy;
 }
 
 /** Whether what was asked for is refused because of what has been measured. */
