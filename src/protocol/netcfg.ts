@@ -2,8 +2,8 @@
 import * as z from 'zod';
 
 const text = z.string().nullable().optional();
-/** Numbers are written with and without quotes. */
-const number = z.coerce.number().int().positive().optional();
+/** Numbers are written with and without quotes, and null for none. */
+const number = z.preprocess((value) => value ?? undefined, z.coerce.number().int().positive().optional()).optional();
 const method = z.enum(['static', 'dhcp', 'firmwaredhcp', 'firmwarenone']).nullable().optional();
 
 /** Nothing that is not named here is ours to look at. */

@@ -135,7 +135,20 @@ ${b} -> /etc/hosts
     ['a line that makes no sense', () => `${member.path('a.conf')} -> -> x`, /syncfiles, line 1: SOURCE -> TARGET/],
     ['a section that there is not', () => 'REMOVE:', /line 1: REMOVE: is no section/],
     ['an option that there is not', () => `${member.path('a.conf')} (mode=1)`, /line 1: \(mode=1\)/],
-    ['a file of somebody else', () => `/etc/shadow -> ${target}/shadow`, /denied/],
+    [
+      'a file of somebody else',
+      () => `/etc/shadow -> ${target}/shadow`,
+      /\/etc\/shadow cannot be read by www-data, as/,
+    ],
+    [
+      'a file where only somebody else gets at it',
+      () => {
+        mkdirSync(member.path('closed'), { mode: 0o700, recursive: true });
+        writeFileSync(member.path('closed/file'), '');
+        return `${member.path('closed/file')} -> ${target}/x`;
+      },
+      /closed\/file cannot be read by www-data/,
+    ],
   ])('%s: the node is told in a line', async (_what, list, words) => {
     syncfiles(`${list()}\n`);
     const { status, body } = await sync();
@@ -166,6 +179,19 @@ ${b} -> /etc/hosts
     ]);
     expect(existsSync(`${target}/to-a-stranger`)).toBe(false);
   });
+});
+
+it.each([
+  ['scripts', 'scriptlist/onboot.d', 'GET'],
+  ['ansible', 'remoteconfig/onboot.d', 'POST'],
+])('%s that the member may not look at are not none', async (kind, route, method) => {
+  member.profile('demo', { [`${kind}/onboot.d/10-first.yaml`]: '' });
+  const directory = join(member.tree, 'public/os/demo', kind);
+  execFileSync('chown', ['root', directory]);
+  chmodSync(directory, 0o700);
+  const { status, body } = await member.ask(route, 'n1', key, method === 'POST' ? { method, body: '{}' } : {});
+  expect({ status, body }).toEqual({ status: 500, body: expect.stringMatching(/onboot.* cannot be read by www-data/) });
+  execFileSync('rm', ['-r', directory]);
 });
 
 it('playbooks without ansible: the words say what is missing', async () => {

@@ -47,6 +47,13 @@ describe('settings of ssh', () => {
     expect(settingsFile({ ...settings, goes: 'last' }, 'Host a\n\n').content).toBe('Host a\n\nOURS\n');
   });
 
+  it('and once, however often', () => {
+    for (const goes of ['first', 'last'] as const) {
+      const { content } = settingsFile({ ...settings, goes }, 'Port 22\n');
+      expect(settingsFile({ ...settings, goes }, content).content).toBe(content);
+    }
+  });
+
   it('lines are added once', () => expect(withLines('a\n\nb', ['b', 'c', 'c'])).toBe('a\nb\nc\n'));
 });
 

@@ -44,6 +44,27 @@ describe('a plan', () => {
   });
 });
 
+it('a VLAN has a name that the kernel takes, and one without a number is none', () => {
+  const { links } = planNetwork({
+    netcfg: netcfgSchema.parse({
+      default: { vlan_id: null },
+      extranets: { x: { interface_names: 'enp193s0f0np0', vlan_id: 4000, ipv4_method: 'dhcp' } },
+    }),
+    config,
+    devices: [device('eth0', '01'), device('enp193s0f0np0', '02')],
+    bootDevice: 'eth0',
+  });
+  expect(links.map((link) => link.device)).toEqual(['eth0', 'vlan4000']);
+});
+
+it('the device that the root comes by stays as it is, whatever VLAN it is to be', () => {
+  const { links, lacks } = planOf({ default: { vlan_id: 7, ipv4_method: 'dhcp' } });
+  expect(lacks).toEqual([
+    'the network of the node is to be VLAN 7, and the node has booted by eth0 itself, which stays as it is',
+  ]);
+  expect(links).toMatchObject([{ device: 'eth0', isBoot: true, vlan: undefined }]);
+});
+
 describe('ifupdown', () => {
   it('includes our file where its own does not; what that says of a device stays', () => {
     const paths = (before: string) => ifupdownFiles(plan, before).map(({ path }) => path);

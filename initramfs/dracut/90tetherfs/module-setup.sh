@@ -34,7 +34,7 @@ install() {
   if [[ -e $dracutsysrootdir/etc/tetherfs/boot.yaml ]]; then
     while read -r file; do
       inst_simple "$file" || dfatal "$file is missing, which /etc/tetherfs/boot.yaml names"
-    done < <(sed -n 's/^\(ca-file\|insecure-key-file\|api\): *//p' "$dracutsysrootdir/etc/tetherfs/boot.yaml" | tr -d "\"'" | grep ^/)
+    done < <(sed -n 's/^\(ca-file\|insecure-key-file\|api\): *//p' "$dracutsysrootdir/etc/tetherfs/boot.yaml" | sed 's/ #.*//; s/ *$//' | tr -d "\"'" | grep ^/)
   fi
   # shellcheck disable=SC2154 # dracut's
   inst_hook cmdline 90 "$moddir/parse-tetherfs.sh"

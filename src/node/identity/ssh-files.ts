@@ -44,6 +44,8 @@ export function settingsFile(
   // Within a Host or Match it would be for some alone.
   const common = mainText.split(/^\s*(?:Host|Match)\s/im)[0] ?? '';
   if (included.test(common)) return { path: dropIn, content: text };
+  // As it was left there before.
+  if (mainText.includes(text)) return { path: main, content: mainText };
   return { path: main, content: goes === 'first' ? `${text}\n${mainText}` : `${mainText.trimEnd()}\n\n${text}` };
 }
 

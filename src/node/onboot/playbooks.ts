@@ -4,6 +4,8 @@ import { TetherfsError } from '../../base/errors.ts';
 import { goodAnswer, type MemberApi } from '../member-api.ts';
 
 const pauseMs = 1_000;
+/** Answers in a row that may be lost while they run. */
+const mostLost = 60;
 
 /** @param say told what ansible prints, as it comes. @returns whether there were any. @throws TetherfsError PLAYBOOKS when one failed; UNREACHABLE, API */
 export async function runPlaybooks(api: MemberApi, signal: AbortSignal, say: (text: string) => void): Promise<boolean> {
@@ -11,8 +13,15 @@ export async function runPlaybooks(api: MemberApi, signal: AbortSignal, say: (te
   if (status !== 202) return false;
   const runner = api.of(member);
   let shown = '';
-  for (;;) {
-    const answer = goodAnswer(await runner.ask('remoteconfig/status', { most: mostWords }));
+  for (let lost = 0; ; ) {
+    const answers = await runner.ask('remoteconfig/status', { most: mostWords });
+    // To be asked for them anew it would run all of them once more.
+    if (answers.at(-1)?.kind !== 'ok' && ++lost < mostLost) {
+      await sleep(pauseMs, undefined, { signal });
+      continue;
+    }
+    lost = 0;
+    const answer = goodAnswer(answers);
     if (answer.status === 204) return true;
     const words = answer.body.toString('utf8');
     // All of them so far, of which the oldest may have been dropped.

@@ -71,8 +71,12 @@ export function planNetwork({ netcfg, config, devices, bootDevice }: PlanFacts):
       );
       continue;
     }
-    const vlan = said.vlan_id === undefined ? undefined : { id: said.vlan_id, parent: found.name };
-    const device = vlan === undefined ? found.name : `${found.name}.${vlan.id}`;
+    if (isDefault && said.vlan_id !== undefined)
+      lacks.push(
+        `${called} is to be VLAN ${said.vlan_id}, and the node has booted by ${found.name} itself, which stays as it is`,
+      );
+    const vlan = isDefault || said.vlan_id === undefined ? undefined : { id: said.vlan_id, parent: found.name };
+    const device = vlan === undefined ? found.name : vlanName(vlan);
     if (links.some((link) => link.device === device)) {
       lacks.push(`${called} is on ${device}, which another network has`);
       continue;
@@ -107,4 +111,12 @@ function deviceOf({ hwaddr, interface_names: names }: NetworkSaid, devices: read
 
 function words(text: string | null | undefined): string[] {
   return (text ?? '').split(/[\s,]+/).filter((word) => word !== '');
+}
+
+/** As the kernel takes names of devices (IFNAMSIZ). */
+const longestName = 15;
+
+function vlanName({ id, parent }: { id: number; parent: string }): string {
+  const usual = `${parent}.${id}`;
+  return usual.length <= longestName ? usual : `vlan${id}`;
 }
