@@ -97,7 +97,7 @@ digest   ${packed.digest}
 sidecar  ${packed.sidecarPath}
 key      ${packed.keyPath ?? 'none: the image is not encrypted'}${packed.keyIsBeside ? `\nnote     the key lies beside ${outDir}: serve and copy that alone, not what is above` : ''}
 order    ${orderLine(packed)}
-${kernelLine(packed)}
+${kernelLine(packed)}${packed.whyNotDiskless === undefined ? '' : `\nnote     ${packed.whyNotDiskless}`}
 ${blankedLines(packed, flags.report)}
 mount    ${mountHint(packed)}
 `);

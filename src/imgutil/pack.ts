@@ -29,6 +29,7 @@ import { MadeDirectories } from './made-directories.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
 import { mountsInside } from './mounts-inside.ts';
 import { squashfsFiles, traceChunkSize } from './placed-files.ts';
+import { whyNotDiskless } from './prepare.ts';
 import { PrivateFiles, type PrivatePlace } from './private-files.ts';
 import { confluentTree, liesIn, realPlace, refusePublicPlace } from './private-place.ts';
 import { type ProfileFiles, profileDirectories, refuseLinkedDirectories, stageProfile } from './profile-files.ts';
@@ -72,6 +73,8 @@ export interface PackedImage extends WrittenImage {
   readonly profile: ProfileFiles;
   /** Files of the tree that are blank in the image or not in it, because each machine has its own. */
   readonly blanked: readonly { readonly path: string; readonly what: string; readonly isLeftOut: boolean }[];
+  /** Why no node boots by its initramfs, as far as can be told. */
+  readonly whyNotDiskless: string | undefined;
   /** Mountpoints in the tree, packed as empty directories. */
   readonly leftOut: readonly string[];
   /** What mksquashfs could not keep, e.g. POSIX ACLs. */
@@ -216,6 +219,7 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     const keyPath = privateFiles?.newestKey;
     const keyIsBeside = keyPath !== undefined && options.privateDir === undefined && keyPath.startsWith(`${outDir}.`);
     const { warnings } = clear;
+    const doubt = kernel?.initramfs === undefined ? undefined : await whyNotDiskless(tree, kernel.initramfs);
     const said = blanked.map(({ path, what, blank }) => ({
       path: shownPath(path),
       what,
@@ -223,7 +227,18 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     }));
     return {
       ...written,
-      ...{ linkPath, sidecarPath, keyPath, keyIsBeside, bootOrder, profile, blanked: said, leftOut, warnings },
+      ...{
+        linkPath,
+        sidecarPath,
+        keyPath,
+        keyIsBeside,
+        bootOrder,
+        profile,
+        blanked: said,
+        leftOut,
+        warnings,
+        whyNotDiskless: doubt,
+      },
     };
   } finally {
     await staged.discard();

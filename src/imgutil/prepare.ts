@@ -127,6 +127,17 @@ export async function prepareTree(directory: string, runtime = runtimeImage): Pr
   };
 }
 
+/** @param tree its real path, one character a byte. @param initramfs of it. @returns why no node boots by that one, as far as can be told from outside; undefined: it may. */
+export async function whyNotDiskless(tree: string, initramfs: string): Promise<string | undefined> {
+  const again = 'then let its update-initramfs or dracut make it anew';
+  const runtime = await fileInside(tree, runtimePlace);
+  if (runtime === undefined)
+    return `this initramfs is not made for tetherfs (confluent's own may be): tetherfs image prepare, ${again}`;
+  const made = await fileInside(tree, initramfs);
+  if (made === undefined || made.status.mtimeNs >= runtime.status.mtimeNs) return undefined;
+  return `this initramfs is older than what tetherfs image prepare has put into the tree: ${again.replace('then ', '')}`;
+}
+
 async function insistOnRuntime(runtime: string): Promise<void> {
   const head = await readHead(runtime).catch(() => undefined);
   if (head !== undefined && imageLayout(head).format === 'squashfs') return;

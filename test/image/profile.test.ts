@@ -11,6 +11,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -324,6 +325,19 @@ describe('kernel and initramfs', () => {
   });
 
   // The name may be any; dracut's of Red Hat goes by the version.
+  test('one that no node boots by is told: of a tree that was not prepared, or after it was made', () => {
+    put('boot/vmlinuz-1', kernel('1'));
+    put('boot/initrd.img-1', 'initramfs');
+    expect(packed().stdout).toMatch(
+      /^note {5}this initramfs is not made for tetherfs .*: tetherfs image prepare, then/m,
+    );
+    put('usr/lib/tetherfs/runtime.sfs', 'runtime');
+    utimesSync(at('tree/boot/initrd.img-1'), 1, 1);
+    expect(packed().stdout).toMatch(/^note {5}this initramfs is older than what tetherfs image prepare has put/m);
+    put('boot/initrd.img-1', 'made anew');
+    expect(packed().stdout).not.toMatch(/this initramfs/);
+  });
+
   test('go by the version that the kernel says, also where a link leads to it', () => {
     put('usr/lib/modules/5.14.0-503.el9/vmlinuz', kernel('5.14.0-503.el9'));
     mkdirSync(at('tree/boot'));
