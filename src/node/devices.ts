@@ -1,5 +1,5 @@
 /** Network devices of this machine. */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readOrNothing } from './small-files.ts';
 
@@ -17,6 +17,16 @@ export interface NetworkDevice {
   kind: 'ethernet' | 'infiniband';
   /** Made by somebody above other devices: a bridge, a bond, a VLAN. */
   isMade: boolean;
+  /** It is on a bus of the machine. */
+  isHardware: boolean;
+  isUp: boolean;
+}
+
+/** IFF_UP of if.h. */
+const upFlag = 1;
+
+export function isDeviceUp(name: string): boolean {
+  return (Number(readOrNothing(join(kernelDevices, name, 'flags'))) & upFlag) !== 0;
 }
 
 export function networkDevices(): NetworkDevice[] {
@@ -25,7 +35,16 @@ export function networkDevices(): NetworkDevice[] {
     const kind = kinds.get(read('type'));
     const mac = read('address').toLowerCase();
     if (kind === undefined || /^[0:]*$/.test(mac)) return [];
-    return [{ name, mac, kind, isMade: /^DEVTYPE=/m.test(read('uevent')) }];
+    return [
+      {
+        name,
+        mac,
+        kind,
+        isMade: /^DEVTYPE=/m.test(read('uevent')),
+        isHardware: existsSync(join(kernelDevices, name, 'device')),
+        isUp: isDeviceUp(name),
+      },
+    ];
   });
 }
 

@@ -13,7 +13,7 @@ import {
   parseFound,
   type Search,
 } from '../protocol/discovery.ts';
-import { networkDevices } from './devices.ts';
+import { type NetworkDevice, networkDevices } from './devices.ts';
 import { machineUuid } from './small-files.ts';
 
 export interface FoundMember extends Found {
@@ -24,6 +24,8 @@ export interface FoundMember extends Found {
 /** So long a first answer may take; and so long nobody must have answered for all to have, ms. */
 const firstMs = 2_500;
 const quietMs = 500;
+/** Whoever goes on answering by new addresses is no member. */
+const longestMs = 10_000;
 const lookMs = 50;
 const ping = Buffer.from('PING');
 
@@ -54,6 +56,7 @@ export async function discoverMembers(uuid: string | undefined, signal?: AbortSi
     const startedAt = performance.now();
     const isOver = () => {
       const now = performance.now();
+      if (now - startedAt > longestMs) return true;
       return found.size === 0 ? now - startedAt > firstMs : now - lastAt > quietMs;
     };
     while (sockets.length > 0 && !isOver()) await sleep(lookMs, undefined, signal && { signal });
@@ -128,10 +131,13 @@ async function bound({ family, address, multicastInterface }: Way, port: number)
 /** Of an InfiniBand address its last eight bytes tell devices apart. */
 const infinibandText = 8 * 3 - 1;
 
-/** What this machine is known by. */
+const weight = ({ isHardware, isUp }: NetworkDevice) => Number(isHardware) * 2 + Number(isUp);
+
+/** What this machine is known by; devices that somebody could touch, and those that are on, before those that the kernel has made, of which there may be hundreds. */
 export function ownNames(): Search['names'] {
   const uuid = machineUuid().toLowerCase();
-  const macs = networkDevices().map(({ kind, mac }) => (kind === 'infiniband' ? mac.slice(-infinibandText) : mac));
+  const devices = networkDevices().sort((a, b) => weight(b) - weight(a));
+  const macs = devices.map(({ kind, mac }) => (kind === 'infiniband' ? mac.slice(-infinibandText) : mac));
   return [
     ...(uuid === '' ? [] : [{ kind: 'uuid' as const, value: uuid }]),
     ...macs.map((value) => ({ kind: 'mac' as const, value })),

@@ -107,11 +107,11 @@ async function findMembers(
 
 async function discoverAll(
   node: string | undefined,
-  { uuid }: SiteTrust,
+  trust: SiteTrust,
   console: BootConsole,
   signal: AbortSignal,
 ): Promise<Neighbours> {
-  const found = await discoverFor(patienceMs, uuid, signal);
+  const found = await discoverFor(patienceMs, trust.uuid, signal);
   const [first] = found.filter((one) => nodeName.test(one.node));
   if (first === undefined)
     throw new TetherfsError(
@@ -119,7 +119,10 @@ async function discoverAll(
       `no member of this site answers: is one near, and does it know this machine (${describeMachine()}: collective node set NODE net.hwaddr=, or id.uuid=; a profile)?`,
     );
   await correctClock(first.time, console);
-  return { node: node ?? first.node, members: [...new Set(found.map(({ address }) => address))], found };
+  const members = [...new Set(found.map(({ address }) => address))];
+  // A datagram may be anybody's; where members tell names to who asks them over TLS, these count.
+  const name = node ?? (await askForName(members, trust, signal).catch(() => first.node));
+  return { node: name, members, found };
 }
 
 /** As somebody has left it in the initramfs. @throws UsageError when it names nobody. */

@@ -3,14 +3,10 @@
  * an initramfs.
  */
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { kernelDevices } from './devices.ts';
+import { isDeviceUp, kernelDevices } from './devices.ts';
 import { run } from './programs.ts';
-import { readOrNothing } from './small-files.ts';
 
 const lookEveryMs = 500;
-/** IFF_UP of if.h. */
-const isUp = 1;
 
 export class Links implements Disposable {
   readonly #met = new Set<string>();
@@ -33,7 +29,7 @@ export class Links implements Disposable {
     const isNew = (name: string) => !this.#met.has(name);
     for (const name of readdirSync(kernelDevices).filter(isNew)) {
       this.#met.add(name);
-      if ((Number(readOrNothing(join(kernelDevices, name, 'flags'))) & isUp) !== 0) continue;
+      if (isDeviceUp(name)) continue;
       // Without it there may be another: who waits for the network says what it misses.
       await run('ip', ['link', 'set', 'dev', name, 'up'], { package: 'iproute2' }).catch(() => {});
     }

@@ -12,6 +12,8 @@ const longestQuestion = 1024;
 const longestAnswer = 2048;
 /** Names in one question at most: each may cost a look into the store. */
 const mostNames = 64;
+/** … and for what takes as much room: so many characters of them. */
+const longestNames = 900;
 
 export interface Search {
   /** Of the site that the node belongs to; a member of another is not meant. */
@@ -44,18 +46,21 @@ export function parseSearch(datagram: Uint8Array): Search | undefined {
   return search;
 }
 
-/** @throws RangeError when it is more than a datagram may hold. */
 export function formatSearch({ confluentUuid, names }: Omit<Search, 'all'>): Buffer {
   const site = confluentUuid === undefined ? [] : [`confluentuuid=${confluentUuid}`];
   const segments = [...site, ...(names.length > 0 ? [formatNames(names)] : [])];
-  const bytes = Buffer.from(head + segments.map((segment) => `/${segment}`).join(''), 'latin1');
-  if (bytes.length > longestQuestion) throw new RangeError(`a question of ${bytes.length} bytes`);
-  return bytes;
+  return Buffer.from(head + segments.map((segment) => `/${segment}`).join(''), 'latin1');
 }
 
-/** `uuid=U/mac=M/…` */
+/** `uuid=U/mac=M/…`: as many as there is room for in a question, the first first. */
 export function formatNames(names: Search['names']): string {
-  return names.map(({ kind, value }) => `${kind}=${value}`).join('/');
+  let text = '';
+  for (const { kind, value } of names.slice(0, mostNames)) {
+    const longer = `${text}${text && '/'}${kind}=${value}`;
+    if (longer.length > longestNames) break;
+    text = longer;
+  }
+  return text;
 }
 
 export interface Found {

@@ -1,9 +1,12 @@
 /** A node and its members without a boot: found by discovery, a key by grant, questions that every member may answer. Members are real ones (`tetherfs collective run`), the node is a network namespace of its own. */
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { discoveryGroups, discoveryPort, formatFound } from '../../src/protocol/discovery.ts';
 import type { MemberServer } from '../support/member.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { Neighbours } from './neighbours.ts';
+import { Neighbours, otherMember } from './neighbours.ts';
 
 const metricsAddress = '127.0.0.1:9420';
 let neighbours: Neighbours;
@@ -36,9 +39,38 @@ describe('discovery', () => {
     );
   });
 
+  it('finds it by a machine with more devices than a question has room for', async () => {
+    const many = Array.from({ length: 50 }, (_, index) => `link add many${index} type veth peer name many${index}p\n`);
+    execFileSync('ip', ['-n', 'node', '-batch', '-'], { input: many.join('') });
+    try {
+      expect(await asNode<object[]>('discover')).toContainEqual(expect.objectContaining({ node: 'n1' }));
+    } finally {
+      execFileSync('ip', ['-n', 'node', '-batch', '-'], {
+        input: many.map((line) => line.replace('add', 'del').replace(/ type.*/, '')).join(''),
+      });
+    }
+  });
+
   it('of another site nobody answers', async () => {
     expect(await asNode('discover', { uuid: 'another' })).toEqual([]);
   });
+});
+
+it('who the node is, is not believed of whoever answers first, but of a member that can prove that it is one', async () => {
+  const [ear, mouth] = [createSocket({ type: 'udp4', reuseAddr: true }), createSocket('udp4')];
+  ear.on('message', (_, from) =>
+    mouth.send(formatFound({ node: 'n2', time: Date.now(), isDefault: true }), from.port, from.address),
+  );
+  await new Promise<void>((resolve) => ear.bind(discoveryPort, resolve));
+  await new Promise<void>((resolve) => mouth.bind(0, otherMember, resolve));
+  ear.addMembership(discoveryGroups.ipv4, otherMember);
+  await member.cli('node', 'arm', 'n1', 'once');
+  try {
+    const { node, members } = await asNode<{ node: string; members: string[] }>('enrol');
+    expect({ node, isHeard: members.includes(otherMember) }).toEqual({ node: 'n1', isHeard: true });
+  } finally {
+    for (const socket of [ear, mouth]) socket.close();
+  }
 });
 
 describe('a key', () => {
@@ -137,9 +169,9 @@ describe('a question', () => {
       kind: 'unreachable',
       why: expect.stringMatching(/signed by no authority of the site archive/),
     });
-    expect(await ask({}, '1999-01-01 00:00:00 UTC')).toMatchObject({
+    expect(await ask({}, '2101-01-01 00:00:00 UTC')).toMatchObject({
       kind: 'unreachable',
-      why: expect.stringMatching(/not valid at this machine's time, 1999-01-01T00:00Z: is the clock right\?/),
+      why: expect.stringMatching(/not valid at this machine's time, 2101-01-01T00:00Z: is the clock right\?/),
     });
   });
 });
