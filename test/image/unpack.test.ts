@@ -2,7 +2,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { pack } from '../../src/imgutil/pack.ts';
@@ -276,17 +276,23 @@ describe('what is wrong is said, and nothing is left of it', () => {
   });
 
   test('whoever is not root', () => {
-    const words = [
-      '--reuid=65534',
-      '--clear-groups',
-      tetherfsCommand,
-      ...unpackWords(join(profile, 'rootimg.sfs'), at('tree')),
-    ];
-    const { status, stderr } = spawnSync('setpriv', words, { encoding: 'utf8' });
-    expect({ status, stderr }).toEqual({
-      status: 1,
-      stderr: expect.stringMatching(/only root can give files their owners/),
-    });
+    // That one may not look into our own directories.
+    const checkout = at('checkout');
+    mkdirSync(checkout);
+    chmodSync(directory.path, 0o755);
+    execFileSync('mount', ['--bind', dirname(dirname(tetherfsCommand)), checkout]);
+    try {
+      const run = ['--reuid=65534', '--clear-groups', join(checkout, 'bin/tetherfs')];
+      const { status, stderr } = spawnSync('setpriv', [...run, ...unpackWords('demo', '/nowhere')], {
+        encoding: 'utf8',
+      });
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: expect.stringMatching(/only root can give files their owners/),
+      });
+    } finally {
+      execFileSync('umount', [checkout]);
+    }
   });
 });
 
