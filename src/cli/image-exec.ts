@@ -1,6 +1,5 @@
 /** `tetherfs image exec`: a command in the tree of an image. */
 import { Command } from 'commander';
-import type { Volume } from '../imgutil/exec.ts';
 
 interface ExecFlags {
   volume: string[];
@@ -38,7 +37,7 @@ Examples:
     )
     .action(async (directory: string, command: string[], flags: ExecFlags) => {
       const { execInTree, parseVolume } = await import('../imgutil/exec.ts');
-      const volumes: Volume[] = flags.volume.map(parseVolume);
+      const volumes = flags.volume.map(parseVolume);
       const ending = new AbortController();
       process.on('SIGTERM', () => ending.abort());
       process.on('SIGHUP', () => ending.abort());

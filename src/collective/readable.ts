@@ -1,6 +1,6 @@
 /** What administrators leave for nodes is read by the member's own user: where that one may not, it is said, by the file's name. */
 import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { errorCode, TetherfsError } from '../base/errors.ts';
 
@@ -15,10 +15,7 @@ export function absentOrUnreadable(path: string): (error: unknown) => undefined 
   };
 }
 
-/** @returns whether it is there. @throws as absentOrUnreadable */
-export async function isReadable(path: string): Promise<boolean> {
-  const found = await stat(path).catch(absentOrUnreadable(path));
-  if (found === undefined) return false;
+/** What is not there is another matter. @throws as absentOrUnreadable */
+export async function insistOnReadable(path: string): Promise<void> {
   await access(path, constants.R_OK).catch(absentOrUnreadable(path));
-  return true;
 }

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
 import { type IntoTheNode, withSsh } from './into-the-node.ts';
-import { absentOrUnreadable, isReadable } from './readable.ts';
+import { absentOrUnreadable, insistOnReadable } from './readable.ts';
 import { readSyncList, type SyncEntry } from './sync-list.ts';
 
 export interface SyncRequest {
@@ -120,9 +120,9 @@ async function addEntry(entry: SyncEntry, place: string | undefined, staged: Map
   for (const source of entry.sources) {
     const matches = await Array.fromAsync(glob(source));
     // Of what lies where it may not look, glob says that there is none.
-    if (matches.length === 0) await isReadable(source);
+    if (matches.length === 0) await insistOnReadable(source);
     if (matches.length === 0) throw new TetherfsError('SYNC', `there is no file ${source}`);
-    for (const match of matches) await isReadable(match);
+    for (const match of matches) await insistOnReadable(match);
     found.push(...matches.sort());
   }
   const { target } = entry;

@@ -9,6 +9,7 @@ import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
 import { bytesOf, entryInside, leadsTo } from '../base/tree-entry.ts';
+import { rootFilesystem } from './directory-inside.ts';
 import { ExecError } from './errors.ts';
 import { MountedOver, type Mountpoint } from './mounted-over.ts';
 
@@ -56,7 +57,9 @@ export function parseVolume(text: string): Volume {
 export async function execInTree(options: ExecOptions): Promise<number> {
   const { directory, command, volumes, signal } = options;
   if (process.geteuid?.() !== 0) throw new ExecError('only root can run a command in a tree: run this as root');
-  const tree = await treeAt(directory);
+  const tree = await rootFilesystem(directory, '').catch((cause: unknown) => {
+    throw cause instanceof UsageError ? cause : new UsageError(`${directory}: ${describeError(cause)}`, { cause });
+  });
   const mounts = await mountsIn(tree, volumes);
   const inTree = mounts.filter(({ path }) => !ownDirectories.some((own) => `${path}/`.startsWith(`${own}/`)));
   await using _over = await MountedOver.make(tree, inTree);
@@ -91,17 +94,6 @@ async function mountsIn(tree: string, volumes: readonly Volume[]): Promise<Mount
     mounts.push({ path, kind: 'file', words: ['--perms', '0755', '--ro-bind-data', String(policyFd), path] });
   }
   return mounts;
-}
-
-async function treeAt(directory: string): Promise<string> {
-  const found = await stat(directory).catch((cause: unknown) => {
-    throw new UsageError(`${directory}: ${describeError(cause)}`, { cause });
-  });
-  const tree = await realpath(directory);
-  if (tree === '/') throw new UsageError('/ is this machine: give the tree of an image');
-  if (!found.isDirectory() || (await entryInside(bytesOf(tree), '/usr')) === undefined)
-    throw new UsageError(`${directory} is no root filesystem: it has no /usr`);
-  return tree;
 }
 
 /** bwrap(1). The network is this machine's: package managers need it. */

@@ -25,6 +25,11 @@ export async function openFileSource(path: string): Promise<ClosableSource> {
   }
 }
 
+/** Of an open file, which stays somebody else's to close. @param name for messages. */
+export async function sourceOf(name: string, file: FileHandle): Promise<ImageSource> {
+  return new FileSource(name, file, (await file.stat()).size);
+}
+
 /** All of a small file; undefined when it does not exist. @throws ImageSourceError when it has more than `limit` bytes. */
 export async function readSmallFile(path: string, limit: number): Promise<Uint8Array | undefined> {
   let bytes: Uint8Array | undefined;

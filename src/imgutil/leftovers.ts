@@ -45,7 +45,7 @@ export async function removeAbandoned(directory: string, prefix: string): Promis
   const removed: string[] = [];
   for (const name of await readdir(directory).catch(() => [])) {
     const path = join(directory, name);
-    if (!name.startsWith(prefix) || !(await isAbandoned(path, name.slice(prefix.length - 1)))) continue;
+    if (!name.startsWith(prefix) || !(await isAbandoned(path, name))) continue;
     await rm(path, { recursive: true, force: true });
     removed.push(path);
   }

@@ -1,5 +1,5 @@
 /** An image that several members serve, read from whichever are healthiest, every byte checked where its digest is known. */
-import { type ByteRange, largestImage } from '../base/byte-range.ts';
+import type { ByteRange } from '../base/byte-range.ts';
 import { UsageError } from '../base/errors.ts';
 import { type FileUrl, fileBeside } from '../base/file-url.ts';
 import { createLog } from '../base/log.ts';
@@ -7,14 +7,9 @@ import { systemTime } from '../base/time-source.ts';
 import { hexOf, type ImageDigest } from '../image/digest.ts';
 import { examineImage } from '../image/examine.ts';
 import { rangeMatches } from '../image/range-check.ts';
-import { readSidecar, sidecarJudge, sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
-import {
-  type AuthorityOptions,
-  type Collective,
-  givenAuthorities,
-  openCollective,
-  systemCas,
-} from '../members/index.ts';
+import { readSidecar, sidecarSuffix, type Verity } from '../image/sidecar.ts';
+import { mostSidecarBytes, treeSidecar, usualChunkSize } from '../image/tree-sidecar.ts';
+import { type AuthorityOptions, authoritiesFor, type Collective, openCollective } from '../members/index.ts';
 import type { ClosableSource } from './file-source.ts';
 import { fetchSmallFile } from './http-source.ts';
 import { SpanBuffer } from './span-buffer.ts';
@@ -35,7 +30,6 @@ export interface MembersOptions extends AuthorityOptions {
 
 /** So long nobody may answer, ms, at first and later. */
 const patienceMs = 30_000;
-const usualChunkSize = 65_536;
 
 /** @throws UsageError without a digest over http:, NoMemberError, NoValidTreeError. */
 export async function openMembersSource(urls: readonly FileUrl[], options: MembersOptions): Promise<MembersSource> {
@@ -60,22 +54,12 @@ export async function openMembersSource(urls: readonly FileUrl[], options: Membe
     urls,
     ...{ log, time: systemTime, mountTimeoutMs: patienceMs, digest: digest && hexOf(digest) },
     onOutage: { mode: 'eio', timeoutMs: patienceMs },
-    ca: givenAuthorities(options) ?? (urls.some(({ secure }) => secure) ? systemCas() : undefined),
+    ca: authoritiesFor(urls, options),
     examine: (head, size, type) => examineImage(head, size, type),
     ...(digest !== undefined && {
-      sidecar: {
-        suffix: sidecarSuffix,
-        maxBytes: sidecarSize(largestImage, usualChunkSize),
-        judge: sidecarJudge(digest),
-        accept(bytes: Uint8Array) {
-          const verified = verifySidecar(bytes, digest);
-          tree = verified;
-          return {
-            ...verified,
-            matches: (range: ByteRange, found: Uint8Array) => rangeMatches(verified, range, found),
-          };
-        },
-      },
+      sidecar: treeSidecar(digest, (verified) => {
+        tree = verified;
+      }),
     }),
   });
   return new Served(collective, identity.imageSize, tree);
@@ -86,8 +70,7 @@ async function digestBeside(urls: readonly FileUrl[], options: MembersOptions): 
   const errors: unknown[] = [];
   for (const url of urls) {
     try {
-      const most = sidecarSize(largestImage, usualChunkSize);
-      const bytes = await fetchSmallFile(fileBeside(url, sidecarSuffix), most, options);
+      const bytes = await fetchSmallFile(fileBeside(url, sidecarSuffix), mostSidecarBytes, options);
       if (bytes !== undefined) return readSidecar(bytes).digest;
     } catch (error) {
       errors.push(error);

@@ -4,13 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, open, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, copyFile, open, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { initramfsFiles, nodeRuntime, runtimeImage, unitFiles } from '../base/installation.ts';
-import { entryInside, fileInside } from '../base/tree-entry.ts';
+import { bytesOf, entryInside, fileInside } from '../base/tree-entry.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
-import { directoryInside } from './directory-inside.ts';
+import { directoryInside, rootFilesystem } from './directory-inside.ts';
 
 export interface Prepared {
   /** Paths in the tree that were written. */
@@ -96,12 +96,7 @@ const programs: readonly { program: string; package: string; in: readonly string
  */
 export async function prepareTree(directory: string, runtime = runtimeImage): Promise<Prepared> {
   await insistOnRuntime(runtime);
-  const tree = Buffer.from(await realpath(directory)).toString('latin1');
-  if (tree === '/')
-    throw new UsageError('/ is this machine: its next initramfs would look for no disk; give the tree of an image');
-  if ((await entryInside(tree, '/usr'))?.status.isDirectory() !== true) {
-    throw new UsageError(`${directory} is no root filesystem: it has no /usr`);
-  }
+  const tree = bytesOf(await rootFilesystem(directory, 'its next initramfs would look for no disk; '));
   const found: string[] = [];
   for (const [name, { has }] of Object.entries(tools)) {
     const programs = await Promise.all(has.map((program) => fileInside(tree, program)));

@@ -14,6 +14,7 @@ import { imageLayers } from '../image/layers.ts';
 import { checkAll, clearCopy } from './clear-image.ts';
 import { directoryInside } from './directory-inside.ts';
 import { UnpackError } from './errors.ts';
+import { sourceOf } from './file-source.ts';
 import { removeAbandoned, temporaryId } from './leftovers.ts';
 import { mountsAt } from './mounts-inside.ts';
 import { moveEntries } from './move-entries.ts';
@@ -122,18 +123,11 @@ async function unpackInto(image: ImageToUnpack, tree: string, work: string, opti
     isEncrypted || image.path === undefined
       ? await clearCopy(source, { key, xts, check, directory: work, onProgress: onChecked, signal })
       : await inPlace(image.path, source);
-  const { size } = await clear.stat();
-  const payload: ImageSource = {
-    size,
-    async read({ offset, length }) {
-      const { buffer, bytesRead } = await clear.read(Buffer.alloc(length), 0, length, offset);
-      return buffer.subarray(0, bytesRead);
-    },
-  };
+  const payload = await sourceOf(image.name, clear);
   const layers = await imageLayers(payload);
   for (const [index, { mountPoint, offset }] of layers.entries()) {
     const own = index === 0 ? tree : join(work, `layer-${index}`);
-    await unsquashfs(clear.fd, own, { offset, xattrs, onRead: (done) => onUnpacked?.(done, size), signal });
+    await unsquashfs(clear.fd, own, { offset, xattrs, onRead: (done) => onUnpacked?.(done, payload.size), signal });
     if (index > 0) await moveInto(tree, mountPoint, own);
   }
   return layers.map(({ mountPoint }) => mountPoint);

@@ -2,8 +2,9 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../base/errors.ts';
+import type { FileUrl } from '../base/file-url.ts';
 import { readGivenFile, unreadable } from '../base/given-file.ts';
-import { parseCas } from './trust.ts';
+import { parseCas, systemCas } from './trust.ts';
 
 export interface AuthorityOptions {
   caFile?: string | undefined;
@@ -17,6 +18,11 @@ export function givenAuthorities({ caFile, caDir }: AuthorityOptions): string[] 
     ...(caFile === undefined ? [] : parseCas(readGivenFile(caFile, '--ca-file').toString('utf8'))),
     ...(caDir === undefined ? [] : authoritiesIn(caDir)),
   ];
+}
+
+/** In PEM: those that are named, else the machine's; undefined where no member needs one. @throws as givenAuthorities */
+export function authoritiesFor(urls: readonly FileUrl[], options: AuthorityOptions): string[] | undefined {
+  return givenAuthorities(options) ?? (urls.some(({ secure }) => secure) ? systemCas() : undefined);
 }
 
 /** Each once: names of their hashes (`openssl rehash`) lead to the same files. Files without a certificate are passed over. */

@@ -1,4 +1,4 @@
-export { type AuthorityOptions, givenAuthorities } from './authorities.ts';
+export { type AuthorityOptions, authoritiesFor, givenAuthorities } from './authorities.ts';
 export type * from './contract.ts';
 export { memberStates } from './contract.ts';
 export {

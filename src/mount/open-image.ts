@@ -2,7 +2,7 @@
  * From options to an image that can be mounted: the members are reached, the image is identified, its hash tree is verified against
  * the digest, its format and key are known to fit each other.
  */
-import { type ByteRange, largestImage } from '../base/byte-range.ts';
+import type { ByteRange } from '../base/byte-range.ts';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { type FileUrl, parseFileUrl } from '../base/file-url.ts';
 import { readGivenFile } from '../base/given-file.ts';
@@ -14,25 +14,20 @@ import { examineImage } from '../image/examine.ts';
 import { ImageGeometry } from '../image/geometry.ts';
 import { encryptedPayloadSize, headerSize, imageLayout, sectorSize } from '../image/header.ts';
 import { parseKeyFile } from '../image/key-file.ts';
-import { rangeMatches } from '../image/range-check.ts';
-import { sidecarJudge, sidecarSize, sidecarSuffix, type Verity, verifySidecar } from '../image/sidecar.ts';
+import { type Verity, verifySidecar } from '../image/sidecar.ts';
 import { squashfsMetadata } from '../image/squashfs.ts';
+import { treeSidecar, usualChunkSize, verificationBy } from '../image/tree-sidecar.ts';
 import type { Collective } from '../members/contract.ts';
 import {
-  givenAuthorities,
+  authoritiesFor,
   type ImageIdentity,
   type OutagePolicy,
   openCollective,
   resumeCollective,
-  systemCas,
-  type Verification,
 } from '../members/index.ts';
 import { loadBinding } from '../native/binding.ts';
 import type { Inheritance } from './inheritance.ts';
 import type { MountOptions } from './options.ts';
-
-/** Bytes of a chunk, unless the image's blocks are larger. Few enough events for JavaScript, little enough for a random read. */
-const usualChunkSize = 64 * 1024;
 
 export interface OpenedImage {
   collective: Collective;
@@ -68,7 +63,8 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
   const { fileName } = parseFileUrl(options.urls[0]);
   const digest = options.digest === undefined ? undefined : parseDigest(options.digest);
   if (digest === undefined) insistOnTrust(urls, options, log);
-  const ca = authorities(urls, options);
+  // Read once: what a successor could read again may be another file, or lie on the mount itself.
+  const ca = authoritiesFor(urls, options);
   const xtsKey =
     options.keyFile === undefined
       ? undefined
@@ -86,16 +82,10 @@ export async function openImage(options: MountOptions, log: Log): Promise<Opened
     onOutage: outagePolicy(options),
     examine: (head, size, type) => examineWithKey(head, size, type, xtsKey),
     ...(digest !== undefined && {
-      sidecar: {
-        suffix: sidecarSuffix,
-        maxBytes: sidecarSize(largestImage, usualChunkSize),
-        judge: sidecarJudge(digest),
-        accept(bytes: Uint8Array) {
-          tree = verifySidecar(bytes, digest);
-          sidecar = bytes;
-          return verificationBy(tree);
-        },
-      },
+      sidecar: treeSidecar(digest, (verified, bytes) => {
+        tree = verified;
+        sidecar = bytes;
+      }),
     }),
   });
   try {
@@ -159,16 +149,6 @@ export function resumeImage({ state, sidecar, xtsKey }: Inheritance, log: Log): 
 function mtimeOf({ lastModified }: ImageIdentity): number {
   const seconds = Math.floor((lastModified?.getTime() ?? 0) / 1000);
   return seconds >= 0 && seconds < 2 ** 32 ? seconds : 0;
-}
-
-/** PEM. Read once: what a successor could read again may be another file, or lie on the mount itself. */
-function authorities(urls: readonly FileUrl[], options: MountOptions): string[] | undefined {
-  return givenAuthorities(options) ?? (urls.some(({ secure }) => secure) ? systemCas() : undefined);
-}
-
-function verificationBy(tree: Verity): Verification {
-  const { imageSize, blockSize } = tree;
-  return { imageSize, blockSize, matches: (range, found) => rangeMatches(tree, range, found) };
 }
 
 function outagePolicy({ onOutage, outageTimeout }: MountOptions): OutagePolicy {

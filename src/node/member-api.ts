@@ -176,9 +176,9 @@ export class MemberApi {
           ...(signal && { signal }),
         },
         (response) => {
-          const { 'content-length': bytes, 'transfer-encoding': coding } = response.headers;
+          const { statusCode: status = 0, headers } = response;
           // Else nobody would see that it was cut off.
-          if (bytes === undefined && coding === undefined && response.statusCode !== 204) {
+          if (status !== 204 && (headers['content-length'] ?? headers['transfer-encoding']) === undefined) {
             asked.destroy(new SenselessAnswer('it does not say how long its answer is'));
             return;
           }
@@ -190,7 +190,6 @@ export class MemberApi {
             length += piece.length;
             if (length > most) asked.destroy(new SenselessAnswer(`more than ${most} bytes`));
           });
-          const { statusCode: status = 0, headers } = response;
           const outcome = headers[outcomeHeader]?.toString();
           response.on('end', () => resolve({ status, body: Buffer.concat(pieces), by, outcome }));
           response.on('error', reject);

@@ -9,7 +9,7 @@ import { pack } from '../../src/imgutil/pack.ts';
 import { loadBinding } from '../../src/native/binding.ts';
 import { tetherfsCommand } from '../support/daemon.ts';
 import { Nginx } from '../support/nginx.ts';
-import { childrenOf, commandLine, isRunning, signal } from '../support/process-tree.ts';
+import { childrenOf, isRunning, isStopped } from '../support/process-tree.ts';
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { capture } from './captured.ts';
@@ -296,15 +296,17 @@ describe('what is wrong is said, and nothing is left of it', () => {
 });
 
 describe('a run that ends early', () => {
-  /** The pid of a run that unpacks, and its end. */
+  /** A run whose unsquashfs has done all, and does not end: however busy this machine is, it is caught in the middle. */
   async function started() {
-    const child = spawn(tetherfsCommand, unpackWords('big', at('tree')), { stdio: ['ignore', 'ignore', 'pipe'] });
+    mkdirSync(join(site.path, 'shims'), { recursive: true });
+    const shim = '#!/bin/sh\n/usr/bin/unsquashfs "$@"\nkill -STOP $$\n';
+    writeFileSync(join(site.path, 'shims/unsquashfs'), shim, { mode: 0o755 });
+    const child = spawn(tetherfsCommand, unpackWords('big', at('tree')), {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, PATH: `${join(site.path, 'shims')}:${process.env['PATH']}` },
+    });
     const ended = once(child, 'close');
-    const unsquashfs = await waitUntil('it unpacks', () =>
-      childrenOf(child.pid ?? 0).find((pid) => commandLine(pid).startsWith('unsquashfs')),
-    );
-    // Stopped, so that it cannot be done before it is told to end.
-    signal(unsquashfs, 'SIGSTOP');
+    const unsquashfs = await waitUntil('it has unpacked', () => childrenOf(child.pid ?? 0).find(isStopped));
     return { child, ended, unsquashfs };
   }
 

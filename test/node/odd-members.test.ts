@@ -59,7 +59,8 @@ describe('an answer', () => {
       const drops = setInterval(() => response.write('x'), 50);
       response.on('close', () => clearInterval(drops));
     });
-    expect(await ask({ wholeMs: 500 })).toEqual([
+    // Long enough for the one that answers, however busy this machine is: the other never ends.
+    expect(await ask({ wholeMs: 8_000 })).toEqual([
       { member: otherMember, kind: 'unreachable', why: 'no answer in time' },
       expect.objectContaining({ member: memberAddress, kind: 'ok' }),
     ]);

@@ -1,9 +1,9 @@
 /** Files of a root, the new one or, once it is this machine's, `''`, by the names that they have there: links are followed inside it, and what is replaced keeps its owner and rights. */
-import { randomUUID } from 'node:crypto';
-import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TetherfsError } from '../../base/errors.ts';
 import { entryInside, placeOf } from '../../base/tree-entry.ts';
+import { replaceFile } from '../replaced-file.ts';
 
 export interface Written {
   /** Rights; those of what is replaced, or else 0644, when absent. */
@@ -56,21 +56,11 @@ export class RootTree {
     // Behind a link to it lies the file itself; a link that leads nowhere is replaced.
     const real = found?.path ?? path;
     const directory = await this.#directory(dirname(real));
-    const place = join(directory, basename(real));
-    const made = join(directory, `.tetherfs-${randomUUID()}`);
-    // A new file in any case: what is there may be a link.
-    const file = await open(made, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.chown(Number(found?.status.uid ?? 0), group ?? Number(found?.status.gid ?? 0));
-      await file.chmod(mode ?? (found === undefined ? 0o644 : Number(found.status.mode) & 0o7777));
-      await rename(made, place);
-    } catch (error) {
-      await rm(made, { force: true });
-      throw error;
-    } finally {
-      await file.close();
-    }
+    await replaceFile(directory, basename(real), content, {
+      uid: Number(found?.status.uid ?? 0),
+      gid: group ?? Number(found?.status.gid ?? 0),
+      mode: mode ?? (found === undefined ? 0o644 : Number(found.status.mode) & 0o7777),
+    });
   }
 
   async link(path: string, target: string): Promise<void> {

@@ -2,12 +2,12 @@
  * Files of the running node, changed by root where others may write: a link that somebody has laid on the way, or in the place of the file, would have root change another one. Each directory is opened
  * from the one before (`/proc/self/fd`, as openat(2) does it); links are followed where they are root's alone.
  */
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readlink, rename, rm } from 'node:fs/promises';
-import { TetherfsError } from '../../base/errors.ts';
+import { type FileHandle, lstat, open, readlink } from 'node:fs/promises';
+import { errorCode, TetherfsError } from '../../base/errors.ts';
+import { replaceFile } from '../replaced-file.ts';
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 /** As the kernel follows links (path_resolution(7)). */
 const mostLinks = 40;
 
@@ -57,49 +57,44 @@ export class OwnFile implements AsyncDisposable {
   /** Undefined when it is not there. @throws TetherfsError SYNC when it is no file */
   async read(): Promise<Buffer | undefined> {
     await using file = await this.#open();
-    return file === undefined ? undefined : await file.handle.readFile();
+    return await file?.readFile();
   }
 
   /** In its place: all of it, with its owner and rights, or what was there before. */
   async replace(content: Uint8Array): Promise<void> {
     await using before = await this.#open();
-    const status = await before?.handle.stat();
-    const made = this.#beside(`.tetherfs-${randomUUID()}`);
-    await using file = await open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    try {
-      await file.writeFile(content);
-      await file.chown(status?.uid ?? 0, status?.gid ?? 0);
-      await file.chmod(status === undefined ? 0o644 : status.mode & 0o7777);
-      await rename(made, this.#beside(this.#name));
-    } catch (error) {
-      await rm(made, { force: true });
-      throw error;
-    }
+    const status = await before?.stat();
+    await replaceFile(this.#place, this.#name, content, {
+      uid: status?.uid ?? 0,
+      gid: status?.gid ?? 0,
+      mode: status === undefined ? 0o644 : status.mode & 0o7777,
+    });
   }
 
   /** @param change what is done to it, or to the directory of that name. @throws TetherfsError SYNC when there is none */
   async change(change: (handle: FileHandle) => Promise<void>): Promise<void> {
-    const handle = await open(this.#beside(this.#name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    await using _ = handle;
+    await using handle = await this.#openNoLink();
     await change(handle);
   }
 
-  #beside(name: string): string {
-    return `/proc/self/fd/${this.#directory.fd}/${name}`;
+  /** Of the directory. */
+  get #place(): string {
+    return `/proc/self/fd/${this.#directory.fd}`;
   }
 
-  async #open(): Promise<({ handle: FileHandle } & AsyncDisposable) | undefined> {
-    const handle = await open(this.#beside(this.#name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+  /** A pipe is not waited for. */
+  #openNoLink(): Promise<FileHandle> {
+    return open(`${this.#place}/${this.#name}`, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  }
+
+  async #open(): Promise<FileHandle | undefined> {
+    const handle = await this.#openNoLink().catch((error: unknown) => {
+      if (errorCode(error) === 'ENOENT') return undefined;
       throw error;
     });
-    if (handle === undefined) return undefined;
-    const status = await handle.stat();
-    if (!status.isFile()) {
-      await handle.close();
-      throw new TetherfsError('SYNC', `${this.path} of this node is no file`);
-    }
-    return { handle, [Symbol.asyncDispose]: () => handle.close() };
+    if (handle === undefined || (await handle.stat()).isFile()) return handle;
+    await handle.close();
+    throw new TetherfsError('SYNC', `${this.path} of this node is no file`);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
