@@ -119,7 +119,7 @@ export class Nginx implements AsyncDisposable {
     for (const pid of this.processes.reverse()) signal(pid, 'SIGCONT');
   }
 
-  /** The requests answered (or given up) since the start or the last `forget`. */
+  /** The requests answered (or given up) since the start or the last `forget`, but for one whose answer has only just come: it is written after that. */
   requests(): LoggedRequest[] {
     return parseAccessLog(readFileSync(join(this.#prefix.path, 'access.log'), 'utf8'));
   }
