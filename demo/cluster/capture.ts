@@ -43,6 +43,28 @@ export class Capture implements AsyncDisposable {
     return readdirSync(directory).map((name) => ({ name, bytes: readFileSync(join(directory, name)) }));
   }
 
+  /** Connections whose data the keys do not open, by number. */
+  undecrypted(keys: string): string[] {
+    const streams = (filter: string) => {
+      const words = [
+        '-r',
+        this.file,
+        '-o',
+        `tls.keylog_file:${keys}`,
+        '-Y',
+        filter,
+        '-T',
+        'fields',
+        '-e',
+        'tcp.stream',
+      ];
+      const text = execFileSync('tshark', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+      return new Set(text.split('\n').filter((line) => line !== ''));
+    };
+    const opened = streams('http');
+    return [...streams('tls.app_data')].filter((stream) => !opened.has(stream));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#ended;

@@ -2,9 +2,10 @@
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { armedNow, formatArming, parseArming } from '../collective/arming.ts';
-import { isSecretAttribute, knownAttributes } from '../collective/attributes.ts';
+import { isSecretAttribute, knownAttributes, profileName } from '../collective/attributes.ts';
 import type { AttributeChanges } from '../collective/nodes.ts';
 import { expandNames } from '../collective/nodes.ts';
+import { defaultPlaces, rememberedMember } from '../collective/places.ts';
 import { renderTable } from '../mount/text-table.ts';
 import {
   askSecret,
@@ -47,8 +48,10 @@ function addCommand(): Command {
     .addHelpText('after', attributeHelp)
     .action(async (words: string[], flags: SetFlags) => {
       const { names, attributes } = await readWords(words, flags);
+      const odd = await oddProfile(attributes, flags.state);
       await using site = await openSite(flags.state);
       await site.nodes.add(names, attributes);
+      process.stderr.write(odd);
       for (const subject of names) await site.store.audit({ subject, event: 'node added', by: site.by });
     });
 }
@@ -62,9 +65,11 @@ function setCommand(): Command {
     .action(async (words: string[], flags: SetFlags & { default: boolean }) => {
       const { names, attributes } = await readWords(words, flags, flags.default);
       if (Object.keys(attributes).length === 0) throw new UsageError('give an attribute: NAME=VALUE');
+      const odd = await oddProfile(attributes, flags.state);
       await using site = await openSite(flags.state);
       if (flags.default) await site.nodes.setDefaults(attributes);
       else await site.nodes.set(names, attributes);
+      process.stderr.write(odd);
       const detail = Object.keys(attributes).join(' ');
       for (const subject of flags.default ? ['defaults'] : names)
         await site.store.audit({ subject, event: 'node set', by: site.by, detail });
@@ -157,6 +162,7 @@ function removeCommand(): Command {
 function armCommand(): Command {
   return stateCommand('arm')
     .description('let nodes get a key')
+    .usage('[options] <node...> <how-long>')
     .argument('<node...>', 'n1, n1,n2 or n[1-20], then how long')
     .option('--token', 'a token for each, by which it may ask from anywhere: printed, NODE TOKEN a line', false)
     .addHelpText(
@@ -216,6 +222,16 @@ Nodes that are there already get what the file says, and keep what it does not. 
         `${nodes.size} nodes, ${added.length} of them new${leftOut > 0 ? `; ${leftOut} secrets were not in the file: set them here` : ''}\n`,
       );
     });
+}
+
+/** A profile may be packed later. @returns a line when it is not there, else nothing. */
+async function oddProfile(attributes: AttributeChanges, state: string): Promise<string> {
+  const name = attributes['deployment.pendingprofile'];
+  if (name === undefined || !profileName.test(name)) return '';
+  const { Profiles } = await import('../collective/profiles.ts');
+  const tree = rememberedMember(state)?.tree ?? defaultPlaces.tree;
+  if (await new Profiles(tree).exists(name)) return '';
+  return `tetherfs: ${tree}/public/os has no profile ${name} yet: who is to boot it waits until it has\n`;
 }
 
 function withPassword(command: Command): Command {

@@ -164,6 +164,7 @@ export function auditCommand(): Command {
         await using site = await openSite(flags.state);
         const { event, since, limit } = flags;
         const entries = await site.store.audited({ subject, event, since, limit });
+        if (entries.length === 0) process.stderr.write('tetherfs: the audit has nothing of that\n');
         print(flags.json, entries, () =>
           renderTable(
             ['time', 'about', 'event', 'by', ''],

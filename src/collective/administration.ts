@@ -2,6 +2,7 @@
  * A member's state, opened by a command beside the server that has it open. Root becomes the state's owner first: a file that it made there could be read by the server no more.
  */
 import { existsSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { Authorities } from './authorities.ts';
 import { isMasterKeyGiven, loadMasterKey, type Sealer } from './authority/secrets.ts';
 import { SshAuthority } from './authority/ssh.ts';
@@ -26,7 +27,7 @@ export interface Administration extends AsyncDisposable {
 
 /** What is read from files that are not the owner's must have been read before. @throws TetherfsError */
 export function openForAdministration(state: string): Administration {
-  const by = `user ${process.env['SUDO_USER'] ?? process.env['USER'] ?? process.geteuid?.() ?? 'unknown'}`;
+  const by = `user ${process.env['SUDO_USER'] ?? ownName()}`;
   const load = () => loadMasterKey(state, false);
   // A credential is for whoever systemd has started.
   const masterKey = isMasterKeyGiven(state) ? load() : lazily(load);
@@ -42,6 +43,15 @@ export function openForAdministration(state: string): Administration {
     by,
     [Symbol.asyncDispose]: () => store.close(),
   };
+}
+
+/** A user may be without a name. */
+function ownName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.geteuid?.() ?? 'unknown');
+  }
 }
 
 /** What most commands do without: it may be systemd's, and the server's alone. */

@@ -89,7 +89,7 @@ const days = 86_400_000;
 /** `once`, `continuous`, or an end: `2026-12-01T08:00:00Z`, `2h`, `3d`. Undefined when it is none of these, or over. */
 export function parseArming(text: string, now: number): ArmingMode | undefined {
   if (text === 'once' || text === 'continuous') return { kind: text };
-  const [, count, unit] = /^(\d{1,5})(min|h|d)$/.exec(text) ?? [];
+  const [, count, unit] = /^([1-9]\d{0,4})(min|h|d)$/.exec(text) ?? [];
   if (count !== undefined) {
     const length = unit === 'd' ? days : unit === 'h' ? 3_600_000 : 60_000;
     return { kind: 'until', until: now + Number(count) * length };

@@ -3,7 +3,7 @@
  * defaults of all. What we act on is checked; others are kept, shown to the node, and mean nothing to us.
  */
 import { isIP } from 'node:net';
-import { UsageError } from '../base/errors.ts';
+import { shownText, UsageError } from '../base/errors.ts';
 
 export type Attributes = Readonly<Record<string, string>>;
 
@@ -16,7 +16,10 @@ interface Known {
   as: string;
   what: string;
   isValid: (value: string) => boolean;
+  /** What goes: `e.g. …`, `one of …`; empty where anything does. */
   form: string;
+  /** One value cannot be several nodes'. */
+  isOfOneNode?: boolean;
 }
 
 const words = (value: string) => value.split(/[\s,]+/).filter((word) => word !== '');
@@ -30,7 +33,7 @@ const network = (version: 4 | 6) => (value: string) => {
 };
 const oneOf = (...allowed: string[]) => ({
   isValid: (value: string) => allowed.includes(value),
-  form: allowed.join(', '),
+  form: `one of ${allowed.join(', ')}`,
 });
 const hostName = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 const net = (name: string) => new RegExp(`^net\\.(?:[A-Za-z0-9_-]+\\.)?${name}$`);
@@ -59,27 +62,30 @@ export const knownAttributes: readonly Known[] = [
     what: 'what its firmware says it is',
     isValid: (value) => /^[0-9a-f-]{32,36}$/i.test(value),
     form: 'a UUID',
+    isOfOneNode: true,
   },
   {
     name: net('hwaddr'),
     as: 'net.[NAME.]hwaddr',
     what: 'by which it is found; several with commas between',
     isValid: (value) => macAddress.test(value),
-    form: '52:54:00:12:34:56',
+    form: 'e.g. 52:54:00:12:34:56',
+    isOfOneNode: true,
   },
   {
     name: net('ipv4_address'),
     as: 'net.[NAME.]ipv4_address',
     what: 'its address',
     isValid: network(4),
-    form: '10.0.0.5/24, or without the bits',
+    form: 'e.g. 10.0.0.5/24, or without the bits',
+    isOfOneNode: true,
   },
   {
     name: net('ipv4_gateway'),
     as: 'net.[NAME.]ipv4_gateway',
     what: 'and way out',
     isValid: address(4),
-    form: '10.0.0.1',
+    form: 'e.g. 10.0.0.1',
   },
   { name: net('ipv4_method'), as: 'net.[NAME.]ipv4_method', what: 'how it gets the address', ...methods },
   {
@@ -87,14 +93,15 @@ export const knownAttributes: readonly Known[] = [
     as: 'net.[NAME.]ipv6_address',
     what: 'its address',
     isValid: network(6),
-    form: 'fd00::5/64',
+    form: 'e.g. fd00::5/64',
+    isOfOneNode: true,
   },
   {
     name: net('ipv6_gateway'),
     as: 'net.[NAME.]ipv6_gateway',
     what: 'and way out',
     isValid: address(6),
-    form: 'fd00::1',
+    form: 'e.g. fd00::1',
   },
   { name: net('ipv6_method'), as: 'net.[NAME.]ipv6_method', what: 'how it gets the address', ...methods },
   {
@@ -103,6 +110,7 @@ export const knownAttributes: readonly Known[] = [
     what: 'a name that it has there',
     isValid: (value) => words(value).every((word) => hostName.test(word)),
     form: 'a host name',
+    isOfOneNode: true,
   },
   {
     name: net('(?:connection_name|interface_names|team_mode)'),
@@ -130,7 +138,7 @@ export const knownAttributes: readonly Known[] = [
     as: 'dns.domain',
     what: 'of all names',
     isValid: (value) => hostName.test(value),
-    form: 'example.org',
+    form: 'e.g. example.org',
   },
   { name: /^ntp\.servers$/, as: 'ntp.servers', what: 'where the time is', isValid: () => true, form: '' },
   {
@@ -138,7 +146,7 @@ export const knownAttributes: readonly Known[] = [
     as: 'timezone',
     what: 'ours when it is not said',
     isValid: (value) => /^[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+)*$/.test(value),
-    form: 'Europe/Berlin',
+    form: 'e.g. Europe/Berlin',
   },
   {
     name: /^ssh\.trustnodes$/,
@@ -152,14 +160,14 @@ export const knownAttributes: readonly Known[] = [
     as: 'trusted.subnets',
     what: 'from where a grant may be asked for, beside the local ones',
     isValid: (value) => words(value).every((word) => network(4)(word) || network(6)(word)),
-    form: '10.1.0.0/16, fd01::/48',
+    form: 'e.g. 10.1.0.0/16, fd01::/48',
   },
   {
     name: /^crypted\.rootpassword$/,
     as: 'crypted.rootpassword',
     what: "root's, as crypt(3) has it: give it by a file",
     isValid: (value) => /^\$(?:5|6|y|2[aby]|gy|7)\$[^\s:]+$/.test(value),
-    form: '$6$…',
+    form: 'e.g. $6$…',
   },
   {
     name: /^console\.method$/,
@@ -194,6 +202,9 @@ export const reportedAttributes = [
   'deployment.client_ip',
 ] as const;
 
+/** Characters of a value that is refused. */
+const longestShown = 60;
+
 const anyName = /^[a-z][a-z0-9]*(?:[._-][A-Za-z0-9]+)*$/;
 
 /** @throws UsageError when it is none, or what we act on makes no sense. @param isStrict whether we must know it. */
@@ -204,7 +215,22 @@ export function checkAttribute(name: string, value: string, isStrict: boolean): 
     if (anyName.test(name) && (!isStrict || isReported)) return;
     throw new UsageError(`${name}: no such attribute; "tetherfs collective node set --help" lists them`);
   }
-  if (/[\p{Cc}]/u.test(value) || !known.isValid(value)) throw new UsageError(`${name}: ${known.what}, ${known.form}`);
+  if (!/[\p{Cc}]/u.test(value) && known.isValid(value)) return;
+  const shown = isSecretAttribute(name) ? 'what was given' : shownText(JSON.stringify(value), longestShown);
+  const wanted = known.form === '' ? 'text of one line' : known.form;
+  throw new UsageError(`${name}: ${shown} will not do: it is ${known.what}, ${wanted}`);
+}
+
+/** Of several nodes. @throws UsageError for what only one of them can have. */
+export function insistOnShareable(attributes: Readonly<Record<string, string | undefined>>): void {
+  const own = Object.entries(attributes).find(
+    ([name, value]) =>
+      value !== undefined && knownAttributes.some((known) => known.isOfOneNode && known.name.test(name)),
+  );
+  if (own === undefined) return;
+  throw new UsageError(
+    `${own[0]}: several nodes cannot have the same: say it for each, or "node import" a file of all`,
+  );
 }
 
 /** Upstream's names of what is shown to nobody: `secret.…`, `crypted.…`. */

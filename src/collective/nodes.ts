@@ -1,7 +1,7 @@
 /** The nodes of a site in the store: attributes, identities by which they are found, and how people write several names at once. */
 import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
 import { nodeName } from '../protocol/grant.ts';
-import { type Attributes, checkAttribute, listed } from './attributes.ts';
+import { type Attributes, checkAttribute, insistOnShareable, listed } from './attributes.ts';
 import { defaultsKey, grantsKey, identityKey, nodeKey, nodePrefix } from './keys.ts';
 import { type Change, change, type Store } from './store/contract.ts';
 
@@ -67,6 +67,7 @@ export class Nodes {
     for (const name of names)
       if (!nodeName.test(name)) throw new UsageError(`${name}: a node is called as a host may be`);
     check(attributes, isStrict);
+    if (names.length > 1) insistOnShareable(attributes);
     const insistOnNew = async (name: string) => {
       if ((await this.get(name)) !== undefined)
         throw new TetherfsError('NODE_EXISTS', `there is a node ${name} already; "node set" changes it`);
@@ -83,6 +84,7 @@ export class Nodes {
     for (const name of names)
       if (!nodeName.test(name)) throw new UsageError(`${name}: a node is called as a host may be`);
     check(attributes, isStrict);
+    if (names.length > 1) insistOnShareable(attributes);
     for (const name of names) await this.insistOn(name);
     await this.#inBatches(names, async (name) => {
       const entry = await this.#store.get(nodeKey(name));
@@ -110,6 +112,7 @@ export class Nodes {
 
   async setDefaults(attributes: AttributeChanges): Promise<void> {
     check(attributes, true);
+    insistOnShareable(attributes);
     await change(this.#store, async () => {
       const entry = await this.#store.get(defaultsKey);
       const value = merged((entry?.value ?? {}) as Attributes, attributes);

@@ -82,7 +82,7 @@ export class Profiles {
     return /^rootimg-([0-9a-f]{64})\.sfs$/.exec(target)?.[1];
   }
 
-  /** The key file of an image by its digest; undefined where there is none. */
+  /** The key file of an image by its digest; undefined where there is none. @throws TetherfsError NOT_READABLE */
   async imageKey(profile: string, hex: string): Promise<Buffer | undefined> {
     if (!/^[0-9a-f]{64}$/.test(hex)) return undefined;
     const newest = (await this.digest(profile)) === hex ? ['rootimg.key'] : [];
@@ -93,7 +93,7 @@ export class Profiles {
     return undefined;
   }
 
-  /** A file below `pending` of the private part; undefined where there is none. */
+  /** A file below `pending` of the private part; undefined where there is none. @throws TetherfsError NOT_READABLE */
   pendingFile(profile: string, path: string): Promise<Buffer | undefined> {
     return this.#readPrivate(profile, ['pending', ...path.split('/')]);
   }
@@ -126,16 +126,16 @@ export class Profiles {
   async #readPrivate(profile: string, parts: readonly string[]): Promise<Buffer | undefined> {
     if (parts.some((part) => !isPlain(part))) return undefined;
     const top = this.privateDirectory(profile);
+    const given = join(top, ...parts);
     try {
-      const path = await realpath(join(top, ...parts));
+      const path = await realpath(given);
       if (!path.startsWith((await realpath(top)) + sep)) return undefined;
       await using file = await open(path, 'r');
       const found = await file.stat();
       return found.isFile() && found.size <= largestPrivate ? await file.readFile() : undefined;
     } catch (error) {
-      if (['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG', 'EISDIR'].includes(errorCode(error) ?? ''))
-        return undefined;
-      throw error;
+      if (['ELOOP', 'ENAMETOOLONG', 'EISDIR'].includes(errorCode(error) ?? '')) return undefined;
+      return absentOrUnreadable(given)(error);
     }
   }
 }

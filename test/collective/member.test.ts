@@ -1,6 +1,6 @@
 /** A member as one command makes it, and what nodes get from it: real sockets, real ssh-keygen, openssl and curl. */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -415,6 +415,22 @@ describe('a node’s requests', () => {
       expect((await member.ask(`imagekey/${other}`, 'n1', key)).status).toBe(404);
   });
 
+  it('a key that the member may not read is no missing one', async () => {
+    const file = join(member.tree, 'private/os/demo/pending/rootimg.key');
+    const { uid, gid, mode } = statSync(file);
+    chownSync(file, 0, 0);
+    chmodSync(file, 0o600);
+    for (const path of [`imagekey/${digest}`, 'profileprivate/pending/rootimg.key']) {
+      expect(await member.ask(path, 'n1', key)).toMatchObject({
+        status: 500,
+        body: expect.stringContaining(`${file} cannot be read by ${memberUser}, as whom this member runs`),
+      });
+    }
+    chownSync(file, uid, gid);
+    chmodSync(file, mode);
+    expect((await member.ask(`imagekey/${digest}`, 'n1', key)).body).toBe('NEWEST KEY\n');
+  });
+
   it('an image that root packs after the start is served, its key and digest with it', async () => {
     const tree = member.path('packed-tree');
     execFileSync('sh', ['-ec', `mkdir -p ${tree}/etc; echo hello >${tree}/etc/hello`]);
@@ -475,6 +491,9 @@ describe('a node’s requests', () => {
       status: 500,
       body: expect.stringMatching(/No pending profile/),
     });
+    // It runs what it has booted, though nothing is to come.
+    expect(await update('state: booted\nstatus: booted\n')).toMatchObject({ status: 200, body: 'OK' });
+    expect(await attributes()).toMatchObject({ 'deployment.state': 'booted', 'deployment.profile': 'demo' });
     await member.cli('profile', 'set', 'demo', 'n1', '--tree', member.tree);
   });
 

@@ -48,9 +48,12 @@ describe('nodes', () => {
     withNodes(async (nodes) => {
       await nodes.add(['n1'], { 'net.hwaddr': '52:54:00:00:00:01' });
       await expect(nodes.add(['n2'], { 'net.hwaddr': '52:54:00:00:00:01' })).rejects.toThrow(/is node n1's/);
-      await expect(nodes.add(['n3', 'n4'], { 'net.hwaddr': '52:54:00:00:00:02' })).rejects.toThrow(
-        /two nodes cannot have that/,
-      );
+      const same = { 'net.hwaddr': '52:54:00:00:00:02' };
+      const both = new Map([
+        ['n3', same],
+        ['n4', same],
+      ]);
+      await expect(nodes.setEach(both, true)).rejects.toThrow(/two nodes cannot have that/);
       expect((await nodes.list()).map(({ name }) => name)).toEqual(['n1']);
     }));
 
@@ -80,12 +83,12 @@ describe('nodes', () => {
     }));
 
   it.each([
-    [{ 'net.ipv4_address': '10.0.0' }, /net.ipv4_address: its address, 10.0.0.5\/24/],
-    [{ 'net.hwaddr': 'aa:bb' }, /net.hwaddr/],
+    [{ 'net.ipv4_address': '10.0.0' }, /^net.ipv4_address: "10.0.0" will not do: it is its address, e.g. 10.0.0.5\/24/],
+    [{ 'net.hwaddr': 'aa:bb' }, /^net.hwaddr: "aa:bb" will not do: .*, e.g. 52:54:00:12:34:56$/],
     [{ 'deployment.pendingprofile': '../../etc' }, /the name of a profile/],
     [{ 'deployment.pendngprofile': 'demo' }, /no such attribute/],
     [{ 'dns.servers': 'one,two' }, /addresses/],
-    [{ 'crypted.rootpassword': 'secret' }, /\$6\$/],
+    [{ 'crypted.rootpassword': 'secret' }, /^crypted.rootpassword: what was given will not do: .*\$6\$/],
     [{ 'deployment.useinsecureprotocols': 'sometimes' }, /always, firmware, never/],
     [{ 'ntp.servers': 'a\nb' }, /ntp.servers/],
   ])('%o makes no sense, and a line says what would', (attributes, words) =>
@@ -94,6 +97,19 @@ describe('nodes', () => {
       expect(await nodes.list()).toEqual([]);
     }),
   );
+
+  it('what only one can have is not given to several', () =>
+    withNodes(async (nodes) => {
+      const address = { 'net.ipv4_address': '10.0.0.5/24' };
+      const refused = /net.ipv4_address: several nodes cannot have the same: say it for each, or "node import"/;
+      await expect(nodes.add(['n1', 'n2'], address)).rejects.toThrow(refused);
+      await nodes.add(['n1', 'n2'], { 'net.ipv4_gateway': '10.0.0.1' });
+      await expect(nodes.set(['n1', 'n2'], address)).rejects.toThrow(refused);
+      await expect(nodes.setDefaults(address)).rejects.toThrow(refused);
+      await nodes.set(['n1'], address);
+      await nodes.set(['n1', 'n2'], { 'net.ipv4_address': undefined });
+      expect((await nodes.get('n1'))?.attributes).toEqual({ 'net.ipv4_gateway': '10.0.0.1' });
+    }));
 });
 
 describe('names of nodes', () => {

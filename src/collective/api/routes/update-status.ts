@@ -53,8 +53,10 @@ function profileChanges(
   const pending = 'deployment.pendingprofile';
   const target = status === 'staged' ? staged : current;
   const profile = (status === 'staged' ? undefined : attributes[staged]) ?? attributes[pending];
+  // Nothing is to come any more, and it says how it fares with what it has.
+  if (status === 'booted' && (profile ?? attributes[current]) !== undefined)
+    return profile ? { [target]: profile } : {};
   if (profile === undefined) return undefined;
-  if (status === 'booted') return { [target]: profile };
   if (status === 'staged') return { [target]: profile, [pending]: undefined };
   const lock = attributes['deployment.lock'] === 'autolock' ? { 'deployment.lock': 'locked' } : {};
   return { [target]: profile, [pending]: undefined, [staged]: undefined, ...lock };
