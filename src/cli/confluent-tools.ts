@@ -44,7 +44,10 @@ export function clorthoCommand(): Command {
           'NO_KEY',
           `${member} gives ${node} no key: is it armed (deployment.apiarmed=once), on a network that is trusted?`,
         );
-      else throw new TetherfsError('UNREACHABLE', `${member} cannot be asked for a key: ${outcome.why}`);
+      else {
+        const why = outcome.kind === 'lost' ? 'its answer was lost; ask again' : outcome.why;
+        throw new TetherfsError('UNREACHABLE', `${member} cannot be asked for a key: ${why}`);
+      }
     });
 }
 

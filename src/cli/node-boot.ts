@@ -28,6 +28,6 @@ Tries again, for ever, what a second try may mend; ends with 1 when it cannot be
     .action(async (root: string) => {
       const { boot, settingsOfMachine } = await import('../node/boot.ts');
       const say = (line: string) => void process.stderr.write(`tetherfs: ${line}\n`);
-      await boot({ settings: settingsOfMachine(), root, console: { say }, signal: interruption() });
+      await boot({ settings: settingsOfMachine, root, console: { say }, signal: interruption() });
     });
 }

@@ -34,12 +34,17 @@ import { abortImage, undo } from './undo.ts';
 const leastMemory = 192 * 1024 ** 2;
 
 export interface BootOptions {
-  settings: BootSettings;
+  /** Asked for when nothing else is against a boot. */
+  settings: () => BootSettings;
   /** Where the root file system is to be mounted. */
   root: string;
   console: BootConsole;
   /** Ends the boot. */
   signal: AbortSignal;
+}
+
+interface RootOptions extends Omit<BootOptions, 'settings'> {
+  settings: BootSettings;
 }
 
 /** Returns when the root file system is there. @throws TetherfsError when it cannot be; nothing is left of it then. */
@@ -53,11 +58,12 @@ export async function boot(options: BootOptions): Promise<void> {
     throw new UsageError('this machine has booted: its root file system would be taken from under it');
   }
   // Of one that was killed: perhaps it was of another image.
+  const settings = options.settings();
   await undo(root);
   const onAbort = () => void abortImage();
   signal.addEventListener('abort', onAbort);
   try {
-    await makeRoot({ ...options, root });
+    await makeRoot({ ...options, settings, root });
   } catch (error) {
     await undo(root);
     throw error;
@@ -66,7 +72,7 @@ export async function boot(options: BootOptions): Promise<void> {
   }
 }
 
-async function makeRoot({ settings, root, console, signal }: BootOptions): Promise<void> {
+async function makeRoot({ settings, root, console, signal }: RootOptions): Promise<void> {
   const { insecureKeyFile, zram } = settings;
   const steps = new Steps(console, signal);
   const lacks: string[] = [];
@@ -120,7 +126,7 @@ async function imageToBoot({
   console,
   signal,
   lack,
-}: Pick<BootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps; lack: Lack }): Promise<
+}: Pick<RootOptions, 'settings' | 'console' | 'signal'> & { steps: Steps; lack: Lack }): Promise<
   BootImage & { keyFile: string | undefined; known?: { enrolment: Enrolment; trust: SiteTrust } }
 > {
   const { api, members, digest, caFile, imageMethod, insecureKeyFile } = settings;

@@ -2,6 +2,7 @@
  * From a machine that owns nothing to a node that its members know: who it is and who they are, a key of its own, what it is to be. Each is a step that is tried again until it succeeds; what an
  * administrator must do meanwhile stands on the console.
  */
+import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import { readGivenFile } from '../base/given-file.ts';
@@ -17,7 +18,7 @@ import { discoverMembers, type FoundMember, ownNames } from './discovery.ts';
 import { askForGrant, type GrantOutcome } from './grant-client.ts';
 import { KeyOfTpm } from './key-of-tpm.ts';
 import { goodAnswer, isNowhere, MemberApi } from './member-api.ts';
-import { makeNodeKey } from './node-key.ts';
+import { makeNodeKey, type NodeKey } from './node-key.ts';
 import type { BootConsole, Lack, Steps } from './step.ts';
 import type { SiteTrust } from './trust.ts';
 
@@ -59,14 +60,24 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
     new MemberApi({ members: known.members, authorities: trust.tls, node: known.node, key, signal });
   let said: Buffer | undefined;
   let denials = 0;
+  /** One for all tries: a member may have taken it, and its answer is lost. */
+  let made: NodeKey | undefined;
+  let mayBeTaken = false;
+  const isTaken = async ({ key }: NodeKey) => {
+    const last = (await apiWith(key).ask('deploycfg2', { check: parseDeploycfg })).at(-1);
+    if (last?.kind === 'ok') said = last.body;
+    return last?.kind === 'ok';
+  };
   const key = await steps.run('key', async () => {
     const kept = await ofTpm.first(apiWith);
     said = kept?.deploycfg;
     if (kept !== undefined) return kept.key;
-    const made = await makeNodeKey();
+    made ??= await makeNodeKey();
     const outcomes = new Map<string, GrantOutcome>();
     for (const address of known.members) {
+      if (mayBeTaken && (await isTaken(made))) return made.key;
       const outcome = await askForGrant({ address, node: known.node, hash: made.hash, signal });
+      mayBeTaken ||= outcome.kind === 'lost';
       if (outcome.kind === 'granted') {
         known = { ...known, members: [address, ...known.members.filter((one) => one !== address)] };
         return made.key;
@@ -111,7 +122,7 @@ async function discoverAll(
   console: BootConsole,
   signal: AbortSignal,
 ): Promise<Neighbours> {
-  const found = await discoverFor(patienceMs, trust.uuid, signal);
+  const found = await discoverFor(patienceMs, trust, console, signal);
   const [first] = found.filter((one) => nodeName.test(one.node));
   if (first === undefined)
     throw new TetherfsError(
@@ -155,24 +166,39 @@ function describeMachine(): string {
 
 const mostNames = 5;
 
+/** Where it is asked on. */
+function describeNetworks(): string {
+  const addresses = Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>
+    all.flatMap(({ internal, address }) => (internal ? [] : [`${name} ${address}`])),
+  );
+  return addresses.length === 0 ? 'no network device has an address yet' : `asked from ${addresses.join(', ')}`;
+}
+
 /** So long it is asked again and again before it is said, ms: networks come up slowly. */
 const patienceMs = 20_000;
 /** Between two times, where there is no network to ask on yet, ms. */
 const pauseMs = 500;
 
-async function discoverFor(ms: number, uuid: string | undefined, signal: AbortSignal): Promise<FoundMember[]> {
+async function discoverFor(
+  ms: number,
+  { uuid }: SiteTrust,
+  console: BootConsole,
+  signal: AbortSignal,
+): Promise<FoundMember[]> {
   const until = performance.now() + ms;
-  for (;;) {
+  for (let hasSaid = false; ; hasSaid = true) {
     const found = await discoverMembers(uuid, signal);
     if (found.length > 0 || performance.now() > until) return found;
+    if (!hasSaid) console.say(`looking for members of this site: none has answered yet; ${describeNetworks()}`);
     await sleep(pauseMs, undefined, { signal });
   }
 }
 
 function whyNoKey(node: string, outcomes: ReadonlyMap<string, GrantOutcome>): string {
-  const ways = [...outcomes].map(([address, outcome]) =>
-    outcome.kind === 'unreachable' ? `${address} cannot be asked (${outcome.why})` : `${address} gives none`,
-  );
+  const ways = [...outcomes].map(([address, outcome]) => {
+    if (outcome.kind === 'unreachable') return `${address} cannot be asked (${outcome.why})`;
+    return outcome.kind === 'lost' ? `${address} has not answered` : `${address} gives none`;
+  });
   const isDenied = [...outcomes.values()].some(({ kind }) => kind === 'denied');
   const remedy = isDenied ? `: arm it ("tetherfs collective node arm ${node} once"), on a network that is trusted` : '';
   return `${node} has no key: ${ways.join('; ')}${remedy}`;

@@ -7,6 +7,8 @@ export type GrantOutcome =
   | { kind: 'granted' }
   /** Not armed, not from there, or the token is wrong: members do not say. */
   | { kind: 'denied' }
+  /** The hash was shown, and no answer came: it may be granted. */
+  | { kind: 'lost' }
   /** Nobody answered, or somebody who is no member. */
   | { kind: 'unreachable'; why: string };
 
@@ -46,6 +48,8 @@ function askFrom(localPort: number, { address, node, hash, token, signal }: Gran
     const onAbort = () => socket.destroy(new Error('interrupted'));
     signal?.addEventListener('abort', onAbort);
     let hasSpoken = false;
+    /** Of a connection that has ended without a word. */
+    const ending = (): GrantOutcome => ({ kind: side.isUndecided ? 'lost' : 'denied' });
     socket.on('data', (bytes: Buffer) => {
       try {
         const { send, verdict } = side.receive(bytes);
@@ -62,14 +66,14 @@ function askFrom(localPort: number, { address, node, hash, token, signal }: Gran
     });
     socket.on('error', (error) => {
       // A member that closes while we speak has denied.
-      if (hasSpoken && (errorCode(error) === 'ECONNRESET' || errorCode(error) === 'EPIPE')) resolve({ kind: 'denied' });
+      if (hasSpoken && (errorCode(error) === 'ECONNRESET' || errorCode(error) === 'EPIPE')) resolve(ending());
       else reject(error);
     });
     socket.on('close', () => {
       clearTimeout(deadline);
       signal?.removeEventListener('abort', onAbort);
       // After an answer these say nothing.
-      if (hasSpoken) resolve({ kind: 'denied' });
+      if (hasSpoken) resolve(ending());
       else
         reject(
           new Error(

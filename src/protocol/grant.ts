@@ -137,6 +137,11 @@ export class GrantNode {
     this.#token = token;
   }
 
+  /** The member has seen the hash, and has not said what becomes of it. */
+  get isUndecided(): boolean {
+    return this.#state === 'verdict';
+  }
+
   /** @throws ProtocolError */
   receive(bytes: Uint8Array): NodeTurn {
     this.#reader.push(bytes);

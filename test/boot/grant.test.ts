@@ -50,6 +50,8 @@ async function switchedOn(): Promise<Machine> {
     // As a file server has it: a directory of ours.
     hardware: [
       ...(await tpm.switchOn()),
+      // Its battery is empty.
+      ...['-rtc', 'base=2001-02-03T04:05:06'],
       ...['-virtfs', `local,path=${persistent.path},mount_tag=nodes,security_model=none`],
     ],
   });
@@ -118,6 +120,7 @@ ${given('passwd', 'joe:x:1000:1000:Joe:/home/joe:/bin/sh\n')} -> /etc/passwd
 }
 
 it('waits until it is armed, and says so; then it boots what the API says', async () => {
+  await machine.says(/tetherfs: the clock was years behind: now it is what a member has told/);
   await machine.says(
     /tetherfs: key: node1 has no key: .* gives none: arm it \("tetherfs collective node arm node1 once"\)/,
   );

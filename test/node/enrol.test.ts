@@ -1,12 +1,15 @@
 /** A node and its members without a boot: found by discovery, a key by grant, questions that every member may answer. Members are real ones (`tetherfs collective run`), the node is a network namespace of its own. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { discoveryGroups, discoveryPort, formatFound } from '../../src/protocol/discovery.ts';
 import type { MemberServer } from '../support/member.ts';
+import { signal } from '../support/process-tree.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { Neighbours, otherMember } from './neighbours.ts';
+import { memberAddress, Neighbours, netns, otherMember } from './neighbours.ts';
 
 const metricsAddress = '127.0.0.1:9420';
 let neighbours: Neighbours;
@@ -54,6 +57,28 @@ describe('discovery', () => {
   it('of another site nobody answers', async () => {
     expect(await asNode('discover', { uuid: 'another' })).toEqual([]);
   });
+
+  it('that takes longer says what it waits for, and where it asks', async () => {
+    const ear = createSocket({ type: 'udp4', reuseAddr: true });
+    let heard = 0;
+    ear.on('message', () => heard++);
+    await new Promise<void>((resolve) => ear.bind(discoveryPort, discoveryGroups.ipv4, resolve));
+    ear.addMembership(discoveryGroups.ipv4, memberAddress);
+    await member.cli('node', 'arm', 'n1', 'once');
+    signal(member.pid, 'SIGSTOP');
+    try {
+      const enrolled = asNode<{ said: string[] }>('enrol');
+      // Nobody asks a second time who has got an answer.
+      await waitUntil('it has asked again', () => heard >= 2);
+      signal(member.pid, 'SIGCONT');
+      expect((await enrolled).said[0]).toMatch(
+        /^looking for members of this site: none has answered yet; asked from (v1 \S+, )*v1 10\.7\.0\.5/,
+      );
+    } finally {
+      signal(member.pid, 'SIGCONT');
+      ear.close();
+    }
+  });
 });
 
 it('who the node is, is not believed of whoever answers first, but of a member that can prove that it is one', async () => {
@@ -98,6 +123,30 @@ describe('a key', () => {
     expect(outcome).toEqual({ kind: 'granted' });
     const [answer] = await asNode<Answer[]>('ask', { members: [address], key, route: 'myattribs' });
     expect(answer).toMatchObject({ kind: 'ok' });
+  });
+
+  it('whose last answer is lost is the node’s all the same: the arming is not spent in vain', async () => {
+    const grants = (await member.cli('audit', 'n1')).match(/key granted/g)?.length ?? 0;
+    const [script, between] = [fileURLToPath(new URL('cut-answer.ts', import.meta.url)), '127.0.0.5'];
+    const words = [process.execPath, script, between, memberAddress];
+    const child = spawn('ip', ['netns', 'exec', netns, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(child.stdout, 'data');
+    try {
+      await member.cli('node', 'arm', 'n1', 'once');
+      expect(await asNode('grant', { address: between })).toMatchObject({ outcome: { kind: 'lost' } });
+      await member.cli('node', 'arm', 'n1', 'once');
+      const { key, said } = await asNode<{ key: string; said: string[] }>('enrol', {
+        members: [between, memberAddress],
+      });
+      expect(said.join('\n')).not.toMatch(/has no key/);
+      const [answer] = await asNode<Answer[]>('ask', { members: [memberAddress], key, route: 'deploycfg2' });
+      expect(answer).toMatchObject({ kind: 'ok' });
+    } finally {
+      child.kill();
+      await once(child, 'exit');
+    }
+    // One that was granted the first time, and one that was by a second member, would be two.
+    expect((await member.cli('audit', 'n1')).match(/key granted/g)?.length).toBe(grants + 2);
   });
 
   it('nobody there, and nobody of ours, are not denied', async () => {

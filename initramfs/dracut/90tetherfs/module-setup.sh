@@ -20,7 +20,7 @@ installkernel() {
 
 install() {
   local file
-  inst_multiple mkfs.xfs dmsetup losetup mount modprobe ip
+  inst_multiple mkfs.xfs dmsetup losetup mount modprobe ip date
   inst_multiple -o unsquashfs
   # Where it is: a node's key is kept by its TPM. The library is opened by name.
   inst_multiple -o tpm2_{createprimary,create,evictcontrol,flushcontext,getcap,load,pcrextend,pcrread,policypcr,readpublic,startauthsession,unseal}

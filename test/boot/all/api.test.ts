@@ -1,4 +1,4 @@
-/** Boots by the API as they seldom are: a member that refuses the key, and another that does not; a machine without a TPM and without any address but what its device gives itself. */
+/** Boots by the API as they seldom are: a member that refuses the key, and another that does not; a machine without a TPM, the right time, and any address but what its device gives itself. */
 import { readFileSync, readlinkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -51,11 +51,12 @@ it('a member that refuses the key is passed over, as long as another believes it
   expect(lacks).toEqual([]);
 });
 
-it('without a TPM and without an address: found and asked by link-local addresses, a grant each time', async () => {
+it('without a TPM, an address, and the time: found and asked by link-local addresses, a grant each time', async () => {
   await using member = await memberFor(suite.profile);
   await member.cli('node', 'arm', 'node1', 'continuous');
   for (const boots of [1, 2]) {
-    await using machine = await switchedOn(member, ['rd.neednet=0']);
+    await using machine = await switchedOn(member, ['rd.neednet=0'], ['-rtc', 'base=2001-02-03T04:05:06']);
+    await machine.says(/tetherfs: the clock was years behind: now it is what a member has told/);
     await machine.says(/tetherfs: this is node1, to boot demo, by members fe80::\S+%eth0/);
     await machine.says(/tetherfs: it has no TPM: this node asks for a key at each boot/);
     await machine.login();
