@@ -22,7 +22,7 @@ export function copernicusCommand(): Command {
     });
 }
 
-/** Of a file with a token, in bytes: upstream's program takes as many. */
+/** Of a file with a token, in bytes: upstream's program takes as many, and a line's end with them, by which no token is right. */
 const tokenBytes = 64;
 
 export function clorthoCommand(): Command {
@@ -54,5 +54,6 @@ export function clorthoCommand(): Command {
 function readToken(path: string): Buffer {
   const file = openSync(path, 'r');
   const token = Buffer.alloc(tokenBytes);
-  return token.subarray(0, readSync(file, token, 0, tokenBytes, 0));
+  const text = token.subarray(0, readSync(file, token, 0, tokenBytes, 0)).toString('latin1');
+  return Buffer.from(text.trimEnd(), 'latin1');
 }
