@@ -1,15 +1,15 @@
 /** as-node WHAT TRUST JSON: does one thing that a node does, with what an initramfs has in the directory TRUST; prints what came of it as JSON. */
+import { parseDeploycfg } from '../../src/node/deploycfg.ts';
 import { discoverMembers } from '../../src/node/discovery.ts';
 import { type Enrolment, enrol } from '../../src/node/enrol.ts';
 import { askForGrant } from '../../src/node/grant-client.ts';
-import { MemberApi } from '../../src/node/member-api.ts';
+import { goodAnswer, MemberApi } from '../../src/node/member-api.ts';
 import { imageOfNode } from '../../src/node/node-image.ts';
 import { makeNodeKey } from '../../src/node/node-key.ts';
 import { Steps } from '../../src/node/step.ts';
 import { giveIdentity } from '../../src/node/steps/identity.ts';
 import { setUpRootNetwork } from '../../src/node/steps/root-network.ts';
 import { readTrust } from '../../src/node/trust.ts';
-import { deploycfgSchema } from '../../src/protocol/deploycfg.ts';
 
 interface Words {
   uuid?: string;
@@ -51,7 +51,13 @@ const console = { say: (line: string) => void said.push(line) };
 const lacks: string[] = [];
 const lack = (what: string) => void lacks.push(what);
 
-function enrolled(): Promise<Enrolment> {
+/** With a key from before it asks in the order that is given; else it gets one, and asks first who has granted it. */
+async function enrolled(): Promise<Enrolment> {
+  if (key !== '') {
+    const api = new MemberApi({ members, authorities, node, key });
+    const config = parseDeploycfg(goodAnswer(await api.ask('deploycfg2', { check: parseDeploycfg })).body);
+    return { node, members, found: [], key, api, config };
+  }
   const addresses = members.length === 0 ? 'discover' : (members as [string, ...string[]]);
   const found = infoFile === undefined ? addresses : { infoFile };
   const settings = { members: found, node: members.length === 0 || nameless ? undefined : node, tpmPcrs } as const;
@@ -72,10 +78,8 @@ const doings: Record<string, () => Promise<unknown>> = {
     return answers.map((answer) => (answer.kind === 'ok' ? { ...answer, body: answer.body.toString() } : answer));
   },
   async image() {
-    const api = new MemberApi({ members, authorities, node, key });
-    const config = { profile: 'demo', protocol: 'https', ipv4_method: null };
     const steps = new Steps(console, signal);
-    const enrolment = { node, members, found: [], key, api, config: deploycfgSchema.parse(config) };
+    const enrolment = await steps.run('configuration', enrolled);
     const given = { members: [], digest: undefined, caFile: undefined };
     const { keyFile } = await steps.run('image key', () => imageOfNode(enrolment, given, trust));
     return { keyFile: keyFile ?? null, said };

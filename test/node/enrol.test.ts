@@ -54,6 +54,32 @@ describe('discovery', () => {
     }
   });
 
+  it('of several networks the node’s own comes first', async () => {
+    execFileSync('sh', [
+      '-ec',
+      `ip link add w0 type veth peer name w1 netns node && ip address add 10.8.0.1/24 dev w0 && ip link set w0 up
+       ip -n node address add 10.8.0.5/24 dev w1 && ip -n node link set w1 up`,
+    ]);
+    try {
+      for (const [address, device] of [
+        ['10.8.0.5/24', 'w1'],
+        ['10.7.0.5/24', 'v1'],
+      ] as const) {
+        await member.cli('node', 'set', 'n1', `net.ipv4_address=${address}`);
+        // The member looks for networks that have come, and links are up some seconds later.
+        const found = await waitUntil('it is found on both', async () => {
+          const all = await asNode<{ address: string; isDefault: boolean }[]>('discover');
+          const isOn = (name: string) => all.some((one) => one.address.endsWith(`%${name}`));
+          return isOn('v1') && isOn('w1') && all;
+        });
+        expect(found.map(({ isDefault }) => isDefault)).toEqual(found.map((_, index) => index === 0));
+        expect(found[0]?.address).toMatch(new RegExp(`%${device}$`));
+      }
+    } finally {
+      execFileSync('ip', ['link', 'del', 'w0']);
+    }
+  });
+
   it('of another site nobody answers', async () => {
     expect(await asNode('discover', { uuid: 'another' })).toEqual([]);
   });

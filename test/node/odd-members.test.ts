@@ -1,10 +1,12 @@
 /** Members that answer, and make no sense: the next one is asked, whatever it was; nothing of theirs gets into the node. */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeSshKey } from '../../src/protocol/ssh-key.ts';
 import { SoftwareTpm } from '../support/swtpm.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
+import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { memberAddress, Neighbours, netns, otherMember } from './neighbours.ts';
 import { OddMember } from './odd-member.ts';
 
@@ -101,18 +103,48 @@ describe('the key of the image', () => {
   });
 });
 
-it('who may log in is taken from a member that names machines, not from one that says: everybody', async () => {
+/** Of an image that can do without everything. */
+function makeRoot(): TempDir {
   const root = makeTempDir('odd-root');
+  for (const path of ['etc/ssh', 'root', 'usr/sbin']) mkdirSync(join(root.path, path), { recursive: true });
+  writeFileSync(join(root.path, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
+  writeFileSync(join(root.path, 'usr/sbin/sshd'), '');
+  return root;
+}
+
+it('who may log in is taken from a member that names machines, not from one that says: everybody', async () => {
+  const root = makeRoot();
   try {
-    for (const path of ['etc/ssh', 'root', 'usr/sbin']) mkdirSync(join(root.path, path), { recursive: true });
-    writeFileSync(join(root.path, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
-    await using _odd = await odd((request, response) => {
-      response.statusCode = request.url?.endsWith('nodelist') === true ? 200 : 500;
+    await using other = await odd(({ url }, response) => {
+      response.statusCode = url?.endsWith('nodelist') === true ? 200 : 500;
       response.end('+ +\n');
     });
-    await neighbours.member.cli('node', 'arm', 'n1', 'once');
-    await neighbours.asNode('identity', { root: root.path, members: both });
+    await neighbours.asNode('identity', { root: root.path, members: both, key });
+    expect(other.asked).toContain('GET /confluent-api/self/nodelist');
     expect(readFileSync(join(root.path, 'root/.shosts'), 'utf8')).toMatch(/^(?:[\w.:-]+\n)+$/);
+  } finally {
+    root.remove();
+  }
+});
+
+it('a certificate for another key is none, whoever has signed it', async () => {
+  const root = makeRoot();
+  try {
+    const body = makeSshKey('another').publicKey;
+    const { body: certificate } = await neighbours.member.ask('sshcert', 'n1', key, { method: 'POST', body });
+    expect(certificate).toMatch(/^ssh-ed25519-cert-v01@openssh\.com /);
+    await using other = await odd(({ url }, response) => {
+      response.statusCode = url?.endsWith('sshcert') === true ? 200 : 500;
+      response.end(certificate);
+    });
+    const { identity } = await neighbours.asNode<{ identity: object }>('identity', {
+      ...{ root: root.path, members: both, key },
+    });
+    expect(other.asked).toContain('POST /confluent-api/self/sshcert');
+    expect(identity).toMatchObject({ certificate: expect.any(String) });
+    const print = (file: string) =>
+      execFileSync('ssh-keygen', ['-l', '-f', join(root.path, file)], { encoding: 'utf8' }).split(' ')[1];
+    expect(print('etc/ssh/ssh_host_ed25519_key-cert.pub')).toBe(print('etc/ssh/ssh_host_ed25519_key.pub'));
   } finally {
     root.remove();
   }

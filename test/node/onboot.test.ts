@@ -204,13 +204,22 @@ it('members that are away are waited for: what they are wanted for is said', asy
     said += text;
   });
   await waitUntil('it waits', () => said.includes('; trying again in '));
-  expect((await root.tetherfs('node', 'status')).stdout).toMatch(/^ {2}then +now: files$/m);
+  const { stdout } = await root.tetherfs('node', 'status');
+  expect(stdout).toMatch(/^ {2}image +not verified, in clear$/m);
+  expect(stdout).toMatch(/^ {2}then +now: files$/m);
   await member.run();
   const { stderr } = await ended;
   expect(stderr).toMatch(
     /^tetherfs: files: no member can be reached \(fe80::.*%v1: unreachable, connection refused; 10\.7\.0\.\d: unreachable, .*\); trying again in \d\.\d s\n/,
   );
   expect(steps().slice(0, 3)).toEqual(['files', 'node.d/10-own', 'node.d/20-synced']);
+});
+
+it('a user of another node of the site logs in, by the key of that node', async () => {
+  const login = (user: string) =>
+    root.run(['ssh', '-o', 'BatchMode=yes', '-o', 'PreferredAuthentications=hostbased', `${user}@n1`, 'id -un']);
+  expect(await login('root')).toMatchObject({ status: 0, stdout: 'root\n' });
+  expect(await login('nobody')).toMatchObject({ status: 255 });
 });
 
 it('a certificate that the boot could not get is got, and shown', async () => {
