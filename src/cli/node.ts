@@ -1,5 +1,6 @@
 /** `tetherfs node`: what a diskless node does by itself. */
 import { Command } from 'commander';
+import { nodeAskCommand } from './node-ask.ts';
 import { nodeBootCommand } from './node-boot.ts';
 import { nodeMembersCommand, nodeOnbootCommand } from './node-onboot.ts';
 import { nodeStatusCommand } from './node-status.ts';
@@ -10,5 +11,6 @@ export function nodeCommand(): Command {
     .addCommand(nodeStatusCommand())
     .addCommand(nodeBootCommand())
     .addCommand(nodeOnbootCommand())
-    .addCommand(nodeMembersCommand());
+    .addCommand(nodeMembersCommand())
+    .addCommand(nodeAskCommand());
 }

@@ -101,6 +101,7 @@ it('upstream’s scripts find what they read', () => {
   expect(text('etc/confluent/confluent.info')).toContain(`MANAGER: ${memberAddress}\n`);
   for (const name of ['confluent.apikey', 'confluent.deploycfg'])
     expect(statSync(at(`etc/confluent/${name}`)).mode & 0o777).toBe(0o600);
+  expect(statSync(at('etc/confluent/apiclient')).mode & 0o777).toBe(0o755);
 });
 
 it('programs of the image believe the members', () => {

@@ -215,6 +215,27 @@ it('members that are away are waited for: what they are wanted for is said', asy
   expect(steps().slice(0, 3)).toEqual(['files', 'node.d/10-own', 'node.d/20-synced']);
 });
 
+it('a script asks the members as confluent’s functions do', async () => {
+  root.write('/run/initramfs/tetherfs/runtime/tetherfs', `#!/bin/sh\nexec ${checkoutCommand} "$@"\n`, 0o755);
+  const ask = (...words: string[]) => root.run(['python3', '/etc/confluent/apiclient', ...words]);
+  neighbours.member.profile('demo', {
+    'scripts/extra.d/1-one': '#!/bin/sh\n',
+    'ansible/extra.d/1-one.yaml':
+      '- {hosts: all, gather_facts: false, tasks: [{copy: {content: played, dest: /played}}]}\n',
+  });
+  expect(await ask('/confluent-api/self/scriptlist/extra.d')).toEqual({ status: 0, stdout: '- 1-one\n', stderr: '' });
+  expect(await ask('/confluent-api/self/remoteconfig/extra.d', '-d', '{}')).toMatchObject({ stdout: 'Queued' });
+  const { status, stdout } = await ask('/confluent-api/self/remoteconfig/status', '-w', '204');
+  // What the member's ansible says, or that it has none.
+  expect([status, stdout]).toEqual([0, expect.stringMatching(/PLAY RECAP|ansible-playbook is missing/)]);
+  const words = /^tetherfs: no member answers well \(.*: invalid, 404 Not found; /;
+  expect(await ask('/confluent-api/self/nothing')).toMatchObject({ status: 1, stderr: expect.stringMatching(words) });
+  expect(await ask('/elsewhere')).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/^tetherfs: \/elsewhere: give /),
+  });
+});
+
 it('a user of another node of the site logs in, by the key of that node', async () => {
   const login = (user: string) =>
     root.run(['ssh', '-o', 'BatchMode=yes', '-o', 'PreferredAuthentications=hostbased', `${user}@n1`, 'id -un']);

@@ -3,10 +3,21 @@ import { formatConfluentInfo, type KnownMember } from '../../protocol/confluent-
 import { formatDeploycfg } from '../../protocol/deploycfg.ts';
 import { numberZone } from '../devices.ts';
 import type { Enrolment } from '../enrol.ts';
+import { runtimeProgram } from '../places.ts';
 import type { SiteTrust } from '../trust.ts';
 import type { RootTree } from './root-tree.ts';
 
 const directory = '/etc/confluent';
+
+/** Their functions have a Python run it, before /opt/confluent/bin/apiclient. */
+const apiclient = `#!/usr/bin/python3
+# What confluent's functions call apiclient: tetherfs asks.
+import os
+import sys
+
+program = '${runtimeProgram}'
+os.execv(program, [program, 'node', 'ask'] + sys.argv[1:])
+`;
 
 /** @param functions upstream's, of the profile; undefined where it has none. */
 export async function leaveConfluentFiles(
@@ -22,6 +33,7 @@ export async function leaveConfluentFiles(
   await leave('confluent.deploycfg', formatDeploycfg(config), 0o600);
   await leave('ca.pem', `${trust.tls.join('\n')}\n`, 0o644);
   if (functions !== undefined) await leave('functions', functions, 0o644);
+  await leave('apiclient', apiclient, 0o755);
 }
 
 function confluentInfo({ node, members, found }: Enrolment): string {
