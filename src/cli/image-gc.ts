@@ -1,7 +1,8 @@
 /** `tetherfs image gc`: removes images that no running node holds. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { type ImageDigest, parseDigest } from '../image/digest.ts';
+import { accessLogOption, collect, keepForOption } from './image-options.ts';
 
 interface GcFlags {
   accessLog: string[];
@@ -11,21 +12,12 @@ interface GcFlags {
   privateDir?: string;
 }
 
-const hourMs = 3_600_000;
-const unitMs = { h: hourMs, d: 24 * hourMs, w: 7 * 24 * hourMs };
-/** Nodes ask for their images at least every 75 minutes. */
-const leastHours = 3;
-
 export function imageGcCommand(): Command {
   return new Command('gc')
     .description('remove images from a public directory that no running node holds, and nothing else')
     .argument('<directory>', 'public directory, with rootimg.sfs in it')
-    .option('--access-log <file>', 'access log of the server on this machine; again for each (required)', collect, [])
-    .addOption(
-      new Option('--keep-for <time>', 'keep what was in use within this time: 12h, 7d, 2w')
-        .default(unitMs.w, '7d')
-        .argParser(parseTime),
-    )
+    .addOption(accessLogOption())
+    .addOption(keepForOption())
     .option('--keep <digest>', 'keep this image in any case; again for each', collect, [])
     .option('--private-dir <dir>', "the one that was given to 'image pack', if any")
     .option('--dry-run', 'only say what would be removed', false)
@@ -76,15 +68,4 @@ Examples:
       if (doubts.length > 0) throw new GcDoubtError(doubts);
       if (failures.length > 0) throw new GcError(failures);
     });
-}
-
-function collect(value: string, previous: string[]): string[] {
-  return [...previous, value];
-}
-
-function parseTime(text: string): number {
-  const [, count, unit] = /^([1-9]\d{0,3})([hdw])$/.exec(text) ?? [];
-  const ms = unit === 'h' || unit === 'd' || unit === 'w' ? Number(count) * unitMs[unit] : 0;
-  if (ms >= leastHours * hourMs) return ms;
-  throw new InvalidArgumentError(`Give hours, days or weeks, such as 7d; at least ${leastHours}h.`);
 }

@@ -13,6 +13,36 @@ export function blockSizeOption(): Option {
     });
 }
 
+const hourMs = 3_600_000;
+const unitMs = { h: hourMs, d: 24 * hourMs, w: 7 * 24 * hourMs };
+/** Nodes ask for their images at least every 75 minutes. */
+const leastHours = 3;
+
+export function accessLogOption(): Option {
+  return new Option('--access-log <file>', 'access log of the server on this machine; again for each')
+    .default([], 'none')
+    .argParser(collect);
+}
+
+/** Milliseconds. */
+export function keepForOption(): Option {
+  return new Option('--keep-for <time>', 'keep what was in use within this time: 12h, 7d, 2w')
+    .default(unitMs.w, '7d')
+    .argParser(parseTime);
+}
+
+function parseTime(text: string): number {
+  const [, count, unit] = /^([1-9]\d{0,3})([hdw])$/.exec(text) ?? [];
+  const ms = unit === 'h' || unit === 'd' || unit === 'w' ? Number(count) * unitMs[unit] : 0;
+  if (ms >= leastHours * hourMs) return ms;
+  throw new InvalidArgumentError(`Give hours, days or weeks, such as 7d; at least ${leastHours}h.`);
+}
+
+/** Of an option that may be said again. */
+export function collect(value: string, previous: readonly string[] = []): string[] {
+  return [...previous, value];
+}
+
 export function caFileOption(): Option {
   return new Option(
     '--ca-file <pem>',

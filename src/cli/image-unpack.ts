@@ -69,7 +69,8 @@ Examples:
       };
       const digest = flags.digest === undefined ? undefined : parseDigest(flags.digest);
       insistOnRoot();
-      await using image = await openToUnpack(images, { ...flags, digest, onTrouble: say });
+      const keyFiles = flags.keyFile === undefined ? undefined : [flags.keyFile];
+      await using image = await openToUnpack(images, { ...flags, keyFiles, digest, onTrouble: say });
       const unpacked = await unpack(image, {
         directory,
         xts: (...call) => loadBinding().xts(...call),

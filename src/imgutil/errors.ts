@@ -23,6 +23,13 @@ export class ExecError extends TetherfsError {
   }
 }
 
+/** Two trees could not be compared. */
+export class DiffError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('DIFF', message, options);
+  }
+}
+
 /** An image, a sidecar or a key file cannot be read where it was said to be. */
 export class ImageSourceError extends TetherfsError {
   /** The server has no such file, and is well otherwise. */

@@ -3,15 +3,16 @@
  * everything speaks for it: nothing points at it, it has been here and out of use for long, and access logs that cover all that time
  * without a doubt hold no request for it. Whenever one of these is not known, it stays.
  */
-import { lstat, readdir, rm, stat } from 'node:fs/promises';
+import { lstat, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError, errorCode, pathOf } from '../base/errors.ts';
 import { hexOf, type ImageDigest, parseDigest } from '../image/digest.ts';
 import { sidecarSuffix } from '../image/sidecar.ts';
 import { ImageSourceError } from './errors.ts';
 import { heartbeatWithinMs, imageUse } from './image-use.ts';
+import { inventory, type PublishedImage } from './inventory.ts';
 import type { PrivateFiles } from './private-files.ts';
-import { companionSuffixes, imageName } from './published-names.ts';
+import { imageName } from './published-names.ts';
 
 export interface GcOptions {
   /** Public: where rootimg.sfs and rootimg-HEX.sfs lie. */
@@ -47,15 +48,6 @@ export interface GcResult {
   readonly doubts: readonly string[];
   /** What could not be removed, and why. */
   readonly failures: readonly string[];
-}
-
-interface PublishedImage {
-  readonly hex: string;
-  /** Names of its files, the image first: without it nobody begins to use the others. */
-  readonly files: readonly string[];
-  readonly size: number;
-  /** When it came here: its time of change, which nothing but this machine's clock sets. ms since 1970. */
-  readonly arrived: number;
 }
 
 /** What the names without a digest mean now. */
@@ -94,28 +86,6 @@ export async function collectGarbage(options: GcOptions): Promise<GcResult> {
     verdicts.push({ digest: `sha256:${hex}`, size, removed, why: why ?? `nobody asked for it since ${date(since)}` });
   }
   return { images: verdicts, unparsable: use.unparsable, doubts, failures };
-}
-
-/** Newest first. */
-async function inventory(directory: string): Promise<PublishedImage[]> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch((cause: unknown) => {
-    throw new ImageSourceError(`cannot read ${directory}: ${describeError(cause)}`, { cause });
-  });
-  const byHex = new Map<string, string[]>();
-  for (const entry of entries) {
-    const [, hex, suffix = ''] = /^rootimg-([0-9a-f]{64})\.sfs(\.\w+)?$/.exec(entry.name) ?? [];
-    const ours = suffix === '' || companionSuffixes.some((companion) => companion === suffix);
-    if (hex === undefined || !ours || !(entry.isFile() || entry.isSymbolicLink())) continue;
-    byHex.set(hex, [...(byHex.get(hex) ?? []), entry.name]);
-  }
-  const images = [...byHex].map(async ([hex, names]) => {
-    const files = names.sort();
-    const states = await Promise.all(files.map((name) => lstat(join(directory, name))));
-    const [first] = states;
-    if (first === undefined) throw new Error('an image without a file');
-    return { hex, files, size: states.reduce((sum, { size }) => sum + size, 0), arrived: first.ctimeMs };
-  });
-  return (await Promise.all(images)).sort((a, b) => b.arrived - a.arrived);
 }
 
 /** By inode, so that it does not matter what kind of link leads there. */

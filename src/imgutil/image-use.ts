@@ -13,6 +13,8 @@ export const heartbeatWithinMs = 2 * 3_600_000;
 export interface ImageUse {
   /** When each digest (64 hexadecimal digits) was last asked for, in ms since 1970; only within the time looked at. */
   readonly lastAsked: ReadonlyMap<string, number>;
+  /** When each path of an image was last asked for with success, by any name: `/confluent-public/os/demo/rootimg.sfs`. */
+  readonly lastPaths: ReadonlyMap<string, number>;
   /** Lines that are no access log's, by log. A digest that is in one counts as asked for. */
   readonly unparsable: ReadonlyMap<string, number>;
   /** Why the logs may not show everything. Empty: they do. */
@@ -20,14 +22,14 @@ export interface ImageUse {
 }
 
 /** A successful request for any image: what proves that the log holds such requests. */
-const imageRequest = /^GET \S*\/rootimg(-[0-9a-f]{64})?\.sfs(\?\S*)? /;
+const imageRequest = /^GET (\S*\/rootimg(?:-[0-9a-f]{64})?\.sfs)(?:\?\S*)? /;
 
 /** Reads the logs, rotated ones included, for requests from `since` to `now` (ms since 1970). Never throws. */
 export async function imageUse(logs: readonly string[], since: number, now: number): Promise<ImageUse> {
   const lastAsked = new Map<string, number>();
+  const lastPaths = new Map<string, number>();
   const doubts: string[] = [];
   const unparsable = new Map<string, number>();
-  let imageRequests = 0;
   const note = (line: string, time: number) => {
     for (const [digits] of line.matchAll(/[0-9a-f]{64}/gi)) {
       const hex = digits.toLowerCase();
@@ -54,7 +56,9 @@ export async function imageUse(logs: readonly string[], since: number, now: numb
           if (modified < since) break;
           if (time < since) continue;
           note(line, time);
-          if ((status === 200 || status === 206) && imageRequest.test(request)) imageRequests++;
+          const [, image] = imageRequest.exec(request) ?? [];
+          if ((status === 200 || status === 206) && image !== undefined)
+            lastPaths.set(image, Math.max(time, lastPaths.get(image) ?? 0));
         }
       }
       doubts.push(...doubtsAbout(log, oldest, newest, since, now));
@@ -62,11 +66,11 @@ export async function imageUse(logs: readonly string[], since: number, now: numb
       doubts.push(`${log} cannot be read: ${describeError(error)}`);
     }
   }
-  if (doubts.length === 0 && imageRequests === 0) {
+  if (doubts.length === 0 && lastPaths.size === 0) {
     const names = logs.map((log) => basename(log)).join(', ');
     doubts.push(`no request for any image in all that time in ${names}: does the server log them there?`);
   }
-  return { lastAsked, unparsable, doubts };
+  return { lastAsked, lastPaths, unparsable, doubts };
 }
 
 function doubtsAbout(log: string, oldest: number, newest: number, since: number, now: number): string[] {

@@ -34,7 +34,8 @@ export interface ImageToUnpack extends AsyncDisposable {
 
 export interface SourceOptions extends AuthorityOptions, PrivatePlace {
   digest?: ImageDigest | undefined;
-  keyFile?: string | undefined;
+  /** Any of them may be its key; without one those of the profile are tried. */
+  keyFiles?: readonly string[] | undefined;
   allowUnverified?: boolean | undefined;
   /** Told what is the matter with members. */
   onTrouble: (line: string) => void;
@@ -49,11 +50,19 @@ export async function openToUnpack(given: readonly string[], options: SourceOpti
   return ofFile(await fileOf(first, options), options);
 }
 
-async function fileOf(given: string, { tree = confluentTree }: PrivatePlace): Promise<string> {
+/** Of a profile, by its name or its directory; undefined when `given` is neither. */
+export async function profileImage(given: string, { tree = confluentTree }: PrivatePlace): Promise<string | undefined> {
   const profile = join(tree, 'public/os', given);
   if (!given.includes('/') && (await exists(profile))) return join(profile, imageName);
+  return (await exists(join(given, imageName))) ? join(given, imageName) : undefined;
+}
+
+async function fileOf(given: string, options: PrivatePlace): Promise<string> {
+  const { tree = confluentTree } = options;
+  const profile = await profileImage(given, options);
+  if (profile !== undefined) return profile;
   const found = await stat(given).catch(() => undefined);
-  if (found?.isDirectory()) return join(given, imageName);
+  if (found?.isDirectory()) throw new UsageError(`${given}: there is no ${imageName} in it`);
   if (found !== undefined || given.includes('/')) return given;
   throw new UsageError(`${given}: there is no such file, and no such profile in ${tree}/public/os`);
 }
@@ -114,8 +123,8 @@ async function ofMembers(given: readonly string[], options: SourceOptions): Prom
   };
 }
 
-async function givenKeys({ keyFile }: SourceOptions): Promise<Uint8Array[]> {
-  return keyFile === undefined ? [] : [await readKeyFile(keyFile)];
+function givenKeys({ keyFiles = [] }: SourceOptions): Promise<Uint8Array[]> {
+  return Promise.all(keyFiles.map(readKeyFile));
 }
 
 async function keysBeside(
@@ -123,7 +132,7 @@ async function keysBeside(
   digest: ImageDigest | undefined,
   options: SourceOptions,
 ): Promise<Uint8Array[]> {
-  if (options.keyFile !== undefined) return givenKeys(options);
+  if (options.keyFiles !== undefined) return givenKeys(options);
   const files = await PrivateFiles.besides(dirname(path), options);
   return files.keysFor(digest);
 }

@@ -1,24 +1,18 @@
 /**
  * An image becomes a directory again: checked against its digest, decrypted, unpacked beside its place, and put there when all of it is there. A capture of several file systems becomes one tree.
  */
-import { lstat, mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { bytesOf } from '../base/tree-entry.ts';
 import type { ImageDigest } from '../image/digest.ts';
 import type { Xts } from '../image/encryption.ts';
-import { KeyFileError } from '../image/errors.ts';
-import { headerSize, imageLayout } from '../image/header.ts';
-import { type ImageSource, readHead } from '../image/image-source.ts';
-import { imageLayers } from '../image/layers.ts';
-import { checkAll, clearCopy } from './clear-image.ts';
+import { openLayers } from './clear-layers.ts';
 import { directoryInside } from './directory-inside.ts';
 import { UnpackError } from './errors.ts';
-import { sourceOf } from './file-source.ts';
 import { removeAbandoned, temporaryId } from './leftovers.ts';
 import { mountsAt } from './mounts-inside.ts';
 import { moveEntries } from './move-entries.ts';
-import { isOpenedBy } from './placed-files.ts';
 import type { ImageToUnpack } from './unpack-source.ts';
 import { unsquashfs } from './unsquashfs.ts';
 
@@ -116,27 +110,14 @@ async function placeFor(given: string): Promise<Place> {
 
 async function unpackInto(image: ImageToUnpack, tree: string, work: string, options: UnpackOptions): Promise<string[]> {
   const { xts, xattrs = true, onChecked, onUnpacked, signal } = options;
-  const { source, check } = image;
-  const isEncrypted = imageLayout(await readHead(source, headerSize)).format === 'encrypted';
-  const key = isEncrypted ? await keyOf(image, xts) : undefined;
-  await using clear =
-    isEncrypted || image.path === undefined
-      ? await clearCopy(source, { key, xts, check, directory: work, onProgress: onChecked, signal })
-      : await inPlace(image.path, source);
-  const payload = await sourceOf(image.name, clear);
-  const layers = await imageLayers(payload);
+  await using clear = await openLayers(image, { xts, directory: work, onProgress: onChecked, signal });
+  const { file, layers, size } = clear;
   for (const [index, { mountPoint, offset }] of layers.entries()) {
     const own = index === 0 ? tree : join(work, `layer-${index}`);
-    await unsquashfs(clear.fd, own, { offset, xattrs, onRead: (done) => onUnpacked?.(done, payload.size), signal });
+    await unsquashfs(file.fd, own, { offset, xattrs, onRead: (done) => onUnpacked?.(done, size), signal });
     if (index > 0) await moveInto(tree, mountPoint, own);
   }
   return layers.map(({ mountPoint }) => mountPoint);
-
-  /** An image in clear on this machine is what is unpacked. */
-  async function inPlace(path: string, from: ImageSource) {
-    await checkAll(from, { check, onProgress: onChecked, signal });
-    return open(path);
-  }
 }
 
 /** What lies at a mountpoint is not seen while something is mounted there. */
@@ -144,11 +125,4 @@ async function moveInto(tree: string, mountPoint: string, layer: string): Promis
   const place = Buffer.from(await directoryInside(bytesOf(tree), mountPoint), 'latin1');
   await rm(place, { recursive: true });
   await rename(layer, place);
-}
-
-async function keyOf({ source, keys, name }: ImageToUnpack, xts: Xts): Promise<Uint8Array> {
-  const found = await keys();
-  for (const key of found) if (await isOpenedBy(source, key, xts)) return key;
-  if (found.length === 0) throw new KeyFileError(`${name} is encrypted, and there is no key of it: give --key-file`);
-  throw new KeyFileError(`${name}: the key does not open this image; is it the key of an older or newer one?`);
 }

@@ -10,8 +10,6 @@ import { controlPathOf } from '../mount/control-path.ts';
 export const exitPlace = '/run/initramfs';
 const base = `${exitPlace}/tetherfs`;
 
-/** Our program, on a node that runs. */
-export const runtimeProgram = `${base}/runtime/tetherfs`;
 /** Where the image's file is. */
 export const imagePlace = `${base}/image`;
 /** The squashfs in it. */

@@ -1,9 +1,9 @@
 /** What upstream's scripts on a node read: /etc/confluent/*. */
+import { nodeRuntime } from '../../base/installation.ts';
 import { formatConfluentInfo, type KnownMember } from '../../protocol/confluent-info.ts';
 import { formatDeploycfg } from '../../protocol/deploycfg.ts';
 import { numberZone } from '../devices.ts';
 import type { Enrolment } from '../enrol.ts';
-import { runtimeProgram } from '../places.ts';
 import type { SiteTrust } from '../trust.ts';
 import type { RootTree } from './root-tree.ts';
 
@@ -15,7 +15,7 @@ const apiclient = `#!/usr/bin/python3
 import os
 import sys
 
-program = '${runtimeProgram}'
+program = '${nodeRuntime}/tetherfs'
 os.execv(program, [program, 'node', 'ask'] + sys.argv[1:])
 `;
 
