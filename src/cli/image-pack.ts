@@ -69,7 +69,8 @@ Examples:
       const { pack } = await import('../imgutil/pack.ts');
       const interrupt = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
-      const progress = progressBar('writing rootimg.sfs');
+      const packing = progressBar('packing');
+      const writing = progressBar('writing rootimg.sfs');
       const packed = await pack({
         sourceDir,
         outDir,
@@ -82,10 +83,18 @@ Examples:
         keep: flags.keep,
         kernel: flags.kernel,
         onLeftover: (path) => process.stderr.write(`tetherfs: removed what a killed pack had left: ${path}\n`),
-        onProgress: (bytes, totalBytes) => progress.update({ bytes, totalBytes }),
-        showProgress: process.stderr.isTTY,
+        ...(process.stderr.isTTY && {
+          onRead: (bytes: number, totalBytes: number) => packing.update({ bytes, totalBytes }),
+        }),
+        onProgress(bytes, totalBytes) {
+          packing.clear();
+          writing.update({ bytes, totalBytes });
+        },
         signal: interrupt.signal,
-      }).finally(progress.clear);
+      }).finally(() => {
+        packing.clear();
+        writing.clear();
+      });
       for (const path of packed.leftOut)
         process.stderr.write(`tetherfs: left out, because it is mounted there: ${path}\n`);
       for (const problem of packed.bootOrder.problems) process.stderr.write(`tetherfs: ${problem}\n`);

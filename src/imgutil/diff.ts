@@ -1,12 +1,10 @@
 /** What two trees differ in: files that one alone has, and what of the others is not the same. rsync compares them, every byte; times count for nothing. */
 import { spawn } from 'node:child_process';
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { bytesOf, placeOf } from '../base/tree-entry.ts';
+import { type TreeSizes, totalOf, treeSizes, watchReading } from './bytes-read.ts';
 import { DiffError } from './errors.ts';
-import type { SideBySide } from './side-by-side.ts';
+import type { SideBySide, SideName } from './side-by-side.ts';
 
 export interface Difference {
   /** In the tree, one character a byte: `usr/bin/true`. */
@@ -41,13 +39,12 @@ export interface DiffOptions {
 const rsyncWords = [
   ...['-rlpgoDXHn', '--checksum', '--delete', '--force', '--numeric-ids', '--8-bit-output', '--out-format=%i %n'],
 ] as const;
-const lookEveryMs = 250;
 
 /** @throws DiffError, AbortError */
 export async function compare(trees: SideBySide, { onRead, signal }: DiffOptions): Promise<Comparison> {
-  const [before, after] = [await walk(trees.seenAt('a'), signal), await walk(trees.seenAt('b'), signal)];
-  const [beforeSize, afterSize] = [sizeOf(before), sizeOf(after)];
-  const total = beforeSize.bytes + afterSize.bytes;
+  const sizesOf = (side: SideName) => treeSizes(trees.seenAt(side), { withMounts: true, signal });
+  const [before, after] = [await sizesOf('a'), await sizesOf('b')];
+  const total = totalOf(after) + bytesToCompare(before, after);
   const [program = '', ...words] = [
     ...trees.words,
     'rsync',
@@ -56,9 +53,10 @@ export async function compare(trees: SideBySide, { onRead, signal }: DiffOptions
     `${trees.path('a')}/`,
   ];
   const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
-  const watch = setInterval(() => onRead?.(Math.min(readBy(child.pid ?? 0), total), total), lookEveryMs);
+  const unwatch = watchReading(child.pid, (bytes) => onRead?.(Math.min(bytes, total), total));
   try {
     const ended = new Promise<number | null>((resolve, reject) => child.on('close', resolve).on('error', reject));
+    ended.catch(() => {});
     const complaint = text(child.stderr);
     const differences: Difference[] = [];
     child.stdout.setEncoding('latin1');
@@ -76,43 +74,23 @@ export async function compare(trees: SideBySide, { onRead, signal }: DiffOptions
     onRead?.(total, total);
     return {
       differences: differences.sort((a, b) => (a.path < b.path ? -1 : 1)),
-      before: beforeSize,
-      after: afterSize,
+      before: { files: before.size, bytes: totalOf(before) },
+      after: { files: after.size, bytes: totalOf(after) },
     };
   } finally {
-    clearInterval(watch);
+    unwatch();
   }
 }
 
-/** Bytes of regular files by path; undefined of what is none. */
-type Entries = ReadonlyMap<string, number | undefined>;
-
-async function walk(tree: string, signal: AbortSignal): Promise<Entries> {
-  const root = bytesOf(tree);
-  const entries = new Map<string, number | undefined>();
-  const waiting = [''];
-  for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
-    for (const name of readdirSync(placeOf(root, `/${directory}`), 'buffer')) {
-      const path = `${directory}${directory && '/'}${name.toString('latin1')}`;
-      const status = lstatSync(placeOf(root, `/${path}`), { throwIfNoEntry: false });
-      if (status === undefined) continue;
-      entries.set(path, status.isFile() ? status.size : undefined);
-      if (status.isDirectory()) waiting.push(path);
-    }
-    // Ctrl-C is heard.
-    if (waiting.length % 64 === 0) await sleep(0, undefined, { signal });
-  }
-  return entries;
-}
-
-function sizeOf(entries: Entries): TreeSize {
-  let bytes = 0;
-  for (const size of entries.values()) bytes += size ?? 0;
-  return { files: entries.size, bytes };
+/** Of the first: what is as long as in the second must be read, too. */
+function bytesToCompare(before: TreeSizes, after: TreeSizes): number {
+  let sum = 0;
+  for (const [path, size = 0] of before) if (after.get(path) === size) sum += size;
+  return sum;
 }
 
 /** rsync(1), --itemize-changes: `YXcstpoguax NAME`; undefined of a line that tells of no difference. */
-function difference(line: string, before: Entries, after: Entries): Difference | undefined {
+function difference(line: string, before: TreeSizes, after: TreeSizes): Difference | undefined {
   const [, item = '', name = ''] = /^(\*deleting {2}|\S{11}) (.+)$/s.exec(line) ?? [];
   const path = name
     .replace(/\/$/, '')
@@ -137,16 +115,4 @@ function difference(line: string, before: Entries, after: Entries): Difference |
     ...(item[0] === 'h' ? ['links'] : []),
   ];
   return what.length === 0 ? undefined : { path, kind: 'changed', what, ...sizes };
-}
-
-/** By the process and all that it has started (proc(5), io). */
-function readBy(pid: number): number {
-  try {
-    const [, bytes = '0'] = /^rchar: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8')) ?? [];
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-    return Number(bytes) + children.reduce((sum, child) => sum + readBy(Number(child)), 0);
-  } catch {
-    // It has ended.
-    return 0;
-  }
 }

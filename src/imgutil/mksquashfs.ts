@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { describeError, errorCode } from '../base/errors.ts';
+import { watchReading } from './bytes-read.ts';
 import type { Cover } from './covers.ts';
 import { PackError } from './errors.ts';
 
@@ -16,8 +17,8 @@ export interface MksquashfsOptions {
   excludeFile?: string | undefined;
   /** A file that says which files are written first (sort-file.ts); undefined: the order of the directories. */
   sortFile?: string | undefined;
-  /** Whether mksquashfs may draw its progress bar on our standard error. */
-  showProgress: boolean;
+  /** Bytes that it has read, now and then: about as many as the tree has. */
+  onRead?: ((bytes: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -58,15 +59,14 @@ const warning = /^Unrecognised xattr prefix/;
  * Returns mksquashfs's warnings, each once. @throws PackError, Error ENOSPC
  */
 export async function mksquashfs(directory: string, output: string, options: MksquashfsOptions): Promise<string[]> {
-  const { compression, view, excludeFile, sortFile, showProgress, signal } = options;
-  const flags = ['-noappend', '-xattrs', '-exit-on-error', '-comp', compression, '-quiet'];
+  const { compression, view, excludeFile, sortFile, onRead, signal } = options;
+  const flags = ['-noappend', '-xattrs', '-exit-on-error', '-comp', compression, '-quiet', '-no-progress'];
   if (sortFile !== undefined) flags.push('-sort', sortFile);
-  if (!showProgress) flags.push('-no-progress');
   if (excludeFile !== undefined) flags.push('-ef', excludeFile);
   const [program = '', ...words] = view === undefined ? ['mksquashfs', directory] : viewed(directory, view);
   words.push(output, ...flags);
   const child = spawn(program, words, {
-    stdio: ['ignore', showProgress ? process.stderr : 'ignore', 'pipe'],
+    stdio: ['ignore', 'ignore', 'pipe'],
     killSignal: 'SIGKILL',
     ...(signal === undefined ? {} : { signal }),
   });
@@ -75,10 +75,12 @@ export async function mksquashfs(directory: string, output: string, options: Mks
   child.on('error', (error) => {
     failure = error;
   });
+  const unwatch = watchReading(child.pid, onRead);
   // `close` comes after `error` too, when the child is gone: nobody writes to `output` any more.
   const [status, ended] = await new Promise<[number | null, NodeJS.Signals | null]>((settle) =>
     child.on('close', (...how) => settle(how)),
   );
+  unwatch();
   if (errorCode(failure) === 'ENOENT') throw notInstalled();
   if (failure !== undefined)
     throw new PackError(`cannot run mksquashfs: ${describeError(failure)}`, { cause: failure });

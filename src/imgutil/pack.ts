@@ -20,6 +20,7 @@ import { sidecarSuffix } from '../image/sidecar.ts';
 import { stageBootFiles } from './boot-files.ts';
 import { chooseBootOrder, noBootOrder } from './boot-order-choice.ts';
 import { stageBuildInfo } from './build-info.ts';
+import { totalOf, treeSizes } from './bytes-read.ts';
 import { type Cover, makeCovers } from './covers.ts';
 import { PackError } from './errors.ts';
 import { openFileSource } from './file-source.ts';
@@ -55,8 +56,8 @@ export interface PackOptions extends WriteOptions, PrivatePlace {
   kernel?: string | undefined;
   /** Told what a pack that was killed had left, and is removed. */
   onLeftover?: ((path: string) => void) | undefined;
-  /** Whether mksquashfs may draw its progress bar on our standard error. */
-  showProgress?: boolean | undefined;
+  /** Bytes of the tree that were read, of all: the first half of the work. */
+  onRead?: ((done: number, total: number) => void) | undefined;
 }
 
 export interface PackedImage extends WrittenImage {
@@ -255,7 +256,7 @@ async function makeSquashfs(
   temporary: string,
   { covers, sortText }: { covers: readonly Cover[] | undefined; sortText: string },
 ): Promise<{ path: string; warnings: string[] }> {
-  const { sourceDir, compression, signal, includeMounts = false, showProgress = false } = options;
+  const { sourceDir, compression, signal, includeMounts = false, onRead } = options;
   const path = join(temporary, 'clear.sfs');
   const view = covers && { at: join(temporary, 'tree'), withMounts: includeMounts, covers };
   if (view !== undefined) await mkdir(view.at);
@@ -265,12 +266,13 @@ async function makeSquashfs(
   if (excludeFile !== undefined) await writeFile(excludeFile, left.map(({ path }) => `${path.slice(1)}\n`).join(''));
   const sortFile = sortText === '' ? undefined : join(temporary, 'sort');
   if (sortFile !== undefined) await writeFile(sortFile, sortText, 'latin1');
+  const total = onRead && totalOf(await treeSizes(sourceDir, { withMounts: includeMounts, signal }));
   const warnings = await mksquashfs(sourceDir, path, {
     compression,
     view,
     excludeFile,
     sortFile,
-    showProgress,
+    onRead: total === undefined ? undefined : (bytes) => onRead?.(Math.min(bytes, total), total),
     signal,
   });
   return { path, warnings };
