@@ -95,6 +95,7 @@ describe('logs', () => {
     lay(`${log}.1`, since - hour, since + hour);
     expect(await imageUse([log], since, now)).toEqual({
       lastAsked: new Map([[hex, now - hour]]),
+      lastPaths: new Map([[image, now - hour]]),
       unparsable: new Map(),
       doubts: [],
     });
@@ -106,7 +107,12 @@ describe('logs', () => {
   test('before that time do not count', async () => {
     lay(`${log}.2.gz`, since - day, since - hour);
     writeFileSync(log, logLine(now - hour, { request: 'GET /os/other/rootimg.sfs HTTP/1.1' }));
-    expect(await imageUse([log], since, now)).toEqual({ lastAsked: new Map(), unparsable: new Map(), doubts: [] });
+    expect(await imageUse([log], since, now)).toEqual({
+      lastAsked: new Map(),
+      lastPaths: new Map([['/os/other/rootimg.sfs', now - hour]]),
+      unparsable: new Map(),
+      doubts: [],
+    });
   });
 
   test.each<[string, () => void, RegExp]>([
