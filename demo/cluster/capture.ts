@@ -38,31 +38,24 @@ export class Capture implements AsyncDisposable {
   /** Bodies of HTTP, decrypted. @param keys file of NSS key log lines. */
   bodies(keys: string, directory: string): { name: string; bytes: Buffer }[] {
     mkdirSync(directory, { recursive: true });
-    const words = ['-r', this.file, '-o', `tls.keylog_file:${keys}`, '--export-objects', `http,${directory}`, '-Q'];
-    execFileSync('tshark', words, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#tshark(keys, '--export-objects', `http,${directory}`, '-Q');
     return readdirSync(directory).map((name) => ({ name, bytes: readFileSync(join(directory, name)) }));
   }
 
   /** Connections whose data the keys do not open, by number. */
   undecrypted(keys: string): string[] {
     const streams = (filter: string) => {
-      const words = [
-        '-r',
-        this.file,
-        '-o',
-        `tls.keylog_file:${keys}`,
-        '-Y',
-        filter,
-        '-T',
-        'fields',
-        '-e',
-        'tcp.stream',
-      ];
-      const text = execFileSync('tshark', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+      const text = this.#tshark(keys, '-Y', filter, '-T', 'fields', '-e', 'tcp.stream');
       return new Set(text.split('\n').filter((line) => line !== ''));
     };
     const opened = streams('http');
     return [...streams('tls.app_data')].filter((stream) => !opened.has(stream));
+  }
+
+  /** @returns what it prints. */
+  #tshark(keys: string, ...words: string[]): string {
+    const all = ['-r', this.file, '-o', `tls.keylog_file:${keys}`, ...words];
+    return execFileSync('tshark', all, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

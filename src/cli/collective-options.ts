@@ -17,11 +17,6 @@ export function stateCommand(name: string): Command {
   return new Command(name).option('--state <directory>', 'where the member keeps its state', defaultPlaces.state);
 }
 
-/** Of an option that may be said again. */
-export function collect(value: string, before: string[]): string[] {
-  return [...before, value];
-}
-
 /** The member's state, for a command beside it. Root is left: what it needs must be loaded and read before. */
 export async function openSite(state: string): Promise<Administration> {
   const { openForAdministration } = await import('../collective/administration.ts');

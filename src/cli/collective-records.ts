@@ -5,7 +5,8 @@ import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { defaultPlaces, rememberedMember } from '../collective/places.ts';
 import { renderTable } from '../mount/text-table.ts';
-import { collect, openSite, print, readInput, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
+import { openSite, print, readInput, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
+import { collect } from './repeated-option.ts';
 
 interface PlaceFlags extends StateFlags {
   tree?: string;

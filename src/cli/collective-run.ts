@@ -5,7 +5,8 @@ import { UsageError } from '../base/errors.ts';
 import { createLog, logFormats, logLevels } from '../base/log.ts';
 import { defaultPlaces } from '../collective/places.ts';
 import { stderrSink } from '../mount/log-sink.ts';
-import { collect, stateCommand } from './collective-options.ts';
+import { stateCommand } from './collective-options.ts';
+import { collect } from './repeated-option.ts';
 
 interface Flags {
   state: string;
@@ -93,7 +94,7 @@ Examples:
 
 function listenAddress(text: string, before: string[]): string[] {
   if (isIP(text) === 0) throw new InvalidArgumentError('Give an address of this machine, without a port.');
-  return [...before, text];
+  return collect(text, before);
 }
 
 function port(text: string): number {

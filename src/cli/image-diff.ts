@@ -8,9 +8,10 @@ import type { Comparison, Difference, TreeSize } from '../imgutil/diff.ts';
 import type { Side } from '../imgutil/side-by-side.ts';
 import type { SourceOptions } from '../imgutil/unpack-source.ts';
 import { loadBinding } from '../native/binding.ts';
-import { caDirOption, caFileOption, collect } from './image-options.ts';
+import { caDirOption, caFileOption } from './image-options.ts';
 import { interruption } from './interruption.ts';
 import { progressBar } from './progress-bar.ts';
+import { collect } from './repeated-option.ts';
 
 interface DiffFlags {
   keyFile?: string[];

@@ -1,5 +1,6 @@
 /** `tetherfs image exec`: a command in the tree of an image. */
 import { Command } from 'commander';
+import { collect } from './repeated-option.ts';
 
 interface ExecFlags {
   volume: string[];
@@ -13,7 +14,7 @@ export function imageExecCommand(): Command {
     .option(
       '-v, --volume <src[:dst[:rw]]>',
       'show a file or directory of this machine there, read-only unless :rw says otherwise (may be repeated)',
-      (text: string, before: string[]) => [...before, text],
+      collect,
       [],
     )
     .passThroughOptions()

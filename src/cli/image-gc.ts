@@ -2,7 +2,8 @@
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { type ImageDigest, parseDigest } from '../image/digest.ts';
-import { accessLogOption, collect, keepForOption } from './image-options.ts';
+import { accessLogOption, keepForOption } from './image-options.ts';
+import { collect } from './repeated-option.ts';
 
 interface GcFlags {
   accessLog: string[];

@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isBlockSize, largestBlockSize, smallestBlockSize } from '../image/merkle-tree.ts';
 import { defaultBlockSize } from '../image/verity-builder.ts';
+import { collect } from './repeated-option.ts';
 
 export function blockSizeOption(): Option {
   return new Option('--block-size <bytes>', 'bytes of an fs-verity block')
@@ -36,11 +37,6 @@ function parseTime(text: string): number {
   const ms = unit === 'h' || unit === 'd' || unit === 'w' ? Number(count) * unitMs[unit] : 0;
   if (ms >= leastHours * hourMs) return ms;
   throw new InvalidArgumentError(`Give hours, days or weeks, such as 7d; at least ${leastHours}h.`);
-}
-
-/** Of an option that may be said again. */
-export function collect(value: string, previous: readonly string[] = []): string[] {
-  return [...previous, value];
 }
 
 export function caFileOption(): Option {

@@ -5,6 +5,7 @@ import type { PackedImage } from '../imgutil/pack.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption } from './image-options.ts';
 import { progressBar } from './progress-bar.ts';
+import { collect } from './repeated-option.ts';
 
 interface PackFlags {
   privateDir?: string;
@@ -36,7 +37,7 @@ export function imagePackCommand(): Command {
     .option(
       '--keep <path>',
       'pack this file as it is, though each machine has its own of it: /etc/shadow, say (may be repeated)',
-      (path: string, before: string[]) => [...before, path],
+      collect,
       [],
     )
     .option('--kernel <version>', 'the kernel that nodes boot (default: the newest of the tree)')

@@ -51,7 +51,7 @@ Examples:
       const { GcDoubtError } = await import('../imgutil/errors.ts');
       const { profilePlaces, removeProfile } = await import('../imgutil/remove-profile.ts');
       const places = await Promise.all(names.map((name) => profilePlaces(name, flags.tree)));
-      const doubts = flags.anyway ? [] : (await Promise.all(places.map((one) => doubtsAbout(one, flags)))).flat();
+      const doubts = flags.anyway ? [] : await doubtsAbout(places, flags);
       if (doubts.length > 0) throw new GcDoubtError([...doubts, '--anyway removes it all the same']);
       for (const one of places) {
         const size = await removeProfile(one);
@@ -60,17 +60,25 @@ Examples:
     });
 }
 
-async function doubtsAbout(places: ProfilePlaces, { tree, state, accessLog, keepFor }: RemoveFlags): Promise<string[]> {
+/** Reads the access logs once for all of them. */
+async function doubtsAbout(
+  all: readonly ProfilePlaces[],
+  { tree, state, accessLog, keepFor }: RemoveFlags,
+): Promise<string[]> {
+  const { imageUse } = await import('../imgutil/image-use.ts');
   const { usesOf } = await import('../imgutil/remove-profile.ts');
-  const { name } = places;
-  const nodes = await nodesThatBoot(name, { tree, state });
-  const shown = nodes.slice(0, mostShown).join(', ') + (nodes.length > mostShown ? ', …' : '');
-  const unknown = accessLog.length > 0 ? [] : [`nothing tells whether nodes run from ${name}: give --access-log FILE`];
-  return [
-    ...(nodes.length === 0 ? [] : [`${nodes.length} nodes boot ${name} (${shown})`]),
-    ...unknown,
-    ...(await usesOf(places, accessLog, keepFor)),
-  ];
+  const now = Date.now();
+  const use = accessLog.length === 0 ? undefined : await imageUse(accessLog, now - keepFor, now);
+  const doubts: string[] = [];
+  for (const places of all) {
+    const { name } = places;
+    const nodes = await nodesThatBoot(name, { tree, state });
+    const shown = nodes.slice(0, mostShown).join(', ') + (nodes.length > mostShown ? ', …' : '');
+    if (nodes.length > 0) doubts.push(`${nodes.length} nodes boot ${name} (${shown})`);
+    if (use === undefined) doubts.push(`nothing tells whether nodes run from ${name}: give --access-log FILE`);
+    else doubts.push(...usesOf(places, use));
+  }
+  return doubts;
 }
 
 /** By a process of its own, which becomes the member's user. */

@@ -1,5 +1,6 @@
 /** `tetherfs profile`: what a profile says. */
 import { Command } from 'commander';
+import { collect } from './repeated-option.ts';
 
 interface CmdlineFlags {
   member: string[];
@@ -14,7 +15,7 @@ export function profileCommand(): Command {
       .option(
         '--member <url>',
         'URL of the profile on a member, e.g. http://10.0.0.1/confluent-public/os/demo (may be repeated)',
-        (url: string, before: string[]) => [...before, url],
+        collect,
         [],
       )
       .option(

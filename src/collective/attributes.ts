@@ -4,11 +4,9 @@
  */
 import { isIP } from 'node:net';
 import { shownText, UsageError } from '../base/errors.ts';
+import { profileName } from '../profile/index.ts';
 
 export type Attributes = Readonly<Record<string, string>>;
-
-/** A profile's name is a directory's. */
-export const profileName = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,200}$/;
 
 interface Known {
   name: RegExp;

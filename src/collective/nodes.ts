@@ -1,5 +1,6 @@
 /** The nodes of a site in the store: attributes, identities by which they are found, and how people write several names at once. */
 import { describeError, TetherfsError, UsageError } from '../base/errors.ts';
+import { compareNames } from '../base/natural-order.ts';
 import { nodeName } from '../protocol/grant.ts';
 import { type Attributes, checkAttribute, insistOnShareable, listed } from './attributes.ts';
 import { defaultsKey, grantsKey, identityKey, nodeKey, nodePrefix } from './keys.ts';
@@ -206,11 +207,6 @@ function identitiesOf(attributes: Attributes): string[] {
     ...(uuid === undefined ? [] : [identityKey('uuid', uuid.toLowerCase())]),
     ...[...new Set(macs)].map((mac) => identityKey('mac', mac.toLowerCase())),
   ];
-}
-
-/** Names in the order that people count in: n2 before n10. */
-export function compareNames(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true });
 }
 
 const mostNames = 100_000;

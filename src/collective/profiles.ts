@@ -6,8 +6,8 @@ import { realpathSync } from 'node:fs';
 import { open, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { errorCode, TetherfsError } from '../base/errors.ts';
-import { profileName } from './attributes.ts';
-import { compareNames } from './nodes.ts';
+import { compareNames } from '../base/natural-order.ts';
+import { isPrivateName, labelOf, profileName } from '../profile/index.ts';
 import { absentOrUnreadable } from './readable.ts';
 
 export interface ProfileSummary {
@@ -119,7 +119,7 @@ export class Profiles {
 
   async #label(profile: string): Promise<string> {
     const yaml = await readFile(join(this.publicDirectory(profile), 'profile.yaml'), 'utf8').catch(() => '');
-    return /^label:\s*(.*?)\s*$/m.exec(yaml)?.[1] ?? '';
+    return labelOf(yaml);
   }
 
   /** Nothing that a symbolic link leads out to; a file that is too large is none that a node asks for. */
@@ -157,8 +157,3 @@ function emptyWhenMissing(error: unknown): [] {
 
 /** What installers look for. */
 const ofDistributions = new Set(['.treeinfo', '.discinfo']);
-
-/** `image pack` lays keys beside a public directory that lies in no tree: what is called so is never public, wherever it lies. */
-export function isPrivateName(name: string): boolean {
-  return name.endsWith('.private');
-}

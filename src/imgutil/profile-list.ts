@@ -2,10 +2,12 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
-import { hexOf, parseDigest } from '../image/digest.ts';
+import { compareNames } from '../base/natural-order.ts';
+import { type ImageDigest, parseDigest } from '../image/digest.ts';
 import { headerSize, imageLayout } from '../image/header.ts';
 import { readHead } from '../image/image-source.ts';
 import { sidecarSuffix } from '../image/sidecar.ts';
+import { isPrivateName, labelOf } from '../profile/index.ts';
 import { exists, openFileSource } from './file-source.ts';
 import { inventory } from './inventory.ts';
 import { PrivateFiles, type PrivatePlace } from './private-files.ts';
@@ -14,7 +16,7 @@ import { imageName, newestImage } from './published-names.ts';
 
 export interface ListedImage {
   /** `sha256:HEX`; undefined of one that lies there under its plain name, and of which nothing tells it. */
-  readonly digest: string | undefined;
+  readonly digest: ImageDigest | undefined;
   readonly path: string;
   /** Of its files, bytes. */
   readonly size: number;
@@ -43,11 +45,11 @@ export async function listProfiles({ tree = confluentTree }: PrivatePlace): Prom
     throw new UsageError(`${place}: ${describeError(cause)}: give --tree, where public/os is`, { cause });
   });
   const names = entries
-    .filter(({ name }) => !name.startsWith('.') && !name.endsWith('.private'))
+    .filter(({ name }) => !name.startsWith('.') && !isPrivateName(name))
     .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
     .map(({ name }) => name);
   const profiles = await Promise.all(names.map((name) => describeProfile(join(place, name), name)));
-  return profiles.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+  return profiles.sort((a, b) => compareNames(a.name, b.name));
 }
 
 /** @param directory its public one. */
@@ -63,7 +65,7 @@ async function describeProfile(directory: string, name: string): Promise<ListedP
   }
   if (!(await exists(join(directory, 'boot/kernel')))) lacks.push('a kernel');
   if (!(await exists(join(directory, 'boot/initramfs/distribution')))) lacks.push('an initramfs');
-  return { name, label: /^label:\s*(.*?)\s*$/m.exec(yaml)?.[1] ?? '', directory, images, lacks };
+  return { name, label: labelOf(yaml), directory, images, lacks };
 }
 
 async function imagesIn(directory: string): Promise<ListedImage[]> {
@@ -72,7 +74,7 @@ async function imagesIn(directory: string): Promise<ListedImage[]> {
     .filter(({ files: [first = ''] }) => first.endsWith('.sfs'))
     .map(({ hex, files: [first = ''], ...facts }) => ({
       ...facts,
-      digest: `sha256:${hex}`,
+      digest: parseDigest(hex),
       path: join(directory, first),
     }));
   const plain = newest?.path ?? join(directory, imageName);
@@ -100,9 +102,9 @@ async function isEncrypted(path: string): Promise<boolean> {
 }
 
 /** Whoever may not look into the private tree cannot tell. */
-async function isWithoutKey(directory: string, digest: string | undefined): Promise<boolean> {
+async function isWithoutKey(directory: string, digest: ImageDigest | undefined): Promise<boolean> {
   const files = await PrivateFiles.besides(directory, {});
-  const own = digest === undefined ? [] : [files.key(parseDigest(hexOf(parseDigest(digest))))];
+  const own = digest === undefined ? [] : [files.key(digest)];
   const codes = await Promise.all(
     [...own, files.newestKey].map((path) =>
       stat(path).then(

@@ -2,8 +2,9 @@
 import { lstat, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { describeError, errorCode, pathOf, UsageError } from '../base/errors.ts';
+import { isPrivateName, profileName } from '../profile/index.ts';
 import { GcError } from './errors.ts';
-import { imageUse } from './image-use.ts';
+import type { ImageUse } from './image-use.ts';
 import { inventory } from './inventory.ts';
 import { removeAbandoned, temporaryId } from './leftovers.ts';
 import { defaultPrivateDir } from './private-place.ts';
@@ -18,7 +19,7 @@ const prefix = '.rm-';
 
 /** @throws UsageError when there is none of that name. */
 export async function profilePlaces(name: string, tree: string): Promise<ProfilePlaces> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._+-]*$/.test(name) || name.endsWith('.private'))
+  if (!profileName.test(name) || isPrivateName(name))
     throw new UsageError(`${name}: give the name of a profile; "tetherfs image list" shows all`);
   const publicDir = join(tree, 'public/os', name);
   const places = { name, publicDir, privateDir: defaultPrivateDir(publicDir) };
@@ -27,11 +28,8 @@ export async function profilePlaces(name: string, tree: string): Promise<Profile
   throw new UsageError(`${name}: there is no such profile in ${tree}/public/os; "tetherfs image list" shows all`);
 }
 
-/** What speaks against it, by the access logs of the last `keepForMs`; none without logs. */
-export async function usesOf({ name }: ProfilePlaces, logs: readonly string[], keepForMs: number): Promise<string[]> {
-  if (logs.length === 0) return [];
-  const now = Date.now();
-  const { lastPaths, doubts } = await imageUse(logs, now - keepForMs, now);
+/** What speaks against it, by the access logs. */
+export function usesOf({ name }: ProfilePlaces, { lastPaths, doubts }: ImageUse): string[] {
   const used = [...lastPaths].flatMap(([path, at]) =>
     basename(dirname(path)) === name ? [`${path} was asked for at ${new Date(at).toISOString()}`] : [],
   );

@@ -2,6 +2,12 @@
 import { TetherfsError } from '../base/errors.ts';
 import { parseYaml } from '../profile/index.ts';
 import { type Deploycfg, deploycfgSchema } from '../protocol/deploycfg.ts';
+import type { ApiAnswer, MemberApi } from './member-api.ts';
+
+/** Asks what the node is to be, by its key: whether that is believed, too. @returns as MemberApi.ask */
+export function askDeploycfg(api: MemberApi): Promise<ApiAnswer[]> {
+  return api.ask('deploycfg2', { check: parseDeploycfg });
+}
 
 /** @throws TetherfsError API, UsageError; of a node for which nothing is pending its profile is none. */
 export function parseDeploycfg(body: Buffer): Deploycfg {

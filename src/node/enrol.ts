@@ -12,7 +12,7 @@ import type { Deploycfg } from '../protocol/deploycfg.ts';
 import { formatNames } from '../protocol/discovery.ts';
 import { nodeName } from '../protocol/grant.ts';
 import { correctClock } from './clock.ts';
-import { parseDeploycfg } from './deploycfg.ts';
+import { askDeploycfg, parseDeploycfg } from './deploycfg.ts';
 import { nameZone } from './devices.ts';
 import { discoverMembers, type FoundMember, ownNames } from './discovery.ts';
 import { askForGrant, type GrantOutcome } from './grant-client.ts';
@@ -64,7 +64,7 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
   let made: NodeKey | undefined;
   let mayBeTaken = false;
   const isTaken = async ({ key }: NodeKey) => {
-    const last = (await apiWith(key).ask('deploycfg2', { check: parseDeploycfg })).at(-1);
+    const last = (await askDeploycfg(apiWith(key))).at(-1);
     if (last?.kind === 'ok') said = last.body;
     return last?.kind === 'ok';
   };
@@ -92,7 +92,7 @@ export async function enrol({ settings, trust, steps, console, signal, lack }: E
   const { node, members, found } = known;
   const api = apiWith(key);
   const config = await steps.run('configuration', async () => {
-    const body = said ?? goodAnswer(await api.ask('deploycfg2', { check: parseDeploycfg })).body;
+    const body = said ?? goodAnswer(await askDeploycfg(api)).body;
     // Another try is for what may have changed.
     said = undefined;
     return insistOnProfile(parseDeploycfg(body));

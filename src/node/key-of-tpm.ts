@@ -3,7 +3,7 @@
  * cannot be used costs a grant at each boot, and is told of.
  */
 import { describeError } from '../base/errors.ts';
-import { parseDeploycfg } from './deploycfg.ts';
+import { askDeploycfg } from './deploycfg.ts';
 import type { ApiAnswer, MemberApi } from './member-api.ts';
 import type { BootConsole, Lack } from './step.ts';
 import { whyNoTpm } from './tpm/device.ts';
@@ -70,7 +70,7 @@ export class KeyOfTpm {
   async first(apiWith: (key: string) => MemberApi): Promise<Believed | undefined> {
     await this.#read();
     for (const sealed of this.#keys) {
-      const answers = await apiWith(sealed.key).ask('deploycfg2', { check: parseDeploycfg });
+      const answers = await askDeploycfg(apiWith(sealed.key));
       const last = answers.at(-1);
       if (last?.kind === 'ok') {
         this.#used = sealed;

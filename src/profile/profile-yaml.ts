@@ -30,6 +30,11 @@ export function kernelArgsOf(profileYaml: string, where = 'profile.yaml'): strin
   return text.trim();
 }
 
+/** What people call it; empty when it says nothing, and of text that is no profile: a list shows all there are. */
+export function labelOf(profileYaml: string): string {
+  return /^label:\s*(.*?)\s*$/m.exec(profileYaml)?.[1] ?? '';
+}
+
 function parseMap(yaml: string, where: string): ReadonlyMap<unknown, unknown> {
   const found = parseYaml(yaml, where);
   if (found instanceof Map) return found;

@@ -1,5 +1,5 @@
 /** as-node WHAT TRUST JSON: does one thing that a node does, with what an initramfs has in the directory TRUST; prints what came of it as JSON. */
-import { parseDeploycfg } from '../../src/node/deploycfg.ts';
+import { askDeploycfg, parseDeploycfg } from '../../src/node/deploycfg.ts';
 import { discoverMembers } from '../../src/node/discovery.ts';
 import { type Enrolment, enrol } from '../../src/node/enrol.ts';
 import { askForGrant } from '../../src/node/grant-client.ts';
@@ -55,7 +55,7 @@ const lack = (what: string) => void lacks.push(what);
 async function enrolled(): Promise<Enrolment> {
   if (key !== '') {
     const api = new MemberApi({ members, authorities, node, key });
-    const config = parseDeploycfg(goodAnswer(await api.ask('deploycfg2', { check: parseDeploycfg })).body);
+    const config = parseDeploycfg(goodAnswer(await askDeploycfg(api)).body);
     return { node, members, found: [], key, api, config };
   }
   const addresses = members.length === 0 ? 'discover' : (members as [string, ...string[]]);

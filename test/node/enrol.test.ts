@@ -171,7 +171,7 @@ describe('a key', () => {
       child.kill();
       await once(child, 'exit');
     }
-    // One that was granted the first time, and one that was by a second member, would be two.
+    // Of the boot one, although the second member was there to be asked.
     expect((await member.cli('audit', 'n1')).match(/key granted/g)?.length).toBe(grants + 2);
   });
 

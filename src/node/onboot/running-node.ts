@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { UsageError } from '../../base/errors.ts';
 import { parseConfluentInfo } from '../../protocol/confluent-info.ts';
 import type { Deploycfg } from '../../protocol/deploycfg.ts';
-import { parseDeploycfg } from '../deploycfg.ts';
+import { askDeploycfg, parseDeploycfg } from '../deploycfg.ts';
 import { nameZone } from '../devices.ts';
 import { discoverMembers } from '../discovery.ts';
 import { goodAnswer, MemberApi } from '../member-api.ts';
@@ -60,8 +60,7 @@ export class RunningNode {
 
   /** Asks again what it is to be; of members that answer nowhere any more, by asking everybody near. @throws TetherfsError UNREACHABLE, API */
   async askAgain(signal: AbortSignal): Promise<void> {
-    const question = { check: parseDeploycfg };
-    const answers = await this.api.ask('deploycfg2', question);
+    const answers = await askDeploycfg(this.api);
     if (answers.every(({ kind }) => kind === 'unreachable')) {
       const found = (await discoverMembers(this.config.confluent_uuid ?? undefined, signal)).map(
         ({ address }) => address,
@@ -69,7 +68,7 @@ export class RunningNode {
       if (found.length > 0) {
         this.members = [...new Set([...found, ...this.members])];
         this.api = this.#ask(this.members);
-        this.config = parseDeploycfg(goodAnswer(await this.api.ask('deploycfg2', question)).body);
+        this.config = parseDeploycfg(goodAnswer(await askDeploycfg(this.api)).body);
         return;
       }
     }

@@ -1,6 +1,6 @@
 /** GET self/nodelist: who may log in to the node: the nodes of ssh.trustnodes, or all; and the members. */
+import { compareNames } from '../../../base/natural-order.ts';
 import { namesOf, trustedNodes } from '../../names.ts';
-import { compareNames } from '../../nodes.ts';
 import { type Routes, send, takesAnything, whoAsks } from '../context.ts';
 
 export const nodelist: Routes = (app, { nodes, site }) => {

@@ -54,9 +54,9 @@ function profileChanges(
   const target = status === 'staged' ? staged : current;
   const profile = (status === 'staged' ? undefined : attributes[staged]) ?? attributes[pending];
   // Nothing is to come any more, and it says how it fares with what it has.
-  if (status === 'booted' && (profile ?? attributes[current]) !== undefined)
-    return profile ? { [target]: profile } : {};
+  if (status === 'booted' && profile === undefined && attributes[current] !== undefined) return {};
   if (profile === undefined) return undefined;
+  if (status === 'booted') return { [target]: profile };
   if (status === 'staged') return { [target]: profile, [pending]: undefined };
   const lock = attributes['deployment.lock'] === 'autolock' ? { 'deployment.lock': 'locked' } : {};
   return { [target]: profile, [pending]: undefined, [staged]: undefined, ...lock };
