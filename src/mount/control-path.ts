@@ -8,7 +8,7 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, sym
 import { dirname, join, resolve } from 'node:path';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { absolutePath } from './given-file.ts';
-import { hasConnection } from './kernel-tuning.ts';
+import { connectionIdentity, hasConnection } from './kernel-tuning.ts';
 import { canonicalPath, insistOnTetherfs, type Mount, tetherfsAt, tetherfsMounts, userOf } from './mount-table.ts';
 
 const isRoot = process.geteuid?.() === 0;
@@ -145,12 +145,24 @@ export function linkControl(device: string, control: string): void {
   symlinkSync(control, linkOf(device));
 }
 
-/** Of a mount that is no more, and whose daemon could not do so: its socket, and what led to it. */
-export function forgetDead({ device, mountpoint }: Pick<Mount, 'device' | 'mountpoint'>): void {
-  if (isAlive({ device, control: '' })) return;
-  const control = controlOfMount({ device, mountpoint });
+/** What a mount leads to it by, and which of all mounts that have had or will have its device it is. */
+export interface Traces {
+  device: string;
+  control: string;
+  connection: number | undefined;
+}
+
+/** Of a mount that is there. */
+export function tracesOf(mount: Pick<Mount, 'device' | 'mountpoint'>): Traces {
+  const { device } = mount;
+  return { device, control: controlOfMount(mount), connection: connectionIdentity(device) };
+}
+
+/** Of a mount that has been removed, and whose daemon could not do so: its socket, and what led to it; unless it is in use, or mounted elsewhere. */
+export function forgetDead({ device, control, connection }: Traces): void {
+  if (connection !== undefined && connectionIdentity(device) === connection) return;
   if (dirname(control) === controlDirectory) rmSync(control, { force: true });
-  rmSync(linkOf(device), { force: true });
+  unlinkControl(device, control);
 }
 
 /** Unless another mount has got the device, and the name. */

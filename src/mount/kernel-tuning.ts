@@ -1,7 +1,7 @@
 /**
  * What the kernel keeps of a mount beside the mount itself. No setting is vital: what cannot be set is logged and left.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 
@@ -51,6 +51,14 @@ function connectionDirectory(minor: number): string {
 /** Whether the FUSE connection of the mount on `device` (`MAJOR:MINOR`) lives: as long as that is mounted or in use anywhere. */
 export function hasConnection(device: string): boolean {
   return existsSync(connectionDirectory(Number(device.split(':')[1])));
+}
+
+/**
+ * Tells the FUSE connection of the mount on `device` from every later one: the number of a device that is gone is given to the next mount of
+ * anybody's, in any namespace. Undefined when there is none.
+ */
+export function connectionIdentity(device: string): number | undefined {
+  return statSync(connectionDirectory(Number(device.split(':')[1])), { throwIfNoEntry: false })?.ino;
 }
 
 /** Aborts a FUSE connection: every read that waits gets ECONNABORTED. */

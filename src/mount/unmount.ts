@@ -7,11 +7,11 @@ import type { Log } from '../base/log.ts';
 import { isDead } from '../base/mounts.ts';
 import { detach } from '../libfuse/index.ts';
 import { readDaemonPid } from './control-client.ts';
-import { controlOfMount, forgetDead } from './control-path.ts';
+import { forgetDead, tracesOf } from './control-path.ts';
 import { hasConnection } from './kernel-tuning.ts';
 import { loopDevicesBelow } from './loop-devices.ts';
 import { inMachineRoot } from './machine-root.ts';
-import { insistOnTetherfs, type Mount, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
+import { insistOnTetherfs, mountsFrom, tetherfsMounts, uncoveredPlaces } from './mount-table.ts';
 
 /** How long to wait for the daemon to end after its mount is gone. It only closes sockets then. */
 const goodbyeMs = 5000;
@@ -20,7 +20,8 @@ const goodbyeMs = 5000;
 export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<void> {
   const mount = insistOnTetherfs(path);
   const { mountpoint, device } = mount;
-  const pid = await daemonOf(mount);
+  const traces = tracesOf(mount);
+  const pid = await daemonOf(traces.control);
   try {
     await detach(mountpoint, mode);
   } catch (cause) {
@@ -34,7 +35,7 @@ export async function unmount(path: string, mode: 'normal' | 'lazy'): Promise<vo
   // Where else it is mounted, it lives on.
   if (mode === 'lazy' || tetherfsMounts(device).length > 0) return;
   if (pid === undefined) {
-    forgetDead(mount);
+    forgetDead(traces);
     return;
   }
   const patience = performance.now() + goodbyeMs;
@@ -95,9 +96,9 @@ function usersOf(mountpoint: string): string {
 }
 
 /** Undefined when nobody answers: it is dead, or stuck. */
-async function daemonOf(mount: Mount): Promise<number | undefined> {
+async function daemonOf(control: string): Promise<number | undefined> {
   try {
-    return await readDaemonPid(controlOfMount(mount));
+    return await readDaemonPid(control);
   } catch {
     return undefined;
   }

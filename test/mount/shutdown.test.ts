@@ -4,8 +4,12 @@
  */
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { controlOf, forgetDead, tracesOf } from '../../src/mount/control-path.ts';
+import { insistOnTetherfs } from '../../src/mount/mount-table.ts';
 import { isMounted, tetherfsCommand } from '../support/daemon.ts';
 import { isRunning } from '../support/process-tree.ts';
 import { closed, opened } from '../support/teardown.ts';
@@ -146,6 +150,33 @@ it('a dead mount that "tetherfs unmount" has removed is not spoken of any more',
   await mount.run('unmount', mount.mountpoint);
   await expect(mount.run('status')).rejects.toThrow(/no tetherfs mount on this machine\n$/);
   expect(mount.leftovers().filter((what) => !what.includes('zombie'))).toEqual([]);
+});
+
+it('a dead mount is forgotten although the kernel has given its number to the next mount, which is found as before', async () => {
+  await using dead = await makeMount();
+  const traces = tracesOf(insistOnTetherfs(dead.mount.mountpoint));
+  for (const pid of new Set([dead.mount.holder, dead.mount.daemon])) process.kill(pid, 'SIGKILL');
+  await run('umount', ['--lazy', dead.mount.mountpoint]);
+  await waitUntil('its connection is gone', () => !existsSync(dead.mount.connection));
+  await using next = await makeMount();
+  const { device, mountpoint } = insistOnTetherfs(next.mount.mountpoint);
+  forgetDead({ ...traces, device });
+  expect(existsSync(traces.control)).toBe(false);
+  expect(controlOf(mountpoint)).toBe(next.mount.control);
+  await next.mount.run('status');
+});
+
+it('a mount that lives on elsewhere is not forgotten', async () => {
+  await using held = await makeMount();
+  const elsewhere = join(dirname(held.mount.mountpoint), 'elsewhere');
+  mkdirSync(elsewhere);
+  const traces = tracesOf(insistOnTetherfs(held.mount.mountpoint));
+  await run('mount', ['--bind', held.mount.mountpoint, elsewhere]);
+  await run('umount', [held.mount.mountpoint]);
+  forgetDead(traces);
+  expect(controlOf(elsewhere)).toBe(held.mount.control);
+  await held.mount.run('unmount', elsewhere);
+  expect(await held.gone()).toBe(0);
 });
 
 describe('when the network has disappeared, with a reader that waits', () => {
