@@ -37,3 +37,5 @@ export const nodeRuntime = '/run/initramfs/tetherfs/runtime';
 export const runtimeImage = join(root, 'build/runtime.sfs');
 export const initramfsFiles = join(root, 'initramfs');
 export const unitFiles = join(root, 'systemd');
+/** What `tetherfs image build` installs unless it is told otherwise, a file a family of distributions. In a checkout only. */
+export const packageLists = join(root, 'package-lists');

@@ -1,5 +1,6 @@
 /** `tetherfs image`: making, examining and removing images. */
 import { Command } from 'commander';
+import { imageBuildCommand } from './image-build.ts';
 import { imageDiffCommand } from './image-diff.ts';
 import { imageExecCommand } from './image-exec.ts';
 import { imageGcCommand } from './image-gc.ts';
@@ -16,6 +17,7 @@ export function imageCommand(): Command {
   return new Command('image')
     .enablePositionalOptions()
     .description('make, examine and remove images')
+    .addCommand(imageBuildCommand())
     .addCommand(imagePrepareCommand())
     .addCommand(imageExecCommand())
     .addCommand(imagePackCommand())
@@ -31,6 +33,7 @@ export function imageCommand(): Command {
       'after',
       `
 Examples:
+  tetherfs image build -y --distro debian-12 /srv/trees/demo
   tetherfs image pack /srv/trees/demo /var/lib/confluent/public/os/demo
   tetherfs image list
   tetherfs image info --key-file /var/lib/confluent/private/os/demo/pending/rootimg.key \\

@@ -16,6 +16,13 @@ export class UnpackError extends TetherfsError {
   }
 }
 
+/** A tree could not be built. Nothing was left of it. */
+export class BuildError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('BUILD', message, options);
+  }
+}
+
 /** A command could not be run in a tree. */
 export class ExecError extends TetherfsError {
   constructor(message: string, options?: ErrorOptions) {

@@ -11,6 +11,7 @@ import { describeError, errorCode, UsageError } from '../base/errors.ts';
 import { bytesOf, entryInside, leadsTo } from '../base/tree-entry.ts';
 import { rootFilesystem } from './directory-inside.ts';
 import { ExecError } from './errors.ts';
+import { tellLines } from './installer-run.ts';
 import { MountedOver, type Mountpoint } from './mounted-over.ts';
 
 export interface ExecOptions {
@@ -19,6 +20,10 @@ export interface ExecOptions {
   /** With its arguments; none: a shell. */
   command: readonly string[];
   volumes: readonly Volume[];
+  /** Variables of its environment besides the usual ones. */
+  environment?: Readonly<Record<string, string>>;
+  /** Told each line that it writes; else that goes where ours goes, and it reads what we read. */
+  onLine?: ((line: string) => void) | undefined;
   signal: AbortSignal;
 }
 
@@ -55,7 +60,7 @@ export function parseVolume(text: string): Volume {
 
 /** @returns the command's exit status; 128 and its number after a signal. @throws UsageError, ExecError */
 export async function execInTree(options: ExecOptions): Promise<number> {
-  const { directory, command, volumes, signal } = options;
+  const { directory, command, volumes, environment: own, onLine, signal } = options;
   if (process.geteuid?.() !== 0) throw new ExecError('only root can run a command in a tree: run this as root');
   const tree = await rootFilesystem(directory, '').catch((cause: unknown) => {
     throw cause instanceof UsageError ? cause : new UsageError(`${directory}: ${describeError(cause)}`, { cause });
@@ -63,8 +68,8 @@ export async function execInTree(options: ExecOptions): Promise<number> {
   const mounts = await mountsIn(tree, volumes);
   const inTree = mounts.filter(({ path }) => !ownDirectories.some((own) => `${path}/`.startsWith(`${own}/`)));
   await using _over = await MountedOver.make(tree, inTree);
-  const words = [...container(tree), ...mounts.flatMap(({ words }) => words), ...environment(tree)];
-  return await run([...words, '--', ...(command.length > 0 ? command : await shellOf(tree))], signal);
+  const words = [...container(tree), ...mounts.flatMap(({ words }) => words), ...environment(tree, own)];
+  return await run([...words, '--', ...(command.length > 0 ? command : await shellOf(tree))], onLine, signal);
 }
 
 interface Mount extends Mountpoint {
@@ -118,7 +123,7 @@ function hostName(tree: string): string {
   );
 }
 
-function environment(tree: string): string[] {
+function environment(tree: string, own: Readonly<Record<string, string>> = {}): string[] {
   const { TERM, LANG } = process.env;
   const all = {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -128,6 +133,7 @@ function environment(tree: string): string[] {
     PS1: `[${basename(tree)}] \\w \\$ `,
     // Scripts ask for it, of confluent's and of others.
     ...{ CONFLUENT_IMGUTIL_MODE: 'exec', container: 'tetherfs' },
+    ...own,
   };
   return ['--clearenv', ...Object.entries(all).flatMap(([name, value]) => ['--setenv', name, value])];
 }
@@ -138,8 +144,11 @@ async function shellOf(tree: string): Promise<string[]> {
 }
 
 /** Ctrl-C is the command's business: we end when it has. */
-async function run(words: string[], signal: AbortSignal): Promise<number> {
-  const child = spawn('bwrap', words, { stdio: ['inherit', 'inherit', 'inherit', 'pipe'] });
+async function run(words: string[], onLine: ExecOptions['onLine'], signal: AbortSignal): Promise<number> {
+  const output = onLine === undefined ? 'inherit' : 'pipe';
+  const input = onLine === undefined ? 'inherit' : 'ignore';
+  const child = spawn('bwrap', words, { stdio: [input, output, output, 'pipe'] });
+  if (onLine !== undefined) tellLines([child.stdout, child.stderr], onLine);
   const policy = child.stdio[policyFd];
   if (policy instanceof Writable) policy.on('error', () => {}).end(policyText);
   const end = () => child.kill('SIGTERM');

@@ -97,11 +97,7 @@ const programs: readonly { program: string; package: string; in: readonly string
 export async function prepareTree(directory: string, runtime = runtimeImage): Promise<Prepared> {
   await insistOnRuntime(runtime);
   const tree = bytesOf(await rootFilesystem(directory, 'its next initramfs would look for no disk; '));
-  const found: string[] = [];
-  for (const [name, { has }] of Object.entries(tools)) {
-    const programs = await Promise.all(has.map((program) => fileInside(tree, program)));
-    if (programs.some((program) => program !== undefined)) found.push(name);
-  }
+  const found = await initramfsTools(tree);
   if (found.length === 0) {
     throw new UsageError(
       `${directory} has nothing that makes an initramfs: install initramfs-tools or dracut in it, then prepare it again`,
@@ -122,6 +118,16 @@ export async function prepareTree(directory: string, runtime = runtimeImage): Pr
   };
 }
 
+/** `initramfs-tools`, `dracut`: those that a tree has. @param tree its real path, one character a byte. */
+export async function initramfsTools(tree: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const [name, { has }] of Object.entries(tools)) {
+    const programs = await Promise.all(has.map((program) => fileInside(tree, program)));
+    if (programs.some((program) => program !== undefined)) found.push(name);
+  }
+  return found;
+}
+
 /** @param tree its real path, one character a byte. @param initramfs of it. @returns why no node boots by that one, as far as can be told from outside; undefined: it may. */
 export async function whyNotDiskless(tree: string, initramfs: string): Promise<string | undefined> {
   const again = 'then let its update-initramfs or dracut make it anew';
@@ -133,7 +139,8 @@ export async function whyNotDiskless(tree: string, initramfs: string): Promise<s
   return `this initramfs is older than what tetherfs image prepare has put into the tree: ${again.replace('then ', '')}`;
 }
 
-async function insistOnRuntime(runtime: string): Promise<void> {
+/** @throws TetherfsError NO_RUNTIME */
+export async function insistOnRuntime(runtime = runtimeImage): Promise<void> {
   const head = await readHead(runtime).catch(() => undefined);
   if (head !== undefined && imageLayout(head).format === 'squashfs') return;
   const what = head === undefined ? 'is missing' : 'is no squashfs';

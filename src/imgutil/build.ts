@@ -1,0 +1,188 @@
+/**
+ * A tree from packages: the distribution's own tools install them beside its place, `image prepare` is done in it, its own tool makes the initramfs, and it takes its place when all of that has worked.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
+import { packageLists } from '../base/installation.ts';
+import { bytesOf, fileInside } from '../base/tree-entry.ts';
+import {
+  architectureOf,
+  type Distribution,
+  distributionNamed,
+  distributionOfMedium,
+  type InstallPlan,
+  mediumOf,
+  ownDistribution,
+  readPackageList,
+  shownDistribution,
+} from './distributions/index.ts';
+import { BuildError } from './errors.ts';
+import { execInTree, type Volume } from './exec.ts';
+import { initramfsTools, insistOnRuntime, prepareTree } from './prepare.ts';
+import { bootKernel, type TreeKernel } from './tree-kernel.ts';
+import { TreePlace } from './tree-place.ts';
+
+export interface BuildWishes {
+  /** `debian-12`; undefined: that of the medium, or of this machine. */
+  readonly distribution?: string | undefined;
+  readonly architecture?: string | undefined;
+  /** A directory, or the name of one that was imported. */
+  readonly source?: string | undefined;
+  readonly repositories: readonly string[];
+  /** A list of packages in the place of ours. */
+  readonly packageList?: string | undefined;
+  /** Lists besides. */
+  readonly morePackages: readonly string[];
+  readonly volumes: readonly Volume[];
+  readonly keys: readonly string[];
+  readonly checkSignatures: boolean;
+  /** Confluent's. */
+  readonly tree: string;
+  /** What `image prepare` puts into it; undefined: ours. */
+  readonly runtime?: string | undefined;
+}
+
+/** What is to be built. */
+export interface BuildPlan extends InstallPlan {
+  readonly runtime: string | undefined;
+}
+
+export interface BuildWatcher {
+  /** Told what begins. */
+  readonly onStep: (step: string) => void;
+  /** Told what the distribution's tools say. */
+  readonly onLine: (line: string) => void;
+  readonly onWarning: (line: string) => void;
+  readonly onLeftover: (path: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface Built {
+  readonly directory: string;
+  readonly kernel: TreeKernel | undefined;
+}
+
+/** What confluent's tools read: of what and when. */
+const buildInfo = 'etc/confluentimg.buildinfo';
+/** The tree's own, for all kernels. dracut(8), update-initramfs(8). */
+const initramfsCommands: Readonly<Record<string, readonly string[]>> = {
+  'initramfs-tools': ['update-initramfs', '-c', '-k', 'all'],
+  dracut: ['dracut', '--force', '--regenerate-all'],
+};
+
+/** @throws UsageError when something that is named is not there, or means nothing. */
+export async function planBuild(wishes: BuildWishes): Promise<BuildPlan> {
+  const { repositories, volumes, keys, checkSignatures } = wishes;
+  const source = wishes.source === undefined ? undefined : await mediumOf(wishes.source, wishes.tree);
+  const distribution = await distributionFor(wishes.distribution, source);
+  const architecture = architectureOf(wishes.architecture);
+  for (const key of keys)
+    await readFile(key).catch((cause: unknown) => {
+      throw new UsageError(`--gpg-key ${key}: ${describeError(cause)}`, { cause });
+    });
+  const lists = [wishes.packageList ?? join(packageLists, distribution.family.packageList), ...wishes.morePackages];
+  const target = { architecture: architecture.rpm, version: distribution.version };
+  const packages = (await Promise.all(lists.map((list) => readPackageList(list, target)))).flat();
+  if (packages.length === 0) throw new UsageError(`${lists.join(', ')}: no package is named`);
+  const own = await ownDistribution().catch(() => undefined);
+  return {
+    ...{ distribution, architecture, source, repositories, volumes, keys, checkSignatures },
+    packages: [...new Set(packages)],
+    isOwn: own?.family === distribution.family,
+    runtime: wishes.runtime,
+  };
+}
+
+async function distributionFor(named: string | undefined, medium: string | undefined): Promise<Distribution> {
+  if (named !== undefined) return distributionNamed(named);
+  return medium === undefined ? await ownDistribution() : await distributionOfMedium(medium);
+}
+
+/** @param directory gets the tree: empty, or none yet. @throws UsageError, BuildError; TetherfsError NO_RUNTIME. The directory is as it was then. */
+export async function build(plan: BuildPlan, directory: string, watcher: BuildWatcher): Promise<Built> {
+  if (process.geteuid?.() !== 0) throw new BuildError('only root can build a tree: run this as root');
+  const { onStep, onLeftover, signal } = watcher;
+  await insistOnRuntime(plan.runtime);
+  await using place = await TreePlace.claim(directory, 'build', onLeftover);
+  const step = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    onStep(name);
+    try {
+      return await work();
+    } catch (error) {
+      if (signal.aborted)
+        throw new BuildError(`building was interrupted while ${name}; nothing was left`, { cause: error });
+      if (error instanceof UsageError) throw error;
+      if (errorCode(error) === 'ENOSPC')
+        throw new BuildError(`${name}: there is no room in ${place.beside}; nothing was left`, { cause: error });
+      if (error instanceof TetherfsError && error.code !== 'BUILD') throw error;
+      throw new BuildError(`${name}: ${describeError(error)}; nothing was left`, { cause: error });
+    }
+  };
+  const { tree, work } = place;
+  const installing = `installing ${shownDistribution(plan.distribution)}`;
+  await step(installing, () => plan.distribution.family.install({ ...plan, ...watcher, tree, work }));
+  const kernel = await step('preparing it for diskless nodes', () => prepare(tree, plan, watcher));
+  await step('putting it in its place', async () => {
+    await finish(tree, plan);
+    signal.throwIfAborted();
+    await place.fill();
+  });
+  return { directory: place.directory, kernel };
+}
+
+/** @returns the kernel that nodes will boot by. */
+async function prepare(
+  tree: string,
+  { runtime }: BuildPlan,
+  { onLine, onWarning, onStep, signal }: BuildWatcher,
+): Promise<TreeKernel | undefined> {
+  const bytes = bytesOf(tree);
+  const kernel = await bootKernel(bytes, undefined);
+  if (kernel === undefined) onWarning('it has no kernel: no node boots it');
+  if ((await initramfsTools(bytes)).length === 0) {
+    onWarning('it has nothing that makes an initramfs (initramfs-tools, dracut): no node boots it');
+    return kernel;
+  }
+  const { tools, missing } = await prepareTree(tree, runtime);
+  for (const { program, package: bringer } of missing)
+    onWarning(`its nodes need ${program}, which it has not: add the package ${bringer}`);
+  if (kernel === undefined) return undefined;
+  for (const tool of tools) {
+    onStep(`making its initramfs by ${tool}`);
+    const said: string[] = [];
+    const status = await execInTree({
+      directory: tree,
+      command: initramfsCommands[tool] ?? [],
+      volumes: [],
+      onLine(line) {
+        said.push(line);
+        onLine(line);
+      },
+      signal,
+    });
+    signal.throwIfAborted();
+    if (status !== 0) throw new BuildError(`${tool} ended with status ${status}: ${said.slice(-3).join('; ')}`);
+  }
+  return await bootKernel(bytes, kernel.version);
+}
+
+async function finish(tree: string, plan: BuildPlan): Promise<void> {
+  const lines = {
+    BUILDDATE: new Date().toISOString().slice(0, 16),
+    ARCH: plan.architecture.rpm,
+    ...(plan.source !== undefined && { BUILDSRC: plan.source }),
+  };
+  const text = Object.entries(lines).map(([name, value]) => `${name}=${value}\n`);
+  await writeFile(join(tree, buildInfo), text.join(''));
+  await disableSelinux(tree);
+}
+
+/** What is installed from outside has no labels: enforced, it would not boot. */
+async function disableSelinux(tree: string): Promise<void> {
+  const config = await fileInside(bytesOf(tree), '/etc/selinux/config');
+  if (config === undefined) return;
+  const path = Buffer.from(bytesOf(tree) + config.path, 'latin1');
+  const text = await readFile(path, 'utf8');
+  await writeFile(path, text.replace(/^SELINUX=.*$/m, 'SELINUX=disabled'));
+}
