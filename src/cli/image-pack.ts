@@ -16,6 +16,7 @@ interface PackFlags {
   bootOrder?: string;
   keep: string[];
   kernel?: string;
+  baseProfile?: string;
   report: boolean;
 }
 
@@ -41,6 +42,7 @@ export function imagePackCommand(): Command {
       [],
     )
     .option('--kernel <version>', 'the kernel that nodes boot (default: the newest of the tree)')
+    .option('-b, --base-profile <profile>', 'a name or directory: the new profile has all from there that it lacks')
     .option('--report', 'name each file that is blanked because each machine has its own', false)
     .option('--no-encrypt', 'leave the image in clear and make no key')
     .addHelpText(
@@ -83,6 +85,7 @@ Examples:
         bootOrder: flags.bootOrder,
         keep: flags.keep,
         kernel: flags.kernel,
+        baseProfile: flags.baseProfile,
         onLeftover: (path) => process.stderr.write(`tetherfs: removed what a killed pack had left: ${path}\n`),
         ...(process.stderr.isTTY && {
           onRead: (bytes: number, totalBytes: number) => packing.update({ bytes, totalBytes }),

@@ -37,6 +37,7 @@ const commands: Readonly<Record<string, Loader>> = {
     wrongUsage: 1,
   },
   clortho: { load: async () => (await import('./confluent-tools.ts')).clorthoCommand(), hidden: true, wrongUsage: 1 },
+  imgutil: { load: async () => (await import('./imgutil.ts')).imgutilCommand(), hidden: true },
   'mount.tetherfs': {
     load: async () => (await import('./mount-helper.ts')).mountHelperCommand(),
     hidden: true,

@@ -16,6 +16,8 @@ export interface NewBuildInfo extends BuildInfo {
   readonly packedFrom: string;
   /** Version of the kernel that was put beside it; undefined: what lay there stays. */
   readonly kernel: string | undefined;
+  /** As it was given; undefined: none. */
+  readonly baseProfile: string | undefined;
 }
 
 const fileName = 'build-info';
@@ -33,6 +35,7 @@ export async function stageBuildInfo(staged: StagedFiles, directory: string, inf
     PACKEDFROM: bytesOf(basename(info.packedFrom)),
     PACKDATE: date.toISOString().slice(0, 16),
     ...(info.kernel !== undefined && { KERNEL: info.kernel }),
+    ...(info.baseProfile !== undefined && { BASEPROFILE: bytesOf(info.baseProfile) }),
   });
   const isOurs = (line: string) => ours.some(([name]) => line.startsWith(`${name}=`));
   const others = (before ?? '').split('\n').filter((line) => line !== '' && !isOurs(line));

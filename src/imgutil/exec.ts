@@ -3,12 +3,12 @@
  * has not (a file to mount the name servers over), is made, and taken away again.
  */
 import { spawn } from 'node:child_process';
-import { realpath, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
-import { bytesOf, entryInside, leadsTo } from '../base/tree-entry.ts';
+import { bytesOf, entryInside, fileInside, leadsTo, placeOf } from '../base/tree-entry.ts';
 import { rootFilesystem } from './directory-inside.ts';
 import { ExecError } from './errors.ts';
 import { tellLines } from './installer-run.ts';
@@ -39,6 +39,8 @@ export interface Volume {
 
 /** As upstream has it: seen there unless said otherwise. */
 const external = '/run/external';
+const medium = '/run/confluentdistro';
+const buildInfo = '/etc/confluentimg.buildinfo';
 const resolver = '/etc/resolv.conf';
 /** invoke-rc.d(8): says that no service is to be started. */
 const servicePolicy = '/usr/sbin/policy-rc.d';
@@ -65,7 +67,7 @@ export async function execInTree(options: ExecOptions): Promise<number> {
   const tree = await rootFilesystem(directory, '').catch((cause: unknown) => {
     throw cause instanceof UsageError ? cause : new UsageError(`${directory}: ${describeError(cause)}`, { cause });
   });
-  const mounts = await mountsIn(tree, volumes);
+  const mounts = await mountsIn(tree, [...(await mediumOf(tree)), ...volumes]);
   const inTree = mounts.filter(({ path }) => !ownDirectories.some((own) => `${path}/`.startsWith(`${own}/`)));
   await using _over = await MountedOver.make(tree, inTree);
   const words = [...container(tree), ...mounts.flatMap(({ words }) => words), ...environment(tree, own)];
@@ -99,6 +101,15 @@ async function mountsIn(tree: string, volumes: readonly Volume[]): Promise<Mount
     mounts.push({ path, kind: 'file', words: ['--perms', '0755', '--ro-bind-data', String(policyFd), path] });
   }
   return mounts;
+}
+
+/** What the tree was built from, in the place where confluent's imgutil shows it; none when it is not there any more. */
+async function mediumOf(tree: string): Promise<Volume[]> {
+  const info = await fileInside(bytesOf(tree), buildInfo);
+  const text = info === undefined ? '' : await readFile(placeOf(bytesOf(tree), info.path), 'utf8');
+  const [, source] = /^BUILDSRC=(\/.+)$/m.exec(text) ?? [];
+  const isThere = source !== undefined && (await stat(source).catch(() => undefined))?.isDirectory() === true;
+  return isThere ? [{ source, target: medium, isWritable: false }] : [];
 }
 
 /** bwrap(1). The network is this machine's: package managers need it. */

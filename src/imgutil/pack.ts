@@ -7,7 +7,7 @@
  * The clear squashfs is made first, because mksquashfs writes its superblock last; it is then read once, and encrypted, hashed
  * and written in the same pass.
  */
-import { mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
 import { isFileUrl } from '../base/file-url.ts';
@@ -17,6 +17,7 @@ import { ImageGeometry } from '../image/geometry.ts';
 import { headerSize } from '../image/header.ts';
 import type { ImageSource } from '../image/image-source.ts';
 import { sidecarSuffix } from '../image/sidecar.ts';
+import { baseDirectory } from './base-profile.ts';
 import { stageBootFiles } from './boot-files.ts';
 import { chooseBootOrder, noBootOrder } from './boot-order-choice.ts';
 import { stageBuildInfo } from './build-info.ts';
@@ -33,7 +34,7 @@ import { squashfsFiles, traceChunkSize } from './placed-files.ts';
 import { whyNotDiskless } from './prepare.ts';
 import { PrivateFiles, type PrivatePlace } from './private-files.ts';
 import { confluentTree, liesIn, realPlace, refusePublicPlace } from './private-place.ts';
-import { type ProfileFiles, profileDirectories, refuseLinkedDirectories, stageProfile } from './profile-files.ts';
+import { type ProfileFiles, refuseLinkedDirectories, stageProfile } from './profile-files.ts';
 import { imageName, keepPlainImage } from './published-names.ts';
 import { sortedFiles } from './sort-file.ts';
 import { StagedFiles } from './staged-files.ts';
@@ -54,6 +55,8 @@ export interface PackOptions extends WriteOptions, PrivatePlace {
   keep?: readonly string[] | undefined;
   /** Version of the kernel that nodes boot; undefined: the tree's newest. */
   kernel?: string | undefined;
+  /** Name or directory of a profile, from which the new one has all that it lacks. */
+  baseProfile?: string | undefined;
   /** Told what a pack that was killed had left, and is removed. */
   onLeftover?: ((path: string) => void) | undefined;
   /** Bytes of the tree that were read, of all: the first half of the work. */
@@ -153,7 +156,8 @@ interface Workplace {
 
 async function packInto(options: PackOptions, { workDir, privateFiles, made }: Workplace): Promise<PackedImage> {
   const { sourceDir, outDir, xts, includeMounts = false, keep = [] } = options;
-  const ours = profileDirectories.map((name) => join(outDir, name));
+  const within = await readdir(outDir, { recursive: true, withFileTypes: true });
+  const ours = within.filter((entry) => entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
   for (const path of await removeLeftovers([outDir, ...ours, workDir, privateFiles?.directory ?? workDir])) {
     options.onLeftover?.(path);
   }
@@ -165,6 +169,8 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     throw new PackError(
       `something is mounted at ${hiding}: what lies below it would be packed, and may be secret: unmount it, or say --include-mounts`,
     );
+  const { baseProfile } = options;
+  const base = baseProfile && (await baseDirectory(baseProfile, options.tree ?? confluentTree, outDir));
   const kernel = await bootKernel(tree, options.kernel);
   const blanked = await machineFiles(tree, keep);
   if (process.geteuid?.() !== 0) {
@@ -204,12 +210,13 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     );
     await keepPlainImage(outDir, digest, staged);
     const source = sorted.files === 0 ? noBootOrder : order.source;
-    const profile = await stageProfile(staged, { tree: sourceDir, outDir, made, kernel });
+    const profile = await stageProfile(staged, { tree: sourceDir, outDir, made, kernel, base });
     await stageBuildInfo(staged, outDir, {
       image: basename(imagePath),
       bootOrder: basename(source),
       packedFrom: sourceDir,
       kernel: kernel?.initramfs && kernel.version,
+      baseProfile,
     });
     const linkPath = join(outDir, imageName);
     for (const suffix of [sidecarSuffix, '']) await staged.link(basename(imagePath) + suffix, linkPath + suffix);

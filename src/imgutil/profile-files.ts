@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { Document, stringify } from 'yaml';
 import { errorCode, UsageError } from '../base/errors.ts';
 import { bytesOf, fileInside, placeOf } from '../base/tree-entry.ts';
+import { stageBase } from './base-profile.ts';
 import { exists } from './file-source.ts';
 import type { MadeDirectories } from './made-directories.ts';
 import type { StagedFiles } from './staged-files.ts';
@@ -28,6 +29,8 @@ export interface ProfilePlace {
   readonly made: MadeDirectories;
   /** The kernel that nodes boot, if the tree has one. */
   readonly kernel: TreeKernel | undefined;
+  /** The directory of a profile, from which it has all that it lacks; undefined: none. */
+  readonly base: string | undefined;
 }
 
 /** Directories in which it stages files, below the profile's. */
@@ -69,6 +72,7 @@ export async function stageProfile(staged: StagedFiles, place: ProfilePlace): Pr
     await copy(kernel.initramfs, 'boot/initramfs/distribution');
   }
   for (const { path, name } of loaders) await copy(path, name);
+  if (place.base !== undefined) await stageBase(staged, place.base, place);
   await stageProfileYaml(staged, tree, place);
   await stageManifest(staged, hashes, place);
   return { kernel, bootloaders: loaders.map(({ name }) => name) };
@@ -90,7 +94,7 @@ async function stageCopy(staged: StagedFiles, source: Buffer, name: string, plac
 
 async function stageProfileYaml(staged: StagedFiles, tree: string, { outDir }: ProfilePlace): Promise<void> {
   const path = join(outDir, profileName);
-  if (await exists(path)) return;
+  if (staged.makes(path) || (await exists(path))) return;
   const document = new Document({ label: `${await systemName(tree)} (Diskless Boot)`, kernelargs: 'quiet' });
   document.commentBefore = profileComment;
   const file = await staged.create(path, 0o644);

@@ -33,6 +33,11 @@ export class StagedFiles {
     return handle;
   }
 
+  /** Whether something will become `target`. */
+  makes(target: string): boolean {
+    return this.#files.some((file) => file.target === target);
+  }
+
   /** The created file will become `target` instead, in the same directory: its name was not known before its content was. */
   async retarget(handle: FileHandle, target: string): Promise<void> {
     const file = this.#files.find((staged) => staged.handle === handle);

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -424,6 +425,52 @@ describe('profile.yaml and manifest.yaml', () => {
     writeFileSync(at('public/manifest.yaml'), theirs);
     packed();
     expect(profile('manifest.yaml')).toBe(theirs);
+  });
+});
+
+describe('with --base-profile', () => {
+  const base = () => at('confluent/public/os/base');
+  function lay(path: string, content: string, mode = 0o644): void {
+    mkdirSync(dirname(join(base(), path)), { recursive: true });
+    writeFileSync(join(base(), path), content);
+    chmodSync(join(base(), path), mode);
+  }
+
+  beforeEach(() => {
+    lay('profile.yaml', 'label: of the base\nkernelargs: quiet mine\n');
+    lay('scripts/onboot.d/10-mine.sh', '#!/bin/sh\n', 0o755);
+    lay('ansible/onboot.d/play.yaml', '[]\n');
+    for (const name of ['rootimg.sfs', 'rootimg-00.sfs', 'rootimg.sfs.fsverity', 'manifest.yaml']) lay(name, 'its own');
+    for (const name of ['boot/kernel', 'boot/initramfs/distribution']) lay(name, 'its own');
+    lay('build-info', 'PACKEDFROM=elsewhere\n');
+    lay('.hidden.new-1-ab', 'half');
+    symlinkSync('/var/lib/confluent/public/site/initramfs.cpio', join(base(), 'boot/initramfs/site.cpio'));
+    put('boot/vmlinuz-1', kernel('1'));
+    put('boot/initrd.img-1', 'initramfs');
+  });
+
+  test('it has all from there that it lacks, and of its own what the image is', () => {
+    mkdirSync(at('public/ansible/onboot.d'), { recursive: true });
+    writeFileSync(at('public/ansible/onboot.d/play.yaml'), 'mine');
+    packed('--base-profile', base());
+    expect(profile('profile.yaml')).toBe('label: of the base\nkernelargs: quiet mine\n');
+    expect(profile('ansible/onboot.d/play.yaml')).toBe('mine');
+    expect(statSync(at('public/scripts/onboot.d/10-mine.sh')).mode & 0o777).toBe(0o755);
+    expect(profile('boot/initramfs/distribution')).toBe('initramfs');
+    expect(parse(profile('manifest.yaml')).distdir).toBe(at('public'));
+    expect(profile('build-info')).toMatch(new RegExp(`^BASEPROFILE=${base()}$`, 'm'));
+    expect(profile('build-info')).not.toContain('elsewhere');
+    expect(readdirSync(at('public'))).not.toContain('.hidden.new-1-ab');
+    expect(readdirSync(at('public')).filter((name) => name === 'rootimg-00.sfs')).toEqual([]);
+    expect(readlinkSync(at('public/boot/initramfs/site.cpio'))).toMatch(/site\/initramfs.cpio$/);
+  });
+
+  test.each([
+    ['nowhere', /--base-profile nowhere: .*public\/os\/nowhere: no such file/],
+    ['/etc/passwd', /--base-profile \/etc\/passwd: \/etc\/passwd is no directory/],
+  ])('%s is refused', (name, why) => {
+    expect(pack('--base-profile', name)).toMatchObject({ status: 2, stderr: expect.stringMatching(why) });
+    expect(existsSync(at('public'))).toBe(false);
   });
 });
 
