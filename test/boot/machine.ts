@@ -58,9 +58,13 @@ export class Machine implements AsyncDisposable {
   #commands = 0;
   #ended: number | undefined;
 
-  private constructor(directory: TempDir, words: readonly string[], onConsole: (text: string) => void) {
+  private constructor(
+    directory: TempDir,
+    [program, ...words]: readonly [string, ...string[]],
+    onConsole: (text: string) => void,
+  ) {
     this.#directory = directory;
-    this.#child = spawn('qemu-system-x86_64', words, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'] });
     onOutput(this.#child, (text) => {
       const said = text.replaceAll('\r', '');
       this.#console += said;
@@ -74,6 +78,11 @@ export class Machine implements AsyncDisposable {
       });
     });
     opened(this);
+  }
+
+  /** Switched on by a shell's line that is QEMU's. */
+  static startBy(line: string): Machine {
+    return new Machine(makeTempDir('machine'), ['sh', '-c', `exec ${line}`], () => {});
   }
 
   /** Switched on. */
@@ -117,7 +126,7 @@ export class Machine implements AsyncDisposable {
       ...['-device', 'virtio-rng-pci'],
       ...hardware,
     ];
-    return new Machine(directory, qemu, onConsole);
+    return new Machine(directory, ['qemu-system-x86_64', ...qemu], onConsole);
   }
 
   /** Resolves when its console says that, after what was last waited for. @throws Error with the end of the console. */
