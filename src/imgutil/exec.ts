@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, normalize } from 'node:path';
 import { Writable } from 'node:stream';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
 import { bytesOf, entryInside, fileInside, leadsTo, placeOf } from '../base/tree-entry.ts';
@@ -57,7 +57,7 @@ export function parseVolume(text: string): Volume {
     throw new UsageError(`-v ${text}: give SRC, SRC:DST or SRC:DST:rw; DST is a path in the tree, or -`);
   const at = target === undefined ? join(external, source) : target === '-' ? source : target;
   if (!at.startsWith('/')) throw new UsageError(`-v ${text}: say by its whole path what is to be seen there`);
-  return { source, target: at, isWritable: mode === 'rw' };
+  return { source, target: normalize(at), isWritable: mode === 'rw' };
 }
 
 /** @returns the command's exit status; 128 and its number after a signal. @throws UsageError, ExecError */

@@ -22,6 +22,8 @@ export interface RpmSetup {
 
 type Kind = 'file' | 'directory';
 
+const execFileAsync = promisify(execFile);
+
 /** Where keys of distributions lie on machines that have them. */
 const keyPlaces = ['/etc/pki/rpm-gpg', '/usr/share/distribution-gpg-keys'];
 const metadata = 'repodata/repomd.xml';
@@ -103,7 +105,6 @@ async function removeUnowned(
   }
 }
 
-const execFileAsync = promisify(execFile);
 function systemMounts(tree: string): string[] {
   const at = (path: string) => quoted(tree + path);
   const devices = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];

@@ -1,6 +1,8 @@
 /** Trees of .rpm packages, by zypper(8). */
 import { join } from 'node:path';
+import { UsageError } from '../../base/errors.ts';
 import type { Installer } from '../installer-run.ts';
+import { architectureOf } from './architecture.ts';
 import type { InstallRequest } from './distribution.ts';
 import { runInTree, setUpRpm } from './rpm.ts';
 
@@ -19,7 +21,11 @@ const installer: Installer = {
 
 /** @throws BuildError, UsageError */
 export async function installByZypper(request: InstallRequest): Promise<void> {
-  const { distribution, tree, work, packages, checkSignatures } = request;
+  const { distribution, tree, work, architecture, packages, checkSignatures } = request;
+  if (architecture.rpm !== architectureOf(undefined).rpm)
+    throw new UsageError(
+      `--arch ${architecture.rpm}: zypper builds for the processor that it runs on; use such a machine`,
+    );
   const { repositories, keys, ...setup } = await setUpRpm(request, database, '/etc/zypp/repos.d');
   // What zypper is to believe must be in the tree's own database.
   if (keys.length > 0)
