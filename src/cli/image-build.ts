@@ -16,7 +16,7 @@ interface BuildFlags {
   arch?: string;
   gpgKey: string[];
   gpgCheck: boolean;
-  tree: string;
+  tree?: string;
   runtime?: string;
   verbose: boolean;
 }
@@ -45,7 +45,7 @@ export function imageBuildCommand(): Command {
     .option('--arch <name>', "x86_64 or aarch64 (default: this machine's)")
     .option('--gpg-key <file>', 'believe packages that this key has signed (may be repeated)', collect, [])
     .option('--no-gpg-check', 'believe all packages of the repositories that are given')
-    .option('--tree <dir>', "confluent's tree", '/var/lib/confluent')
+    .option('--tree <dir>', "confluent's tree (default: /var/lib/confluent)")
     .option('--runtime <file>', 'what npm run build:runtime makes (default: build/runtime.sfs of the checkout)')
     .option('--verbose', 'show all that the tools say', false)
     .addHelpText(

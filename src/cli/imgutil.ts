@@ -4,9 +4,6 @@ import { UsageError } from '../base/errors.ts';
 import { profileName } from '../profile/index.ts';
 import { collect } from './repeated-option.ts';
 
-/** Where profiles are named. */
-const published = '/var/lib/confluent/public/os';
-
 interface BuildFlags {
   addrepos: string[];
   packagelist?: string;
@@ -73,12 +70,13 @@ export function imgutilCommand(): Command {
         .option('-u, --unencrypted', 'leave the image in clear', false)
         .argument('<scratchdir>')
         .argument('<profilename>')
-        .action((directory: string, name: string, flags: { baseprofile?: string; unencrypted: boolean }) => {
+        .action(async (directory: string, name: string, flags: { baseprofile?: string; unencrypted: boolean }) => {
+          const { confluentTree, profileDirectory } = await import('../imgutil/private-place.ts');
           if (!profileName.test(name))
             throw new UsageError(`${name} is no name of a profile: letters, digits, dots, dashes and underscores`);
           const base = valued('--base-profile', flags.baseprofile);
           const clear = flags.unencrypted ? ['--no-encrypt'] : [];
-          return image('pack', ...base, ...clear, '--', directory, `${published}/${name}`);
+          await image('pack', ...base, ...clear, '--', directory, profileDirectory(name, confluentTree));
         }),
     );
 }

@@ -1,8 +1,9 @@
 /** What a new profile takes over from another: all that an administrator has put there, and the profile lacks. What belongs to the image is its own. */
 import { lstat, open, readdir, readlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describeError, UsageError } from '../base/errors.ts';
 import type { MadeDirectories } from './made-directories.ts';
+import { profileDirectory } from './private-place.ts';
 import type { StagedFiles } from './staged-files.ts';
 
 /** Of its image, of how that was made, of its kernel. */
@@ -12,7 +13,7 @@ const hidden = /(?:^|\/)\./;
 
 /** @param given the name of a profile in `tree`, or a directory. @returns its directory. @throws UsageError */
 export async function baseDirectory(given: string, tree: string, outDir: string): Promise<string> {
-  const directory = given.includes('/') ? resolve(given) : join(tree, 'public/os', given);
+  const directory = profileDirectory(given, tree);
   const found = await lstat(directory).catch((cause: unknown) => {
     throw new UsageError(`--base-profile ${given}: ${directory}: ${describeError(cause)}`, { cause });
   });

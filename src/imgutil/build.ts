@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { packageLists } from '../base/installation.ts';
-import { bytesOf, fileInside } from '../base/tree-entry.ts';
+import { bytesOf, fileInside, placeOf } from '../base/tree-entry.ts';
 import {
   architectureOf,
   type Distribution,
@@ -20,7 +20,9 @@ import {
 import { BuildError } from './errors.ts';
 import { execInTree, type Volume } from './exec.ts';
 import { initramfsTools, insistOnRuntime, prepareTree } from './prepare.ts';
+import { confluentTree } from './private-place.ts';
 import { bootKernel, type TreeKernel } from './tree-kernel.ts';
+import { writeOrigin } from './tree-origin.ts';
 import { TreePlace } from './tree-place.ts';
 
 export interface BuildWishes {
@@ -37,8 +39,8 @@ export interface BuildWishes {
   readonly volumes: readonly Volume[];
   readonly keys: readonly string[];
   readonly checkSignatures: boolean;
-  /** Confluent's. */
-  readonly tree: string;
+  /** Confluent's; undefined: the usual one. */
+  readonly tree?: string | undefined;
   /** What `image prepare` puts into it; undefined: ours. */
   readonly runtime?: string | undefined;
 }
@@ -63,8 +65,6 @@ export interface Built {
   readonly kernel: TreeKernel | undefined;
 }
 
-/** What confluent's tools read: of what and when. */
-const buildInfo = 'etc/confluentimg.buildinfo';
 /** The tree's own, for all kernels. dracut(8), update-initramfs(8). */
 const initramfsCommands: Readonly<Record<string, readonly string[]>> = {
   'initramfs-tools': ['update-initramfs', '-c', '-k', 'all'],
@@ -74,7 +74,7 @@ const initramfsCommands: Readonly<Record<string, readonly string[]>> = {
 /** @throws UsageError when something that is named is not there, or means nothing. */
 export async function planBuild(wishes: BuildWishes): Promise<BuildPlan> {
   const { repositories, volumes, keys, checkSignatures } = wishes;
-  const source = wishes.source === undefined ? undefined : await mediumOf(wishes.source, wishes.tree);
+  const source = wishes.source === undefined ? undefined : await mediumOf(wishes.source, wishes.tree ?? confluentTree);
   const distribution = await distributionFor(wishes.distribution, source);
   const architecture = architectureOf(wishes.architecture);
   for (const key of keys)
@@ -124,7 +124,8 @@ export async function build(plan: BuildPlan, directory: string, watcher: BuildWa
   await step(installing, () => plan.distribution.family.install({ ...plan, ...watcher, tree, work }));
   const kernel = await step('preparing it for diskless nodes', () => prepare(tree, plan, watcher));
   await step('putting it in its place', async () => {
-    await finish(tree, plan);
+    await writeOrigin(tree, { architecture: plan.architecture.rpm, medium: plan.source });
+    await disableSelinux(tree);
     signal.throwIfAborted();
     await place.fill();
   });
@@ -167,22 +168,11 @@ async function prepare(
   return await bootKernel(bytes, kernel.version);
 }
 
-async function finish(tree: string, plan: BuildPlan): Promise<void> {
-  const lines = {
-    BUILDDATE: new Date().toISOString().slice(0, 16),
-    ARCH: plan.architecture.rpm,
-    ...(plan.source !== undefined && { BUILDSRC: plan.source }),
-  };
-  const text = Object.entries(lines).map(([name, value]) => `${name}=${value}\n`);
-  await writeFile(join(tree, buildInfo), text.join(''));
-  await disableSelinux(tree);
-}
-
 /** What is installed from outside has no labels: enforced, it would not boot. */
 async function disableSelinux(tree: string): Promise<void> {
   const config = await fileInside(bytesOf(tree), '/etc/selinux/config');
   if (config === undefined) return;
-  const path = Buffer.from(bytesOf(tree) + config.path, 'latin1');
+  const path = placeOf(bytesOf(tree), config.path);
   const text = await readFile(path, 'utf8');
   await writeFile(path, text.replace(/^SELINUX=.*$/m, 'SELINUX=disabled'));
 }

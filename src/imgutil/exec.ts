@@ -3,16 +3,17 @@
  * has not (a file to mount the name servers over), is made, and taken away again.
  */
 import { spawn } from 'node:child_process';
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { basename, dirname, join, normalize } from 'node:path';
 import { Writable } from 'node:stream';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
-import { bytesOf, entryInside, fileInside, leadsTo, placeOf } from '../base/tree-entry.ts';
+import { tellLines } from '../base/program.ts';
+import { bytesOf, entryInside, leadsTo } from '../base/tree-entry.ts';
 import { rootFilesystem } from './directory-inside.ts';
 import { ExecError } from './errors.ts';
-import { tellLines } from './installer-run.ts';
 import { MountedOver, type Mountpoint } from './mounted-over.ts';
+import { originMedium } from './tree-origin.ts';
 
 export interface ExecOptions {
   /** The tree. */
@@ -20,8 +21,6 @@ export interface ExecOptions {
   /** With its arguments; none: a shell. */
   command: readonly string[];
   volumes: readonly Volume[];
-  /** Variables of its environment besides the usual ones. */
-  environment?: Readonly<Record<string, string>>;
   /** Told each line that it writes; else that goes where ours goes, and it reads what we read. */
   onLine?: ((line: string) => void) | undefined;
   signal: AbortSignal;
@@ -40,7 +39,6 @@ export interface Volume {
 /** As upstream has it: seen there unless said otherwise. */
 const external = '/run/external';
 const medium = '/run/confluentdistro';
-const buildInfo = '/etc/confluentimg.buildinfo';
 const resolver = '/etc/resolv.conf';
 /** invoke-rc.d(8): says that no service is to be started. */
 const servicePolicy = '/usr/sbin/policy-rc.d';
@@ -62,7 +60,7 @@ export function parseVolume(text: string): Volume {
 
 /** @returns the command's exit status; 128 and its number after a signal. @throws UsageError, ExecError */
 export async function execInTree(options: ExecOptions): Promise<number> {
-  const { directory, command, volumes, environment: own, onLine, signal } = options;
+  const { directory, command, volumes, onLine, signal } = options;
   if (process.geteuid?.() !== 0) throw new ExecError('only root can run a command in a tree: run this as root');
   const tree = await rootFilesystem(directory, '').catch((cause: unknown) => {
     throw cause instanceof UsageError ? cause : new UsageError(`${directory}: ${describeError(cause)}`, { cause });
@@ -70,7 +68,7 @@ export async function execInTree(options: ExecOptions): Promise<number> {
   const mounts = await mountsIn(tree, [...(await mediumOf(tree)), ...volumes]);
   const inTree = mounts.filter(({ path }) => !ownDirectories.some((own) => `${path}/`.startsWith(`${own}/`)));
   await using _over = await MountedOver.make(tree, inTree);
-  const words = [...container(tree), ...mounts.flatMap(({ words }) => words), ...environment(tree, own)];
+  const words = [...container(tree), ...mounts.flatMap(({ words }) => words), ...environment(tree)];
   return await run([...words, '--', ...(command.length > 0 ? command : await shellOf(tree))], onLine, signal);
 }
 
@@ -105,9 +103,7 @@ async function mountsIn(tree: string, volumes: readonly Volume[]): Promise<Mount
 
 /** What the tree was built from, in the place where confluent's imgutil shows it; none when it is not there any more. */
 async function mediumOf(tree: string): Promise<Volume[]> {
-  const info = await fileInside(bytesOf(tree), buildInfo);
-  const text = info === undefined ? '' : await readFile(placeOf(bytesOf(tree), info.path), 'utf8');
-  const [, source] = /^BUILDSRC=(\/.+)$/m.exec(text) ?? [];
+  const source = await originMedium(tree);
   const isThere = source !== undefined && (await stat(source).catch(() => undefined))?.isDirectory() === true;
   return isThere ? [{ source, target: medium, isWritable: false }] : [];
 }
@@ -134,7 +130,7 @@ function hostName(tree: string): string {
   );
 }
 
-function environment(tree: string, own: Readonly<Record<string, string>> = {}): string[] {
+function environment(tree: string): string[] {
   const { TERM, LANG } = process.env;
   const all = {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -144,7 +140,6 @@ function environment(tree: string, own: Readonly<Record<string, string>> = {}): 
     PS1: `[${basename(tree)}] \\w \\$ `,
     // Scripts ask for it, of confluent's and of others.
     ...{ CONFLUENT_IMGUTIL_MODE: 'exec', container: 'tetherfs' },
-    ...own,
   };
   return ['--clearenv', ...Object.entries(all).flatMap(([name, value]) => ['--setenv', name, value])];
 }

@@ -1,9 +1,11 @@
 /** Programs that fill a tree: in namespaces of their own, which end with them and with us, so that nothing of them is left but files. */
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import { dirname } from 'node:path';
 import { errorCode } from '../base/errors.ts';
+import { tellLines } from '../base/program.ts';
+import { quoted } from '../base/shell-word.ts';
 import { BuildError } from './errors.ts';
+import type { Volume } from './exec.ts';
 
 export interface Installer {
   /** The program. */
@@ -77,15 +79,13 @@ export async function runInstaller(installer: Installer, run: InstallerRun): Pro
   throw new BuildError(`${program} ended with ${how}: ${why}`);
 }
 
-/** Each line of these, whole, as it comes; what redraws itself in place counts as lines. */
-export function tellLines(streams: readonly (Readable | null)[], onLine: (line: string) => void): void {
-  for (const stream of streams) {
-    if (stream === null) continue;
-    createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', onLine);
-  }
-}
-
-/** For a shell. */
-export function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
+/** For a shell that ends at the first command which fails: shows the volume in the tree that `root`, a shell's word, is. */
+export function showVolume({ source, target, isWritable }: Volume, root: string): string {
+  const [from, to] = [quoted(source), root + quoted(target)];
+  const above = root + quoted(dirname(target));
+  return [
+    `if [ -d ${from} ]; then mkdir -p ${to}; else mkdir -p ${above}; touch ${to}; fi`,
+    `mount --bind ${from} ${to}`,
+    ...(isWritable ? [] : [`mount -o remount,bind,ro ${to}`]),
+  ].join('; ');
 }

@@ -9,6 +9,11 @@ import { errorCode, UsageError } from '../base/errors.ts';
 
 export const confluentTree = '/var/lib/confluent';
 
+/** @param given a profile's public directory, or its name in `tree`. */
+export function profileDirectory(given: string, tree: string): string {
+  return given.includes('/') ? resolve(given) : join(tree, 'public/os', given);
+}
+
 /** The path without links, of something that may not exist yet: as far as it does. */
 export async function realPlace(path: string): Promise<string> {
   try {

@@ -7,6 +7,7 @@ import { open, readFile, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Document, stringify } from 'yaml';
 import { errorCode, UsageError } from '../base/errors.ts';
+import { osReleaseValue } from '../base/os-release.ts';
 import { bytesOf, fileInside, placeOf } from '../base/tree-entry.ts';
 import { stageBase } from './base-profile.ts';
 import { exists } from './file-source.ts';
@@ -107,13 +108,8 @@ async function systemName(tree: string): Promise<string> {
     const found = await fileInside(tree, path);
     if (found === undefined) continue;
     const text = await readFile(placeOf(tree, found.path), 'utf8');
-    const [, name] = /^PRETTY_NAME=(.+)$/m.exec(text) ?? [];
-    // As a shell reads it.
-    const said = name
-      ?.trim()
-      .replace(/^(["'])(.*)\1$/, '$2')
-      .replace(/\\(["$`\\])/g, '$1');
-    if (said) return said;
+    const said = osReleaseValue(text, 'PRETTY_NAME');
+    if (said !== undefined) return said;
   }
   return 'Linux';
 }

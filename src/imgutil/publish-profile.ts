@@ -4,7 +4,7 @@
  * its key. Nothing is removed there: nodes may hold older images.
  */
 import { realpath } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import { describeRange } from '../base/byte-range.ts';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import type { ImageDigest } from '../image/digest.ts';
@@ -16,7 +16,7 @@ import { openImage } from './image-location.ts';
 import { verifyImage } from './image-verify.ts';
 import { temporaryId } from './leftovers.ts';
 import { PrivateFiles, type PrivatePlace } from './private-files.ts';
-import { confluentTree, realPlace } from './private-place.ts';
+import { confluentTree, profileDirectory, realPlace } from './private-place.ts';
 import { imageName, newestImage } from './published-names.ts';
 import type { RemoteMember, Visit } from './remote-member.ts';
 
@@ -42,7 +42,7 @@ export interface ProfileOptions extends PrivatePlace {
  */
 export async function profileToPublish(given: string, options: ProfileOptions): Promise<PublishedProfile> {
   const { tree = confluentTree } = options;
-  const directory = given.includes('/') ? resolve(given) : join(tree, 'public/os', given);
+  const directory = profileDirectory(given, tree);
   if (!(await exists(join(directory, imageName))))
     throw new UsageError(
       `${directory} has no ${imageName}: name a profile's public directory, or one of ${tree}/public/os`,

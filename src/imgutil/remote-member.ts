@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TetherfsError, UsageError } from '../base/errors.ts';
 import type { RunProgram } from '../base/program.ts';
+import { quoted } from '../base/shell-word.ts';
 import { confluentTree } from './private-place.ts';
 
 export interface RemoteMember {
@@ -102,9 +103,4 @@ export async function visit<T>(
     await run('ssh', [...ssh, '-O', 'exit', '--', login], options('ssh')).catch(() => {});
     await rm(work, { recursive: true, force: true });
   }
-}
-
-/** For a shell, and for rsync's own way of taking --rsh apart. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,44 +1,18 @@
 /** Trees of .deb packages: Ubuntu from a repository that is made here. Debian is built, and boots, in test/boot. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { checkoutCommand } from '../support/daemon.ts';
-import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
-import { type DebRepository, kernelVersion, makeDebRepository } from './deb-repository.ts';
+import { expect, test } from 'vitest';
+import { buildPlace, tetherfs } from './build-place.ts';
+import { kernelVersion, makeDebRepository } from './deb-repository.ts';
 
-const site = makeTempDir('deb-site');
-let repository: DebRepository;
-beforeAll(() => {
-  repository = makeDebRepository(site.path);
-  writeFileSync(join(site.path, 'runtime.sfs'), 'hsqs, the runtime');
-});
-afterAll(() => site.remove());
-
-let directory: TempDir;
-beforeEach(() => {
-  directory = makeTempDir('build');
-});
-afterEach(() => directory.remove());
-
-const at = (...path: string[]) => join(directory.path, ...path);
-const inTree = (path: string) => readFileSync(at('tree', path), 'utf8');
+const place = buildPlace(makeDebRepository);
+const { site, at, inTree, words } = place;
 const base = ['linux-image-generic'];
-const signed = () => ['--gpg-key', repository.key];
+const signed = () => ['--gpg-key', place.repository.key];
 
 /** A build of these packages. */
-function build(packages: readonly string[], ...more: string[]) {
-  writeFileSync(join(site.path, 'list'), packages.join('\n'));
-  const { status, stdout, stderr } = spawnSync(
-    checkoutCommand,
-    [
-      ...['image', 'build', '-y', '--distro', 'ubuntu-24.04', '-p', join(site.path, 'list')],
-      ...['--runtime', join(site.path, 'runtime.sfs'), '-r', repository.directory, ...more, at('tree')],
-    ],
-    { encoding: 'utf8' },
-  );
-  return { status, stdout, stderr };
-}
+const build = (packages: readonly string[], ...more: string[]) =>
+  tetherfs(words(packages, '-y', '--distro', 'ubuntu-24.04', '-r', place.repository.directory, ...more));
 
 test('a tree is installed, prepared, and gets its initramfs; its own apt knows the repository and believes the key', () => {
   expect(build(base, ...signed())).toEqual({
@@ -46,7 +20,7 @@ test('a tree is installed, prepared, and gets its initramfs; its own apt knows t
     stdout: `tree     ${at('tree')}\nkernel   ${kernelVersion}\n`,
     stderr: expect.stringMatching(/^tetherfs: building .*: ubuntu-24.04 for \w+, 1 packages and what they need\n/),
   });
-  expect(readdirSync(directory.path)).toEqual(['tree']);
+  expect(readdirSync(at())).toEqual(['tree']);
   expect(inTree('var/lib/dpkg/status').match(/^Package: .*$/gm)).toEqual(
     expect.arrayContaining(
       ['apt', 'initramfs-tools', 'linux-image-generic', 'userland'].map((name) => `Package: ${name}`),
@@ -54,14 +28,14 @@ test('a tree is installed, prepared, and gets its initramfs; its own apt knows t
   );
   expect(inTree(`boot/initrd.img-${kernelVersion}`)).toBe('-c -k all\n');
   expect(existsSync(at('tree/usr/lib/tetherfs/runtime.sfs'))).toBe(true);
-  expect(inTree('etc/apt/sources.list')).toBe(`deb file://${repository.directory} noble main universe\n`);
+  expect(inTree('etc/apt/sources.list')).toBe(`deb file://${place.repository.directory} noble main universe\n`);
   expect(readdirSync(at('tree/etc/apt/trusted.gpg.d'))).toEqual(['tetherfs-0-key.asc']);
   for (const empty of ['proc', 'run', 'sys', 'tmp']) expect(readdirSync(at('tree', empty))).toEqual([]);
 });
 
 test('scripts see /proc and /dev, and what -v shows, which is not theirs to write; it is not part of the tree', () => {
   writeFileSync(at('shown'), 'shown\n');
-  const volumes = ['-v', `${at('shown')}:/mnt/shown`, '-v', `${site.path}:/opt/a/b`];
+  const volumes = ['-v', `${at('shown')}:/mnt/shown`, '-v', `${site}:/opt/a/b`];
   expect(build(['looks'], ...signed(), ...volumes)).toMatchObject({ status: 0 });
   expect(inTree('etc/seen')).toMatch(/^\/dev\/null\n\/proc\/self\/fd\nshown\nlooks.*Read-only file system\n$/s);
   expect([readdirSync(at('tree/mnt')), existsSync(at('tree/opt'))]).toEqual([['.keep'], false]);
@@ -82,37 +56,19 @@ test.each([
     ),
   });
   expect(last).toMatch(why);
-  expect(readdirSync(directory.path)).toEqual([]);
+  expect(readdirSync(at())).toEqual([]);
 });
 
 test('a repository that somebody else has signed is refused, but for --no-gpg-check', () => {
-  const { status, stderr } = build(base, '--gpg-key', repository.otherKey);
+  const { status, stderr } = build(base, '--gpg-key', place.repository.otherKey);
   expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/NO_PUBKEY|not signed/) });
-  expect(readdirSync(directory.path)).toEqual([]);
+  expect(readdirSync(at())).toEqual([]);
   expect(build(base, '--no-gpg-check')).toMatchObject({ status: 0 });
 });
 
 test('a medium tells what it is by its directories', () => {
   mkdirSync(at('medium'));
-  spawnSync('cp', ['-a', `${repository.directory}/.`, at('medium')]);
-  const list = join(site.path, 'list');
-  writeFileSync(list, base.join('\n'));
-  const { status, stderr } = spawnSync(
-    checkoutCommand,
-    [
-      'image',
-      'build',
-      '-y',
-      '-s',
-      at('medium'),
-      '-p',
-      list,
-      '--runtime',
-      join(site.path, 'runtime.sfs'),
-      ...signed(),
-      at('tree'),
-    ],
-    { encoding: 'utf8' },
-  );
+  spawnSync('cp', ['-a', `${place.repository.directory}/.`, at('medium')]);
+  const { status, stderr } = tetherfs(words(base, '-y', '-s', at('medium'), ...signed()));
   expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringContaining(': ubuntu-24.04 for ') });
 });

@@ -1,46 +1,21 @@
 /** Trees of .rpm packages, from a repository that is made here: by dnf and by zypper, what is refused, what fails, what is interrupted. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { checkoutCommand } from '../support/daemon.ts';
 import { allProcesses, commandLine } from '../support/process-tree.ts';
-import { makeTempDir, type TempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { kernelVersion, makeRpmRepository, type RpmRepository } from './rpm-repository.ts';
+import { buildPlace, tetherfs } from './build-place.ts';
+import { kernelVersion, makeRpmRepository } from './rpm-repository.ts';
 
-const site = makeTempDir('rpm-site');
-let repository: RpmRepository;
-beforeAll(() => {
-  repository = makeRpmRepository(site.path);
-  writeFileSync(join(site.path, 'runtime.sfs'), 'hsqs, the runtime');
-});
-afterAll(() => site.remove());
-
-let directory: TempDir;
-beforeEach(() => {
-  directory = makeTempDir('build');
-});
-afterEach(() => directory.remove());
-
-const at = (...path: string[]) => join(directory.path, ...path);
-const inTree = (path: string) => readFileSync(at('tree', path), 'utf8');
+const place = buildPlace(makeRpmRepository);
+const { site, at, inTree, words } = place;
 const base = ['kernel', 'dracut', 'demo-release'];
 
-/** The words of a build of these packages. */
-function words(packages: readonly string[], ...more: string[]): string[] {
-  writeFileSync(join(site.path, 'list'), packages.join('\n'));
-  const runtime = ['--runtime', join(site.path, 'runtime.sfs')];
-  return ['image', 'build', '-p', join(site.path, 'list'), ...runtime, ...more, at('tree')];
-}
-const el9 = (...more: string[]) => ['-y', '--distro', 'el9', '-r', repository.directory, ...more];
-const signed = () => ['--gpg-key', repository.key];
-
-function tetherfs(given: readonly string[]) {
-  const { status, stdout, stderr } = spawnSync(checkoutCommand, given, { encoding: 'utf8' });
-  return { status, stdout, stderr };
-}
+const el9 = (...more: string[]) => ['-y', '--distro', 'el9', '-r', place.repository.directory, ...more];
+const signed = () => ['--gpg-key', place.repository.key];
 
 function packagesOf(database: string): string[] {
   const found = ['-qa', '--qf', '%{name}\\n', '--root', at('tree'), '--dbpath', database];
@@ -51,7 +26,7 @@ describe.each([
   { distro: 'el9', tool: 'dnf', database: '/var/lib/rpm' },
   { distro: 'suse15', tool: 'zypper', database: '/usr/lib/sysimage/rpm' },
 ])('by $tool', ({ distro, tool, database }) => {
-  const from = (...more: string[]) => ['-y', '--distro', distro, '-r', repository.directory, ...more];
+  const from = (...more: string[]) => ['-y', '--distro', distro, '-r', place.repository.directory, ...more];
 
   test('a tree is installed, prepared, and gets its initramfs; it can be packed', () => {
     const built = tetherfs(words([...base, 'rights'], ...from(...signed())));
@@ -65,7 +40,7 @@ describe.each([
         ),
       ),
     });
-    expect(readdirSync(directory.path)).toEqual(['tree']);
+    expect(readdirSync(at())).toEqual(['tree']);
     expect(packagesOf(database).filter((name) => name !== 'gpg-pubkey')).toEqual(
       [...base, 'filesystem', 'rights', 'userland'].sort(),
     );
@@ -83,10 +58,10 @@ describe.each([
 
   test('scripts see /proc and /dev, and what -v shows, which is not theirs to write; it is not part of the tree', () => {
     writeFileSync(at('shown'), 'shown\n');
-    const volumes = ['-v', `${at('shown')}:/mnt/shown`, '-v', `${site.path}:/opt/a/b`, '-v', site.path];
+    const volumes = ['-v', `${at('shown')}:/mnt/shown`, '-v', `${site}:/opt/a/b`, '-v', site];
     expect(tetherfs(words(['looks'], ...from(...signed(), ...volumes)))).toMatchObject({ status: 0 });
     expect(inTree('etc/seen')).toMatch(
-      new RegExp(`/dev/null\n.*/proc/self/exe\n[^]*${site.path.split('/')[1]}\nshown\n.*Read-only`),
+      new RegExp(`/dev/null\n.*/proc/self/exe\n[^]*${site.split('/')[1]}\nshown\n.*Read-only`),
     );
     expect([readdirSync(at('tree/mnt')), existsSync(at('tree/opt'))]).toEqual([[], false]);
     expect(readFileSync(at('shown'), 'utf8')).toBe('shown\n');
@@ -111,15 +86,15 @@ describe.each([
       new RegExp(`^tetherfs: installing ${distro}: ${tool} ended with status \\d+: .*; nothing was left$`),
     );
     expect(last).toMatch(why);
-    expect(readdirSync(directory.path)).toEqual([]);
+    expect(readdirSync(at())).toEqual([]);
   });
 
   test('a package without the signature is refused, but for --no-gpg-check', () => {
     const refused = tetherfs(words(['unsigned'], ...from(...signed())));
     expect(refused).toMatchObject({ status: 1, stderr: expect.stringMatching(/unsigned/) });
-    const other = tetherfs(words(['demo-release'], ...from('--gpg-key', repository.otherKey)));
+    const other = tetherfs(words(['demo-release'], ...from('--gpg-key', place.repository.otherKey)));
     expect(other).toMatchObject({ status: 1, stderr: expect.stringMatching(/key|ignature|GPG/) });
-    expect(readdirSync(directory.path)).toEqual([]);
+    expect(readdirSync(at())).toEqual([]);
     expect(tetherfs(words(['unsigned'], ...from('--no-gpg-check')))).toMatchObject({ status: 0 });
     expect(packagesOf(database)).toContain('unsigned');
   });
@@ -129,8 +104,8 @@ describe('a medium', () => {
   test('that confluent has imported is named; it tells what it is, has its keys, and is written down', () => {
     const medium = at('confluent/distributions/demo-9.1');
     mkdirSync(medium, { recursive: true });
-    cpSync(repository.directory, join(medium, 'BaseOS'), { recursive: true });
-    cpSync(repository.key, join(medium, 'RPM-GPG-KEY-demo'));
+    cpSync(place.repository.directory, join(medium, 'BaseOS'), { recursive: true });
+    cpSync(place.repository.key, join(medium, 'RPM-GPG-KEY-demo'));
     mkdirSync(join(medium, 'BaseOS/Packages'));
     writeFileSync(join(medium, 'BaseOS/Packages/almalinux-release-9.1-1.el9.x86_64.rpm'), '');
     const { status, stderr } = tetherfs(words(base, '-y', '-s', 'demo-9.1', '--tree', at('confluent')));
@@ -170,11 +145,11 @@ test.each([
   ['no such list', ['-y', '--distro', 'el9', '-a', '/nowhere'], /the package list \/nowhere: no such file/],
   ['no such volume', ['-y', '--distro', 'el9', '-v', 'a:b'], /-v a:b: give SRC/],
 ])('%s: one line says what to do, and nothing is left', (_, options, why) => {
-  const given = options.map((word) => word.replace('REPOSITORY', repository.directory));
+  const given = options.map((word) => word.replace('REPOSITORY', place.repository.directory));
   const { status, stdout, stderr } = tetherfs(words(base, ...given));
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   expect(stderr.trim().split('\n').at(-1)).toMatch(why);
-  expect(readdirSync(directory.path)).toEqual([]);
+  expect(readdirSync(at())).toEqual([]);
 });
 
 test('a directory that has something is not built into', () => {
@@ -196,7 +171,7 @@ describe('interrupted', () => {
     });
     const ended = once(child, 'close');
     const place = () => {
-      const name = readdirSync(directory.path).find((one) => one.startsWith('.tree.build-'));
+      const name = readdirSync(at()).find((one) => one.startsWith('.tree.build-'));
       return name !== undefined && existsSync(at(name, 'root/etc/waiting'));
     };
     await waitUntil('a script of a package runs', place, { timeoutMs: 60_000 });
@@ -210,7 +185,7 @@ describe('interrupted', () => {
     expect(await ended).toEqual([1, null]);
     expect(said()).toMatch(/tetherfs: building was interrupted while installing el9; nothing was left\n$/);
     await waitUntil('what it ran has ended', () => waiting().length === 0);
-    expect(readdirSync(directory.path)).toEqual([]);
+    expect(readdirSync(at())).toEqual([]);
   });
 
   test('by kill -9 what it ran ends with it; the next build removes what is left, and is whole', async () => {
@@ -218,12 +193,12 @@ describe('interrupted', () => {
     child.kill('SIGKILL');
     await ended;
     await waitUntil('what it ran has ended', () => waiting().length === 0);
-    const [left = ''] = readdirSync(directory.path);
+    const [left = ''] = readdirSync(at());
     const { status, stderr } = tetherfs(words(base, ...el9(...signed())));
     expect({ status, stderr }).toEqual({
       status: 0,
       stderr: expect.stringContaining(`tetherfs: removed what a killed build had left: ${at(left)}\n`),
     });
-    expect(readdirSync(directory.path)).toEqual(['tree']);
+    expect(readdirSync(at())).toEqual(['tree']);
   });
 });

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { withLibraries } from './own-programs.ts';
 import { packagers } from './packagers.ts';
 
 export const kernelVersion = '6.8.0-demo';
@@ -145,13 +146,6 @@ function makePackage({ name, control = [], files, postinst }: Package, work: str
     `SHA256: ${sha256(whole)}`,
     '',
   ].join('\n');
-}
-
-/** Where a program and what it is linked with lie, under /usr. */
-function withLibraries(name: string): string[] {
-  const found = execFileSync('which', [name], { encoding: 'utf8' }).trim();
-  const linked = execFileSync('ldd', [found], { encoding: 'utf8' }).matchAll(/(\/(?:usr\/)?lib\S+)/g);
-  return [found, ...[...linked].map(([path]) => path)].map((path) => path.replace(/^\/(?!usr\/)/, '/usr/'));
 }
 
 function put(path: string, content: string, mode = 0o644): void {

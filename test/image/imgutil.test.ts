@@ -1,10 +1,11 @@
 /** `imgutil`: confluent's tool by its own arguments, in its own places. What each does is tested where `tetherfs image` is. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkoutCommand } from '../support/daemon.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { withLibraries } from './own-programs.ts';
 
 const command = join(dirname(checkoutCommand), 'imgutil');
 const directory = makeTempDir('imgutil');
@@ -48,10 +49,11 @@ test('unpack: a profile becomes a tree again', () => {
 test('exec: the command’s words and status are its own; -v shows; the medium is at /run/confluentdistro', () => {
   const busy = at('busy');
   for (const name of ['usr/bin', 'etc', 'proc', 'dev']) mkdirSync(join(busy, name), { recursive: true });
-  for (const path of ['/bin/sh', '/bin/cat', ...libraries(['/bin/sh', '/bin/cat'])]) {
+  for (const path of ['sh', 'cat'].flatMap(withLibraries)) {
     mkdirSync(dirname(join(busy, path)), { recursive: true });
     execFileSync('cp', ['-L', path, join(busy, path)]);
   }
+  for (const link of ['bin', 'lib', 'lib64']) symlinkSync(`usr/${link}`, join(busy, link));
   mkdirSync(at('medium'));
   writeFileSync(at('medium/what'), 'a medium\n');
   writeFileSync(join(busy, 'etc/confluentimg.buildinfo'), `BUILDDATE=2026-01-01T00:00\nBUILDSRC=${at('medium')}\n`);
@@ -92,8 +94,3 @@ test.each([
   expect({ status, stdout, lines: stderr.split('\n').length }).toEqual({ status: 2, stdout: '', lines: 2 });
   expect(stderr).toMatch(why);
 });
-
-function libraries(programs: readonly string[]): string[] {
-  const linked = execFileSync('ldd', programs, { encoding: 'utf8' }).matchAll(/(?:=> |\t)(\/\S+) \(/g);
-  return [...new Set([...linked].map(([, path = '']) => path))];
-}

@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withLibraries } from './own-programs.ts';
 import { packagers } from './packagers.ts';
 
 export const kernelVersion = '6.9.9-demo';
@@ -27,7 +28,7 @@ export interface RpmRepository {
   readonly otherKey: string;
 }
 
-const programs = ['dash', 'touch', 'cat', 'mkdir', 'ls', 'sleep', 'cp'];
+const programs = ['sh', 'touch', 'cat', 'mkdir', 'ls', 'sleep', 'cp'];
 
 /** @param directory an empty one. */
 export function makeRpmRepository(directory: string): RpmRepository {
@@ -84,16 +85,7 @@ function contents(root: string): Package[] {
     writeFileSync(join(root, path), text, { mode });
     return path;
   };
-  const userland = programs.flatMap((name) => {
-    const file = execFileSync('which', [name], { encoding: 'utf8' }).trim();
-    const libraries = [...execFileSync('ldd', [file], { encoding: 'utf8' }).matchAll(/(\/lib\S+)/g)].map(
-      ([path]) => path,
-    );
-    return [
-      put(`/usr/bin/${name === 'dash' ? 'sh' : name}`, readFileSync(file), 0o755),
-      ...libraries.map((path) => put(`/usr${path}`, readFileSync(path), 0o755)),
-    ];
-  });
+  const userland = programs.flatMap(withLibraries).map((path) => put(path, readFileSync(path), 0o755));
   const directories = ['dev', 'etc', 'mnt', 'proc', 'run', 'sys', 'tmp', 'usr/sbin', 'var/log', 'var/tmp', 'boot'];
   for (const name of directories) mkdirSync(join(root, name), { recursive: true });
   const dracut = `#!/bin/sh

@@ -2,6 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { describeError, UsageError } from '../../base/errors.ts';
+import { osReleaseValue } from '../../base/os-release.ts';
 import { debian } from './debian.ts';
 import type { Distribution, Family } from './distribution.ts';
 import { el } from './el.ts';
@@ -34,7 +35,7 @@ export function distributionNamed(name: string): Distribution {
 /** What this machine is. @param file os-release(5). @throws UsageError when that is none of ours. */
 export async function ownDistribution(file = '/etc/os-release'): Promise<Distribution> {
   const text = await readFile(file, 'utf8').catch(() => '');
-  const value = (name: string) => new RegExp(`^${name}=["']?([^"'\\n]*)`, 'm').exec(text)?.[1] ?? '';
+  const value = (name: string) => osReleaseValue(text, name) ?? '';
   const family = families.find(({ ids }) => ids.includes(value('ID')));
   const version = family?.versionOf(value('VERSION_ID')) ?? '';
   if (family !== undefined && hasVersion(family, version)) return { family, version };

@@ -1,19 +1,39 @@
 /** Trees of .deb packages, by mmdebstrap(1), which needs nothing of the distribution on this machine but its keys. */
 import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
-import { basename, dirname, extname, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { UsageError } from '../../base/errors.ts';
+import { quoted } from '../../base/shell-word.ts';
+import type { Volume } from '../exec.ts';
 import { exists } from '../file-source.ts';
-import { type Installer, quoted, runInstaller } from '../installer-run.ts';
-import type { InstallRequest } from './distribution.ts';
+import { type Installer, runInstaller, showVolume } from '../installer-run.ts';
+import type { Family, InstallRequest } from './distribution.ts';
 
 export interface Archive {
-  readonly codename: string;
+  /** ID of os-release(5), and the name of the list of packages. */
+  readonly id: string;
+  /** By version. */
+  readonly codenames: Readonly<Record<string, string>>;
   /** Separated by commas, of a repository that is given by its URL. */
   readonly components: string;
   /** What it is signed with. */
   readonly keyring: string;
   /** Debian's package that brings it. */
   readonly keyringPackage: string;
+}
+
+/** What is installed from such an archive. */
+export function mmdebstrapFamily(archive: Archive): Family {
+  const { id, codenames } = archive;
+  const versions = Object.keys(codenames);
+  return {
+    name: `${id}-`,
+    ids: [id],
+    versions,
+    versionOf: (versionId) => versionId,
+    packageList: id,
+    versionOfMedium: (path) => versions.find((version) => path === `dists/${codenames[version]}`),
+    install: (request) => installByMmdebstrap(request, archive, codenames[request.distribution.version] ?? ''),
+  };
 }
 
 const installer: Installer = {
@@ -28,9 +48,9 @@ const trusted = 'etc/apt/trusted.gpg.d';
 const ownSources = '/etc/apt';
 
 /** Services are not started: mmdebstrap sees to it. */
-export async function installByMmdebstrap(request: InstallRequest, archive: Archive): Promise<void> {
+async function installByMmdebstrap(request: InstallRequest, archive: Archive, codename: string): Promise<void> {
   const { tree, work, architecture, packages, keys, volumes, onLine, onWarning, signal } = request;
-  const mirrors = await mirrorsFor(request, archive);
+  const mirrors = await mirrorsFor(request, codename, archive.components);
   const keyring = await keyringOf(request, archive);
   const words = [
     ...['--mode=root', '--variant=minbase', '--format=directory', `--architectures=${architecture.debian}`],
@@ -38,7 +58,7 @@ export async function installByMmdebstrap(request: InstallRequest, archive: Arch
     // Packages of a repository that is a directory are seen from within.
     '--hook-dir=/usr/share/mmdebstrap/hooks/file-mirror-automount',
     ...volumes.flatMap(volumeHooks),
-    ...[archive.codename, tree, ...mirrors],
+    ...[codename, tree, ...mirrors],
   ];
   // Initramfs are made when the tree is prepared for it (kernel-img.conf's hooks ask for this).
   const environment = { INITRD: 'No', TMPDIR: work };
@@ -49,21 +69,16 @@ export async function installByMmdebstrap(request: InstallRequest, archive: Arch
 }
 
 /** They are gone before mmdebstrap cleans up, and what was made for them, unless a package has brought it. */
-function volumeHooks({ source, target, isWritable }: InstallRequest['volumes'][number]): string[] {
-  const [from, path] = [quoted(source), quoted(target)];
-  const place = `if [ -d ${from} ]; then mkdir -p "$1"${path}; else mkdir -p "$1"${quoted(dirname(target))}; touch "$1"${path}; fi`;
-  const readOnly = isWritable ? '' : ` && mount -o remount,bind,ro "$1"${path}`;
+function volumeHooks(volume: Volume): string[] {
+  const path = quoted(volume.target);
   const remove = `at=${path}; until [ "$at" = / ] || chroot "$1" dpkg -S "$at" >/dev/null 2>&1; do
 rmdir "$1$at" 2>/dev/null || { [ -f "$1$at" ] && rm "$1$at"; } || break
 at=$(dirname "$at")
 done`;
-  return [
-    `--setup-hook=${place}; mount --bind ${from} "$1"${path}${readOnly}`,
-    `--customize-hook=umount "$1"${path} && ${remove}`,
-  ];
+  return [`--setup-hook=set -e; ${showVolume(volume, '"$1"')}`, `--customize-hook=umount "$1"${path} && ${remove}`];
 }
 
-async function mirrorsFor(request: InstallRequest, { codename, components }: Archive): Promise<string[]> {
+async function mirrorsFor(request: InstallRequest, codename: string, components: string): Promise<string[]> {
   const { source, repositories, checkSignatures } = request;
   const given = [...(source === undefined ? [] : [source]), ...repositories];
   if (given.length === 0) {

@@ -1,13 +1,13 @@
 /** What dnf and zypper have in common: repositories of .rpm packages, whose signatures are believed, and where the database lies. */
-import { execFile } from 'node:child_process';
-import { lstat, mkdir, readdir, readFile, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rm, rmdir, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import { UsageError } from '../../base/errors.ts';
-import type { Volume } from '../exec.ts';
+import { runProgram } from '../../base/program.ts';
+import { quoted } from '../../base/shell-word.ts';
+import { BuildError } from '../errors.ts';
 import { exists } from '../file-source.ts';
-import { type Installer, quoted, runInstaller } from '../installer-run.ts';
+import { type Installer, runInstaller, showVolume } from '../installer-run.ts';
 import type { InstallRequest } from './distribution.ts';
 
 export interface RpmSetup {
@@ -19,10 +19,6 @@ export interface RpmSetup {
   readonly home: string;
   readonly database: string;
 }
-
-type Kind = 'file' | 'directory';
-
-const execFileAsync = promisify(execFile);
 
 /** Where keys of distributions lie on machines that have them. */
 const keyPlaces = ['/etc/pki/rpm-gpg', '/usr/share/distribution-gpg-keys'];
@@ -69,9 +65,8 @@ export async function runInTree(
   { home, database }: Pick<RpmSetup, 'home' | 'database'>,
 ): Promise<void> {
   const { tree, work, volumes, onLine, onWarning, signal } = request;
-  const kinds = await Promise.all(volumes.map(({ source }) => kindOf(source)));
-  const places = volumes.map(({ target }, index) => placeFor(tree, target, kinds[index]));
-  const before = [...systemMounts(tree), ...places, ...volumes.map((volume) => bind(tree, volume))].join('\n');
+  const shown = volumes.map((volume) => showVolume(volume, quoted(tree)));
+  const before = [...systemMounts(tree), ...shown].join('\n');
   const environment = { HOME: home, RPM_FORCE_DEBIAN: '1' };
   await runInstaller(installer, { words, before, environment, onLine, onWarning, signal });
   // Both take a path for their own files for one in the tree, now and then, and write logs.
@@ -91,8 +86,10 @@ async function removeUnowned(
   for (let at = path; at !== '/'; at = dirname(at)) {
     const found = await lstat(tree + at).catch(() => undefined);
     if (found === undefined) continue;
-    const owner = ['--root', tree, '--dbpath', database, '-qf', at];
-    const isOwned = await execFileAsync('rpm', owner, { env: { ...process.env, HOME: home } }).then(
+    const isOwned = await runProgram('rpm', ['--root', tree, '--dbpath', database, '-qf', at], {
+      env: { ...process.env, HOME: home },
+      missing: (cause) => new BuildError('rpm is not installed (Debian package rpm)', { cause }),
+    }).then(
       () => true,
       () => false,
     );
@@ -115,20 +112,6 @@ function systemMounts(tree: string): string[] {
     `mount -t tmpfs -o mode=755 dev ${at('/dev')}; ln -s /proc/self/fd ${at('/dev/fd')}`,
     ...devices.map((name) => `touch ${at(`/dev/${name}`)}; mount --bind /dev/${name} ${at(`/dev/${name}`)}`),
   ];
-}
-
-function placeFor(tree: string, target: string, kind: Kind | undefined): string {
-  const at = quoted(tree + target);
-  return kind === 'directory' ? `mkdir -p ${at}` : `mkdir -p "$(dirname ${at})"; touch ${at}`;
-}
-
-function bind(tree: string, { source, target, isWritable }: Volume): string {
-  const at = quoted(tree + target);
-  return `mount --bind ${quoted(source)} ${at}${isWritable ? '' : `; mount -o remount,bind,ro ${at}`}`;
-}
-
-async function kindOf(source: string): Promise<Kind> {
-  return (await stat(source)).isDirectory() ? 'directory' : 'file';
 }
 
 /** @returns of each medium and repository, the URLs of what has metadata. @throws UsageError */

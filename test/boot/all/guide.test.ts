@@ -60,9 +60,10 @@ beforeAll(async () => {
   onOutput(member, (text) => {
     said += text;
   });
-  await waitUntil('the member serves', () => /serv|listen/i.test(said) || member?.exitCode !== null, {
+  await waitUntil('the member serves', () => /^listens: /m.test(said) || member?.exitCode !== null, {
     timeoutMs: 60_000,
   });
+  if (member.exitCode !== null) throw new Error(`the member ended with ${member.exitCode}: ${said}`);
 });
 afterAll(async () => {
   await machine?.[Symbol.asyncDispose]();
@@ -70,7 +71,10 @@ afterAll(async () => {
     member.kill();
     await once(member, 'exit');
   }
-  for (const pid of allProcesses()) if (commandLine(pid).startsWith('dnsmasq ')) signal(pid, 'SIGTERM');
+  const servers = () => allProcesses().filter((pid) => commandLine(pid).startsWith('dnsmasq '));
+  for (const pid of servers()) signal(pid, 'SIGTERM');
+  // It has its leases open.
+  await waitUntil('dnsmasq has ended', () => servers().length === 0);
   for (const path of ['/srv/trees/demo', '/srv', '/var/lib', '/root', '/etc']) execFileSync('umount', [path]);
 });
 
