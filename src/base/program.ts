@@ -1,7 +1,5 @@
 /** Another program, run to its end. */
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { errorCode, shownText, TetherfsError } from './errors.ts';
 
@@ -47,11 +45,3 @@ export const runProgram: RunProgram = async (program, words, options) => {
     signal?.removeEventListener('abort', kill);
   }
 };
-
-/** Each line that these bring, whole, as it comes; what redraws itself in place counts as lines. */
-export function tellLines(streams: readonly (Readable | null)[], onLine: (line: string) => void): void {
-  for (const stream of streams) {
-    if (stream === null) continue;
-    createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', onLine);
-  }
-}

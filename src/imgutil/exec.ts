@@ -8,7 +8,7 @@ import { constants } from 'node:os';
 import { basename, dirname, join, normalize } from 'node:path';
 import { Writable } from 'node:stream';
 import { describeError, errorCode, UsageError } from '../base/errors.ts';
-import { tellLines } from '../base/program.ts';
+import { tellLines } from '../base/lines.ts';
 import { bytesOf, entryInside, leadsTo } from '../base/tree-entry.ts';
 import { rootFilesystem } from './directory-inside.ts';
 import { ExecError } from './errors.ts';

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { dirname } from 'node:path';
 import { errorCode } from '../base/errors.ts';
-import { tellLines } from '../base/program.ts';
+import { tellLines } from '../base/lines.ts';
 import { quoted } from '../base/shell-word.ts';
 import { BuildError } from './errors.ts';
 import type { Volume } from './exec.ts';
