@@ -6,6 +6,8 @@ import { errorCode } from './errors.ts';
 
 export interface ListedMount {
   id: string;
+  /** What of the file system is mounted there: `/` for all of it. */
+  root: string;
   /** `MAJOR:MINOR`: the same for every place where a file system is mounted. */
   device: string;
   /** Where it is mounted, seen from our root. */
@@ -19,13 +21,19 @@ export interface ListedMount {
 
 /** All that can be reached from our root; what covers another comes after it. */
 export function listMounts(): ListedMount[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
+  return parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+/** @param text as /proc/self/mountinfo has it. */
+export function parseMounts(text: string): ListedMount[] {
+  return text
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const [id = '', , device = '', , mountedOn = ''] = line.split(' ');
+      const [id = '', , device = '', root = '', mountedOn = ''] = line.split(' ');
       const [, type = '', source = '', options = ''] = / - (\S+) (\S+) (\S+)/.exec(line) ?? [];
-      return { id, device, type, source, options, mountpoint: unescapeOctal(mountedOn) };
+      const [mountpoint, from] = [mountedOn, root].map(unescapeOctal) as [string, string];
+      return { id, device, type, source, options, mountpoint, root: from };
     });
 }
 
@@ -47,6 +55,7 @@ export async function isDead(path: string): Promise<boolean> {
   return Promise.race([asked, sleep(answerMs, false, { ref: false })]);
 }
 
-function unescapeOctal(text: string): string {
+/** As proc(5) writes blanks and the like in names. */
+export function unescapeOctal(text: string): string {
   return text.replace(/\\(\d{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }

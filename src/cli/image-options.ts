@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isBlockSize, largestBlockSize, smallestBlockSize } from '../image/merkle-tree.ts';
 import { defaultBlockSize } from '../image/verity-builder.ts';
+import { compressions } from '../imgutil/mksquashfs.ts';
 import { collect } from './repeated-option.ts';
 
 export function blockSizeOption(): Option {
@@ -12,6 +13,10 @@ export function blockSizeOption(): Option {
       if (isBlockSize(value)) return value;
       throw new InvalidArgumentError(`Give a power of two from ${smallestBlockSize} to ${largestBlockSize}.`);
     });
+}
+
+export function compressionOption(): Option {
+  return new Option('--compression <name>', 'of the squashfs').choices(compressions).default('zstd');
 }
 
 const hourMs = 3_600_000;

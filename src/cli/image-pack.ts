@@ -1,9 +1,8 @@
 /** `tetherfs image pack`: a directory becomes an image that members can serve. */
-import { Command, Option } from 'commander';
-import { type Compression, compressions } from '../imgutil/mksquashfs.ts';
-import type { PackedImage } from '../imgutil/pack.ts';
+import { Command } from 'commander';
+import type { Compression } from '../imgutil/mksquashfs.ts';
 import { loadBinding } from '../native/binding.ts';
-import { blockSizeOption } from './image-options.ts';
+import { blockSizeOption, compressionOption } from './image-options.ts';
 import { progressBar } from './progress-bar.ts';
 import { collect } from './repeated-option.ts';
 
@@ -31,7 +30,7 @@ export function imagePackCommand(): Command {
       '--private-dir <dir>',
       "gets pending/rootimg.key (default: confluent's private/os/NAME, else OUT_DIR.private)",
     )
-    .addOption(new Option('--compression <name>', 'of the squashfs').choices(compressions).default('zstd'))
+    .addOption(compressionOption())
     .addOption(blockSizeOption())
     .option('--boot-order <file>', 'pack what is in it first: a trace, or a path a line; none: in no order')
     .option('--include-mounts', 'pack other file systems that are mounted in the tree, too', false)
@@ -68,8 +67,8 @@ Examples:
   tetherfs image pack --private-dir /srv/keys/demo --compression xz /srv/trees/demo /srv/www/os/demo`,
     )
     .action(async (sourceDir: string, outDir: string, flags: PackFlags) => {
-      const { mountHint } = await import('../imgutil/mount-hint.ts');
       const { pack } = await import('../imgutil/pack.ts');
+      const { reportPacked } = await import('./packed-report.ts');
       const interrupt = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
       const packing = progressBar('packing');
@@ -99,43 +98,6 @@ Examples:
         packing.clear();
         writing.clear();
       });
-      for (const path of packed.leftOut)
-        process.stderr.write(`tetherfs: left out, because it is mounted there: ${path}\n`);
-      for (const problem of packed.bootOrder.problems) process.stderr.write(`tetherfs: ${problem}\n`);
-      for (const warning of packed.warnings) process.stderr.write(`tetherfs: mksquashfs: ${warning}\n`);
-      process.stdout.write(`image    ${packed.imagePath}
-link     ${packed.linkPath}
-size     ${packed.imageSize} bytes
-digest   ${packed.digest}
-sidecar  ${packed.sidecarPath}
-key      ${packed.keyPath ?? 'none: the image is not encrypted'}${packed.keyIsBeside ? `\nnote     the key lies beside ${outDir}: serve and copy that alone, not what is above` : ''}
-order    ${orderLine(packed)}
-${kernelLine(packed)}${packed.whyNotDiskless === undefined ? '' : `\nnote     ${packed.whyNotDiskless}`}
-${blankedLines(packed, flags.report)}
-mount    ${mountHint(packed)}
-`);
+      reportPacked(packed, outDir, flags.report);
     });
-}
-
-/** What nodes boot, from the profile. */
-function kernelLine({ profile: { kernel, bootloaders } }: PackedImage): string {
-  const loaders = bootloaders.length === 0 ? '' : `, ${bootloaders.length} files of bootloaders`;
-  const useless = 'nodes cannot boot from this profile';
-  if (kernel === undefined) return `kernel   none${loaders}: the tree has no kernel in /boot, so ${useless}`;
-  if (kernel.initramfs !== undefined) return `kernel   ${kernel.version} and its initramfs${loaders}, in boot/`;
-  return `kernel   none${loaders}: the tree has no initramfs for its ${kernel.version}, so ${useless}: let its update-initramfs or dracut make one`;
-}
-
-function blankedLines({ blanked }: PackedImage, report: boolean): string {
-  if (blanked.length === 0) return 'blanked  nothing: the tree has nothing that each machine must have of its own';
-  if (!report)
-    return `blanked  ${blanked.length} files that each machine has of its own (--report names them, --keep keeps one)`;
-  const lines = blanked.map(({ path, what, isLeftOut }) => `${isLeftOut ? 'left out' : 'blanked '} ${path} (${what})`);
-  return lines.join('\n');
-}
-
-/** What became of the boot order. */
-function orderLine({ bootOrder: { source, files } }: PackedImage): string {
-  if (source === 'none') return 'none: publish the trace of a boot, or give --boot-order, for faster boots';
-  return `${files} files first, as ${source.startsWith('sha256:') ? `${source} was booted` : `${source} says`}`;
 }

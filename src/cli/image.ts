@@ -1,6 +1,7 @@
 /** `tetherfs image`: making, examining and removing images. */
 import { Command } from 'commander';
 import { imageBuildCommand } from './image-build.ts';
+import { imageCaptureCommand } from './image-capture.ts';
 import { imageDiffCommand } from './image-diff.ts';
 import { imageExecCommand } from './image-exec.ts';
 import { imageGcCommand } from './image-gc.ts';
@@ -21,6 +22,7 @@ export function imageCommand(): Command {
     .addCommand(imagePrepareCommand())
     .addCommand(imageExecCommand())
     .addCommand(imagePackCommand())
+    .addCommand(imageCaptureCommand())
     .addCommand(imageListCommand())
     .addCommand(imageInfoCommand())
     .addCommand(imageVerifyCommand())
@@ -35,6 +37,7 @@ export function imageCommand(): Command {
 Examples:
   tetherfs image build -y --distro debian-12 /srv/trees/demo
   tetherfs image pack /srv/trees/demo /var/lib/confluent/public/os/demo
+  tetherfs image capture root@n1 demo
   tetherfs image list
   tetherfs image info --key-file /var/lib/confluent/private/os/demo/pending/rootimg.key \\
       /var/lib/confluent/public/os/demo/rootimg.sfs

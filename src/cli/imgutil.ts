@@ -72,13 +72,26 @@ export function imgutilCommand(): Command {
         .argument('<profilename>')
         .action(async (directory: string, name: string, flags: { baseprofile?: string; unencrypted: boolean }) => {
           const { confluentTree, profileDirectory } = await import('../imgutil/private-place.ts');
-          if (!profileName.test(name))
-            throw new UsageError(`${name} is no name of a profile: letters, digits, dots, dashes and underscores`);
+          if (!profileName.test(name)) throw wrongName(name);
           const base = valued('--base-profile', flags.baseprofile);
           const clear = flags.unencrypted ? ['--no-encrypt'] : [];
           await image('pack', ...base, ...clear, '--', directory, profileDirectory(name, confluentTree));
         }),
+    )
+    .addCommand(
+      new Command('capture')
+        .description('a running machine becomes a profile: tetherfs image capture')
+        .argument('<node>')
+        .argument('<profilename>')
+        .action((node: string, name: string) => {
+          if (!profileName.test(name)) throw wrongName(name);
+          return image('capture', '--', node.includes('@') ? node : `root@${node}`, name);
+        }),
     );
+}
+
+function wrongName(name: string): UsageError {
+  return new UsageError(`${name} is no name of a profile: letters, digits, dots, dashes and underscores`);
 }
 
 function valued(option: string, value: string | undefined): string[] {

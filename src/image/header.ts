@@ -72,6 +72,12 @@ export function makeEncryptedHeader(): Uint8Array {
   return header;
 }
 
+/** The bytes in front of the first partition of a capture. */
+export function makePartitionsHeader(): Uint8Array {
+  const { magic, label } = partitionsMagic;
+  return Buffer.concat([magic, Buffer.of(label.length), Buffer.from(label, 'latin1')]);
+}
+
 /** Bytes of the payload of an encrypted image of `imageSize` bytes. @throws ImageFormatError when it is not whole sectors. */
 export function encryptedPayloadSize(imageSize: number): number {
   const size = imageSize - headerSize;

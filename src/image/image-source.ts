@@ -26,3 +26,25 @@ export function readHead(source: ImageSource, length: number): Promise<Uint8Arra
   const available = Math.min(length, source.size);
   return available === 0 ? Promise.resolve(new Uint8Array()) : source.read({ offset: 0, length: available });
 }
+
+export function bytesSource(bytes: Uint8Array): ImageSource {
+  return { size: bytes.length, read: async ({ offset, length }) => bytes.slice(offset, offset + length) };
+}
+
+/** One after the other. */
+export function joinedSource(parts: readonly ImageSource[]): ImageSource {
+  return {
+    size: parts.reduce((sum, { size }) => sum + size, 0),
+    async read({ offset, length }) {
+      const bytes = new Uint8Array(length);
+      let start = 0;
+      for (const part of parts) {
+        const from = Math.max(offset, start);
+        const to = Math.min(offset + length, start + part.size);
+        if (from < to) bytes.set(await part.read({ offset: from - start, length: to - from }), from - offset);
+        start += part.size;
+      }
+      return bytes;
+    },
+  };
+}

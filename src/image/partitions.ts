@@ -1,10 +1,10 @@
 /**
  * The partitions of a multi-partition capture: an installed machine's filesystems, each a squashfs with a description in
- * front, one after the other. Everything is read from the description's big-endian fields; the file may be hostile.
+ * front, one after the other. Everything is read from the description's big-endian fields; the file may be hostile. docs/image-format.md has the table.
  */
 import { ImageFormatError } from './errors.ts';
-import { firstPartitionOffset } from './header.ts';
-import type { ImageSource } from './image-source.ts';
+import { firstPartitionOffset, makePartitionsHeader } from './header.ts';
+import { bytesSource, type ImageSource, joinedSource } from './image-source.ts';
 
 export interface Partition {
   readonly mountPoint: string;
@@ -56,6 +56,57 @@ export async function listPartitions(payload: ImageSource): Promise<Partition[]>
   }
   if (partitions.length === 0) throw new ImageFormatError(noPartition);
   return partitions;
+}
+
+export interface CapturedPartition extends Omit<Partition, 'offset' | 'size'> {
+  /** What else is known, for whoever installs it on a disk. */
+  readonly json: string;
+  readonly squashfs: ImageSource;
+}
+
+/** The capture of these. @throws ImageFormatError when a name is too long, or holds what would steer a terminal: no reader would take it. */
+export function joinPartitions(partitions: readonly CapturedPartition[]): ImageSource {
+  const parts = [bytesSource(makePartitionsHeader())];
+  let offset = firstPartitionOffset;
+  const add = (part: ImageSource) => {
+    parts.push(part);
+    offset += part.size;
+  };
+  for (const partition of partitions) {
+    const { squashfs } = partition;
+    const front = describePartition(partition);
+    // Never none: confluent's readers know it so.
+    const padding = alignment - ((offset + front.length + 2 + 8) % alignment);
+    add(bytesSource(Buffer.concat([front, integer(2, padding), Buffer.alloc(padding), integer(8, squashfs.size)])));
+    add(squashfs);
+    add(bytesSource(Buffer.alloc((alignment - (offset % alignment)) % alignment)));
+  }
+  return joinedSource(parts);
+}
+
+function describePartition(partition: CapturedPartition): Buffer {
+  const { mountPoint, json, minimumSize, initialSize, filesystem, device } = partition;
+  return Buffer.concat([
+    text(2, mountPoint, nameLimit),
+    text(4, json, jsonLimit),
+    integer(8, minimumSize),
+    integer(8, initialSize),
+    text(2, filesystem, nameLimit),
+    text(2, device, nameLimit),
+  ]);
+}
+
+function integer(width: 2 | 4 | 8, value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes.subarray(8 - width);
+}
+
+function text(lengthWidth: 2 | 4, value: string, limit: number): Buffer {
+  const bytes = Buffer.from(value);
+  if (bytes.length > limit || /\p{Cc}/u.test(value))
+    throw new ImageFormatError(`no capture can have a partition of ${JSON.stringify(value)}`);
+  return Buffer.concat([integer(lengthWidth, bytes.length), bytes]);
 }
 
 const noPartition = 'capture holds no partition';

@@ -1,5 +1,5 @@
 /** `build-info` beside an image: how the newest was made, `NAME=VALUE` a line, as confluent has it. */
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { bytesOf } from '../base/tree-entry.ts';
 import { readSmallText } from './file-source.ts';
 import type { StagedFiles } from './staged-files.ts';
@@ -12,7 +12,7 @@ export interface BuildInfo {
 }
 
 export interface NewBuildInfo extends BuildInfo {
-  /** The tree, whose name alone is told. */
+  /** The tree's name, or what it is of. */
   readonly packedFrom: string;
   /** Version of the kernel that was put beside it; undefined: what lay there stays. */
   readonly kernel: string | undefined;
@@ -32,7 +32,7 @@ export async function stageBuildInfo(staged: StagedFiles, directory: string, inf
   const ours = Object.entries({
     BOOTORDER: info.bootOrder,
     IMAGE: info.image,
-    PACKEDFROM: bytesOf(basename(info.packedFrom)),
+    PACKEDFROM: bytesOf(info.packedFrom),
     PACKDATE: date.toISOString().slice(0, 16),
     ...(info.kernel !== undefined && { KERNEL: info.kernel }),
     ...(info.baseProfile !== undefined && { BASEPROFILE: bytesOf(info.baseProfile) }),

@@ -1,11 +1,10 @@
 /**
  * A tree from packages: the distribution's own tools install them beside its place, `image prepare` is done in it, its own tool makes the initramfs, and it takes its place when all of that has worked.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError, errorCode, TetherfsError, UsageError } from '../base/errors.ts';
 import { packageLists } from '../base/installation.ts';
-import { bytesOf, fileInside, placeOf } from '../base/tree-entry.ts';
 import {
   architectureOf,
   type Distribution,
@@ -18,10 +17,11 @@ import {
   shownDistribution,
 } from './distributions/index.ts';
 import { BuildError } from './errors.ts';
-import { execInTree, type Volume } from './exec.ts';
-import { initramfsTools, insistOnRuntime, prepareTree } from './prepare.ts';
+import type { Volume } from './exec.ts';
+import { type BootableWatcher, makeBootable } from './make-bootable.ts';
+import { insistOnRuntime } from './prepare.ts';
 import { confluentTree } from './private-place.ts';
-import { bootKernel, type TreeKernel } from './tree-kernel.ts';
+import type { TreeKernel } from './tree-kernel.ts';
 import { writeOrigin } from './tree-origin.ts';
 import { TreePlace } from './tree-place.ts';
 
@@ -50,26 +50,14 @@ export interface BuildPlan extends InstallPlan {
   readonly runtime: string | undefined;
 }
 
-export interface BuildWatcher {
-  /** Told what begins. */
-  readonly onStep: (step: string) => void;
-  /** Told what the distribution's tools say. */
-  readonly onLine: (line: string) => void;
-  readonly onWarning: (line: string) => void;
+export interface BuildWatcher extends BootableWatcher {
   readonly onLeftover: (path: string) => void;
-  readonly signal: AbortSignal;
 }
 
 export interface Built {
   readonly directory: string;
   readonly kernel: TreeKernel | undefined;
 }
-
-/** The tree's own, for all kernels. dracut(8), update-initramfs(8). */
-const initramfsCommands: Readonly<Record<string, readonly string[]>> = {
-  'initramfs-tools': ['update-initramfs', '-c', '-k', 'all'],
-  dracut: ['dracut', '--force', '--regenerate-all'],
-};
 
 /** @throws UsageError when something that is named is not there, or means nothing. */
 export async function planBuild(wishes: BuildWishes): Promise<BuildPlan> {
@@ -115,64 +103,18 @@ export async function build(plan: BuildPlan, directory: string, watcher: BuildWa
       if (error instanceof UsageError) throw error;
       if (errorCode(error) === 'ENOSPC')
         throw new BuildError(`${name}: there is no room in ${place.beside}; nothing was left`, { cause: error });
-      if (error instanceof TetherfsError && error.code !== 'BUILD') throw error;
+      if (error instanceof TetherfsError && !['BUILD', 'INITRAMFS'].includes(error.code)) throw error;
       throw new BuildError(`${name}: ${describeError(error)}; nothing was left`, { cause: error });
     }
   };
   const { tree, work } = place;
   const installing = `installing ${shownDistribution(plan.distribution)}`;
   await step(installing, () => plan.distribution.family.install({ ...plan, ...watcher, tree, work }));
-  const kernel = await step('preparing it for diskless nodes', () => prepare(tree, plan, watcher));
+  const kernel = await step('preparing it for diskless nodes', () => makeBootable(tree, plan, watcher));
   await step('putting it in its place', async () => {
     await writeOrigin(tree, { architecture: plan.architecture.rpm, medium: plan.source });
-    await disableSelinux(tree);
     signal.throwIfAborted();
     await place.fill();
   });
   return { directory: place.directory, kernel };
-}
-
-/** @returns the kernel that nodes will boot by. */
-async function prepare(
-  tree: string,
-  { runtime }: BuildPlan,
-  { onLine, onWarning, onStep, signal }: BuildWatcher,
-): Promise<TreeKernel | undefined> {
-  const bytes = bytesOf(tree);
-  const kernel = await bootKernel(bytes, undefined);
-  if (kernel === undefined) onWarning('it has no kernel: no node boots it');
-  if ((await initramfsTools(bytes)).length === 0) {
-    onWarning('it has nothing that makes an initramfs (initramfs-tools, dracut): no node boots it');
-    return kernel;
-  }
-  const { tools, missing } = await prepareTree(tree, runtime);
-  for (const { program, package: bringer } of missing)
-    onWarning(`its nodes need ${program}, which it has not: add the package ${bringer}`);
-  if (kernel === undefined) return undefined;
-  for (const tool of tools) {
-    onStep(`making its initramfs by ${tool}`);
-    const said: string[] = [];
-    const status = await execInTree({
-      directory: tree,
-      command: initramfsCommands[tool] ?? [],
-      volumes: [],
-      onLine(line) {
-        said.push(line);
-        onLine(line);
-      },
-      signal,
-    });
-    signal.throwIfAborted();
-    if (status !== 0) throw new BuildError(`${tool} ended with status ${status}: ${said.slice(-3).join('; ')}`);
-  }
-  return await bootKernel(bytes, kernel.version);
-}
-
-/** What is installed from outside has no labels: enforced, it would not boot. */
-async function disableSelinux(tree: string): Promise<void> {
-  const config = await fileInside(bytesOf(tree), '/etc/selinux/config');
-  if (config === undefined) return;
-  const path = placeOf(bytesOf(tree), config.path);
-  const text = await readFile(path, 'utf8');
-  await writeFile(path, text.replace(/^SELINUX=.*$/m, 'SELINUX=disabled'));
 }

@@ -23,6 +23,20 @@ export class BuildError extends TetherfsError {
   }
 }
 
+/** A tree's own tool could not make its initramfs. */
+export class InitramfsError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('INITRAMFS', message, options);
+  }
+}
+
+/** A machine could not be captured. There and here all is as it was. */
+export class CaptureError extends TetherfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('CAPTURE', message, options);
+  }
+}
+
 /** A command could not be run in a tree. */
 export class ExecError extends TetherfsError {
   constructor(message: string, options?: ErrorOptions) {

@@ -10,7 +10,6 @@
 import { mkdir, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describeError, errorCode, pathOf, TetherfsError, UsageError } from '../base/errors.ts';
-import { isFileUrl } from '../base/file-url.ts';
 import { bytesOf, shownPath } from '../base/tree-entry.ts';
 import type { PlacedFiles } from '../image/boot-order-chunks.ts';
 import { ImageGeometry } from '../image/geometry.ts';
@@ -30,14 +29,16 @@ import { hidingMounts, type MachineFile, machineFiles } from './machine-files.ts
 import { MadeDirectories } from './made-directories.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
 import { mountsInside } from './mounts-inside.ts';
+import { makeOutput, makePrivatePlace } from './output-place.ts';
 import { squashfsFiles, traceChunkSize } from './placed-files.ts';
 import { whyNotDiskless } from './prepare.ts';
-import { PrivateFiles, type PrivatePlace } from './private-files.ts';
-import { confluentTree, liesIn, realPlace, refusePublicPlace } from './private-place.ts';
+import type { PrivateFiles, PrivatePlace } from './private-files.ts';
+import { confluentTree, liesIn } from './private-place.ts';
 import { type ProfileFiles, refuseLinkedDirectories, stageProfile } from './profile-files.ts';
 import { imageName, keepPlainImage } from './published-names.ts';
 import { sortedFiles } from './sort-file.ts';
 import { StagedFiles } from './staged-files.ts';
+import { packFileSystems, type TreeFileSystem } from './tree-file-systems.ts';
 import { bootKernel } from './tree-kernel.ts';
 import { type WriteOptions, type WrittenImage, writeImage } from './write-image.ts';
 
@@ -57,6 +58,10 @@ export interface PackOptions extends WriteOptions, PrivatePlace {
   kernel?: string | undefined;
   /** Name or directory of a profile, from which the new one has all that it lacks. */
   baseProfile?: string | undefined;
+  /** The tree is that of a machine which had these: each is packed by itself, the root first. By default it is one, packed as one squashfs. */
+  fileSystems?: readonly TreeFileSystem[] | undefined;
+  /** What the tree is of, for build-info; its name unless said otherwise. */
+  origin?: string | undefined;
   /** Told what a pack that was killed had left, and is removed. */
   onLeftover?: ((path: string) => void) | undefined;
   /** Bytes of the tree that were read, of all: the first half of the work. */
@@ -90,10 +95,8 @@ export async function pack(options: PackOptions): Promise<PackedImage> {
   const made = new MadeDirectories();
   try {
     const sourceDir = await sourceDirectory(options.sourceDir);
-    await refuseOutput(options.outDir);
-    await made.make(options.outDir, 0o755);
-    const outDir = await realpath(options.outDir);
-    const privateFiles = options.xts === undefined ? undefined : await makePrivatePlace(options, outDir, made);
+    const outDir = await makeOutput(options.outDir, made);
+    const privateFiles = options.xts === undefined ? undefined : await makePrivatePlace(outDir, options, made);
     const workDir = privateFiles?.privateDir ?? outDir;
     for (const directory of [outDir, workDir]) {
       if (liesIn(directory, sourceDir))
@@ -121,14 +124,6 @@ function noRoomIn(workDir: string, outDir: string): (error: unknown) => never {
   };
 }
 
-/** @throws UsageError when the image cannot go there, whatever is tried. */
-async function refuseOutput(path: string): Promise<void> {
-  if (isFileUrl(path))
-    throw new UsageError(`${path} is a URL: give the directory on this machine that is served there`);
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory() === false) throw new UsageError(`${path} is a file: give a directory for the image`);
-}
-
 async function sourceDirectory(path: string): Promise<string> {
   const found = await stat(path).catch((cause: unknown) => {
     const why = errorCode(cause) === 'ENOENT' ? 'there is no such directory' : describeError(cause);
@@ -136,15 +131,6 @@ async function sourceDirectory(path: string): Promise<string> {
   });
   if (!found.isDirectory()) throw new UsageError(`${path} is not a directory: give the tree to pack`);
   return realpath(path);
-}
-
-/** Makes the private directory with the key's place in it. All paths are real ones: a symbolic link must not hide that it is served. */
-async function makePrivatePlace(options: PackOptions, outDir: string, made: MadeDirectories): Promise<PrivateFiles> {
-  const wanted = await PrivateFiles.besides(outDir, options);
-  await made.make(wanted.directory, 0o700);
-  const privateDir = await realpath(wanted.privateDir);
-  refusePublicPlace(privateDir, outDir, await realPlace(options.tree ?? confluentTree));
-  return new PrivateFiles(privateDir);
 }
 
 interface Workplace {
@@ -172,7 +158,7 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
   const { baseProfile } = options;
   const base = baseProfile && (await baseDirectory(baseProfile, options.tree ?? confluentTree, outDir));
   const kernel = await bootKernel(tree, options.kernel);
-  const blanked = await machineFiles(tree, keep);
+  const blanked = await machineFiles(tree, { keep });
   if (process.geteuid?.() !== 0) {
     if (leftOut.length > 0)
       throw new PackError(`only root can leave out what is mounted in the tree: unmount ${leftOut.join(', ')}`);
@@ -182,7 +168,8 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
         `only root can blank what each machine has of its own, ${files}: empty them, or say --keep for each`,
       );
   }
-  const order = await chooseBootOrder(options.bootOrder, { directory: outDir, privateFiles, xts });
+  const wantedOrder = options.fileSystems === undefined ? options.bootOrder : noBootOrder;
+  const order = await chooseBootOrder(wantedOrder, { directory: outDir, privateFiles, xts });
   const sorted = await sortedFiles(order.items, sourceDir);
   if (sorted.files === 0 && options.bootOrder !== undefined && options.bootOrder !== noBootOrder) {
     throw new UsageError(`--boot-order ${options.bootOrder}: none of its files is in ${sourceDir}`);
@@ -193,15 +180,18 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
   try {
     const view = leftOut.length > 0 || blanked.length > 0;
     const covers = await makeCovers(sourceDir, blanked, join(temporary, 'covers'));
-    const clear = await makeSquashfs(options, temporary, { covers: view ? covers : undefined, sortText: sorted.text });
+    await using clear = await makePayload(options, temporary, {
+      covers: view ? covers : undefined,
+      sortText: sorted.text,
+    });
+    const { payload, warnings } = clear;
     // A file that is replaced loses its cover.
     const versions = (files: readonly MachineFile[]) =>
       files.map(({ path, version }) => `${path} ${version}`).join('\n');
-    if (versions(await machineFiles(tree, keep)) !== versions(blanked))
+    if (versions(await machineFiles(tree, { keep })) !== versions(blanked))
       throw new PackError(
         'the tree changed while it was packed, in files that each machine has of its own: pack again',
       );
-    await using payload = await openFileSource(clear.path);
     const written = await writeImage(options, payload, staged, privateFiles);
     const { imagePath, imageSize, digest } = written;
     const place = { imagePath, digest, privateFiles };
@@ -214,7 +204,7 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     await stageBuildInfo(staged, outDir, {
       image: basename(imagePath),
       bootOrder: basename(source),
-      packedFrom: sourceDir,
+      packedFrom: options.origin ?? basename(sourceDir),
       kernel: kernel?.initramfs && kernel.version,
       baseProfile,
     });
@@ -226,7 +216,6 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
     const sidecarPath = imagePath + sidecarSuffix;
     const keyPath = privateFiles?.newestKey;
     const keyIsBeside = keyPath !== undefined && options.privateDir === undefined && keyPath.startsWith(`${outDir}.`);
-    const { warnings } = clear;
     const doubt = kernel?.initramfs === undefined ? undefined : await whyNotDiskless(tree, kernel.initramfs);
     const said = blanked.map(({ path, what, blank }) => ({
       path: shownPath(path),
@@ -254,17 +243,41 @@ async function packInto(options: PackOptions, { workDir, privateFiles, made }: W
   }
 }
 
-/**
- * The squashfs in clear, in the directory `temporary`.
- * @param covers undefined: of the tree as it is seen. @param sortText what mksquashfs' -sort gets; empty: nothing.
- */
-async function makeSquashfs(
-  options: PackOptions,
-  temporary: string,
-  { covers, sortText }: { covers: readonly Cover[] | undefined; sortText: string },
-): Promise<{ path: string; warnings: string[] }> {
-  const { sourceDir, compression, signal, includeMounts = false, onRead } = options;
+interface Payload extends AsyncDisposable {
+  readonly payload: ImageSource;
+  readonly warnings: readonly string[];
+}
+
+interface HowToPack {
+  /** undefined: the tree as it is seen. */
+  covers: readonly Cover[] | undefined;
+  /** What mksquashfs' -sort gets; empty: nothing. */
+  sortText: string;
+}
+
+/** In clear, in the directory `temporary`. */
+async function makePayload(options: PackOptions, temporary: string, how: HowToPack): Promise<Payload> {
+  const { sourceDir, fileSystems, signal, onRead, includeMounts = false } = options;
+  const total = onRead && totalOf(await treeSizes(sourceDir, { withMounts: includeMounts, signal }));
+  const tell = total === undefined ? undefined : (bytes: number) => onRead?.(Math.min(bytes, total), total);
+  if (fileSystems !== undefined) return packFileSystems(options, { fileSystems, temporary, onRead: tell });
   const path = join(temporary, 'clear.sfs');
+  const warnings = await makeSquashfs(options, path, { ...how, temporary, onRead: tell });
+  const payload = await openFileSource(path);
+  return { payload, warnings, [Symbol.asyncDispose]: () => payload[Symbol.asyncDispose]() };
+}
+
+interface WhereToPack extends HowToPack {
+  temporary: string;
+  onRead: ((bytes: number) => void) | undefined;
+}
+
+/** @returns what mksquashfs could not keep. */
+async function makeSquashfs(
+  { sourceDir, compression, signal, includeMounts = false }: PackOptions,
+  path: string,
+  { covers, sortText, temporary, onRead }: WhereToPack,
+): Promise<string[]> {
   const view = covers && { at: join(temporary, 'tree'), withMounts: includeMounts, covers };
   if (view !== undefined) await mkdir(view.at);
   const left = (covers ?? []).filter(({ file }) => file === undefined);
@@ -273,16 +286,7 @@ async function makeSquashfs(
   if (excludeFile !== undefined) await writeFile(excludeFile, left.map(({ path }) => `${path.slice(1)}\n`).join(''));
   const sortFile = sortText === '' ? undefined : join(temporary, 'sort');
   if (sortFile !== undefined) await writeFile(sortFile, sortText, 'latin1');
-  const total = onRead && totalOf(await treeSizes(sourceDir, { withMounts: includeMounts, signal }));
-  const warnings = await mksquashfs(sourceDir, path, {
-    compression,
-    view,
-    excludeFile,
-    sortFile,
-    onRead: total === undefined ? undefined : (bytes) => onRead?.(Math.min(bytes, total), total),
-    signal,
-  });
-  return { path, warnings };
+  return mksquashfs(sourceDir, path, { compression, view, excludeFile, sortFile, onRead, signal });
 }
 
 async function placedIn(payload: ImageSource, imageSize: number, encrypted: boolean): Promise<PlacedFiles> {

@@ -1,6 +1,6 @@
 /** `imgutil`: confluent's tool by its own arguments, in its own places. What each does is tested where `tetherfs image` is. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkoutCommand } from '../support/daemon.ts';
@@ -39,6 +39,16 @@ test('pack: a name becomes a profile in confluent’s tree, its key in the priva
   expect(readFileSync(`${published}/two/build-info`, 'utf8')).toMatch(/^BASEPROFILE=one$/m);
   expect(readFileSync(`${published}/two/rootimg.sfs`, 'latin1').slice(0, 4)).toBe('hsqs');
   expect(existsSync('/var/lib/confluent/private/os/two')).toBe(false);
+});
+
+test('capture: a name becomes a profile of a machine, whose root it asks; where that is not there, nothing is left', () => {
+  const { status, stderr } = imgutil('capture', 'nowhere.invalid', 'three');
+  expect({ status, stderr }).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/\ntetherfs: cannot capture root@nowhere\.invalid: ssh: .*nowhere\.invalid.*\n$/),
+  });
+  expect(readdirSync(published)).not.toContain('three');
+  expect(imgutil('capture', 'n1', 'a/b')).toMatchObject({ status: 2, stderr: expect.stringContaining('no name') });
 });
 
 test('unpack: a profile becomes a tree again', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { ImageSource } from '../../src/image/image-source.ts';
-import { examineCapture, listPartitions } from '../../src/image/partitions.ts';
+import { bytesSource, type ImageSource, pieces } from '../../src/image/image-source.ts';
+import { examineCapture, joinPartitions, listPartitions } from '../../src/image/partitions.ts';
 import { type Captured, capture } from './captured.ts';
 import { bigEndian, memoryImage } from './memory-image.ts';
 
@@ -24,6 +24,27 @@ const captured: fc.Arbitrary<Captured> = fc.record({
   minimumSize: fc.maxSafeNat(),
   initialSize: fc.maxSafeNat(),
   data: fc.integer({ min: 1, max: 9000 }).map((length) => Buffer.alloc(length, 'd')),
+});
+
+describe('joining partitions', () => {
+  test('makes what confluent makes of them, however it is read', async () => {
+    const some = fc.tuple(fc.array(captured, { minLength: 1, maxLength: 4 }), fc.integer({ min: 1, max: 5000 }));
+    await fc.assert(
+      fc.asyncProperty(some, async ([partitions, length]) => {
+        const joined = joinPartitions(partitions.map((one) => ({ ...one, squashfs: bytesSource(one.data) })));
+        const read: Uint8Array[] = [];
+        for await (const piece of pieces(joined, length)) read.push(piece);
+        expect(Buffer.concat(read).equals(capture(partitions).bytes)).toBe(true);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('refuses what no reader takes', () => {
+    const part = { ...root, squashfs: bytesSource(root.data) };
+    for (const wrong of ['a\nb', '/'.repeat(4097)])
+      expect(() => joinPartitions([{ ...part, mountPoint: wrong }])).toThrow('no capture can have a partition of');
+  });
 });
 
 describe('a multi-partition capture', () => {

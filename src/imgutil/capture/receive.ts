@@ -1,0 +1,102 @@
+/** What a machine sends of itself becomes a tree here. */
+import { spawn } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { describeError, errorCode, shownText } from '../../base/errors.ts';
+import { CaptureError } from '../errors.ts';
+import { machineRules } from '../machine-rules.ts';
+import type { Visit } from '../remote-member.ts';
+import { masked, note } from './collector.ts';
+
+export interface Received {
+  /** What was made harmless there before it was sent. */
+  readonly masked: readonly { readonly path: string; readonly what: string; readonly isLeftOut: boolean }[];
+  /** What was not read as it was at one moment, as tar tells it. */
+  readonly changed: readonly string[];
+}
+
+export interface ReceiveOptions {
+  /** Made here. */
+  tree: string;
+  onNote: (line: string) => void;
+  /** Bytes that have come. */
+  onBytes: (bytes: number) => void;
+  signal: AbortSignal;
+}
+
+/** Of several archives, one after the other. */
+const extract = [
+  ...['--extract', '--file=-', '--ignore-zeros', '--numeric-owner', '--same-owner', '--preserve-permissions'],
+  ...['--xattrs', '--xattrs-include=*', '--delay-directory-restore'],
+];
+/** tar(1), status 1: what the file system did meanwhile. */
+const changes = /: (file changed as we read it|File removed before we read it|File shrank by \d+ bytes)/;
+/** It is not the machine's fault, nor a loss. */
+const harmless = /: socket ignored$|Removing leading|pax header.*implausibly/;
+/** What tar says here when the other side has not sent all. */
+const endedEarly = /does not look like a tar archive|Unexpected EOF/;
+const linesShown = 3;
+
+/** @param script of collector(). @throws CaptureError; Error ENOSPC, AbortError */
+export async function receive(visit: Visit, script: string, options: ReceiveOptions): Promise<Received> {
+  const { tree, onNote, onBytes, signal } = options;
+  await mkdir(tree, { mode: 0o755 });
+  const found: Received['masked'][number][] = [];
+  const changed: string[] = [];
+  const complaints: string[] = [];
+  const tar = spawn('tar', [...extract, '--directory', tree], { stdio: ['pipe', 'ignore', 'pipe'] });
+  const complaint = text(tar.stderr);
+  const unpacked = new Promise<number>((resolve, reject) => {
+    tar.on('error', reject);
+    tar.on('close', (status) => resolve(status ?? 128));
+  });
+  const counted = new PassThrough();
+  let bytes = 0;
+  counted.on('data', (piece: Buffer) => {
+    bytes += piece.length;
+    onBytes(bytes);
+  });
+  counted.pipe(tar.stdin);
+  // It says itself why it has ended.
+  tar.stdin.on('error', () => counted.destroy());
+  const onLine = (line: string) => {
+    if (line.startsWith(note)) onNote(line.slice(note.length));
+    else if (line.startsWith(masked)) found.push(maskedFile(line.slice(masked.length)));
+    else if (changes.test(line)) changed.push(line.replace(/^tar: \.?/, ''));
+    else if (line.trim() !== '' && !harmless.test(line)) complaints.push(shownText(line, 300));
+  };
+  let sent: number | undefined;
+  let failure: unknown;
+  try {
+    sent = await visit.stream(script, counted, onLine);
+  } catch (error) {
+    failure = error;
+    tar.stdin.destroy();
+  }
+  const status = await unpacked;
+  signal.throwIfAborted();
+  const why = (await complaint).trim();
+  if (/No space left on device/.test(why)) throw Object.assign(new Error(why), { code: 'ENOSPC' });
+  if (status !== 0 && !endedEarly.test(why))
+    throw new CaptureError(`tar could not unpack what came: ${shownText(firstLines(why.split('\n')), 300)}`);
+  if (failure !== undefined)
+    throw errorCode(failure) === 'TOOL' ? failure : new CaptureError(describeError(failure), { cause: failure });
+  if (sent !== 0 || status !== 0)
+    throw new CaptureError(
+      `it could not send all of itself: ${firstLines(complaints) || `status ${sent ?? 'unknown'}`}`,
+    );
+  for (const line of complaints) onNote(line);
+  return { masked: found, changed };
+}
+
+function firstLines(lines: readonly string[]): string {
+  return lines.slice(0, linesShown).join('; ');
+}
+
+/** `NUMBER PATH` */
+function maskedFile(line: string): Received['masked'][number] {
+  const [, number = '', path = ''] = /^(\d+) (.*)$/.exec(line) ?? [];
+  const rule = machineRules[Number(number)];
+  return { path: shownText(path), what: rule?.what ?? '', isLeftOut: rule?.becomes === 'nothing' };
+}
