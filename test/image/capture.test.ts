@@ -110,13 +110,13 @@ describe('a machine with ext4', () => {
     expect({ status, stderr }).toMatchObject({ status: 0 });
     expect(stderr.split('\n').filter((line) => !line.includes('its nodes need'))).toEqual([
       `tetherfs: looking at ${machine.address}`,
-      'tetherfs: reading / (ext4), /home (ext4), /boot (ext4)',
+      'tetherfs: reading / (ext4), /boot (ext4), /home (ext4)',
       'tetherfs: making it one for all nodes',
       'tetherfs: making its initramfs by dracut',
       'tetherfs: packing it',
       '',
     ]);
-    expect(stdout).toMatch(new RegExp(`^captured ${machine.address}: /, /home, /boot\nimage    `));
+    expect(stdout).toMatch(new RegExp(`^captured ${machine.address}: /, /boot, /home\nimage    `));
     expect(stdout).toContain(`kernel   ${machineKernel} and its initramfs`);
     expect(stdout).toContain('left out /etc/munge/munge.key (key of a cluster)\n');
     expect({ state: state(), listing: machine.run(`cd /; ${listing}`) }).toEqual(before);
@@ -124,11 +124,11 @@ describe('a machine with ext4', () => {
 
     const key = at('private/pending/rootimg.key');
     expect(tetherfs('image', 'info', '--key-file', key, at('public/rootimg.sfs')).stdout).toMatch(
-      /holds +partitions\npartition +"\/", "ext4" on "\/dev\/loop\d+": .*\npartition +"\/home", "ext4" .*\npartition +"\/boot", "ext4" /,
+      /holds +partitions\npartition +"\/", "ext4" on "\/dev\/loop\d+": .*\npartition +"\/boot", "ext4" .*\npartition +"\/home", "ext4" /,
     );
     expect(readFileSync(at('public/build-info'), 'utf8')).toContain(`PACKEDFROM=${machine.address}\n`);
     expect(readFileSync(at('public/boot/initramfs/distribution'), 'utf8')).toBe('--force --regenerate-all\n');
-    expect(unpack()).toContain('/tree, of /, /home, /boot\n');
+    expect(unpack()).toContain('/tree, of /, /boot, /home\n');
     const after = execFileSync('sh', ['-ec', listing], { cwd: at('tree'), encoding: 'utf8' });
     const { gone, added } = differences(before.listing, after);
     const changed = [
@@ -226,7 +226,7 @@ for path, name in (('etc/hostname', 'user.mark'), ('etc/sudoers', 'security.seli
     const { status, stdout } = capture(...words);
     expect({ status, stdout }).toMatchObject({
       status: 0,
-      stdout: expect.stringMatching(/^captured \S+: \/, \/home, \/boot, as one\n/),
+      stdout: expect.stringMatching(/^captured \S+: \/, \/boot, \/home, as one\n/),
     });
     expect(existsSync(at('private'))).toBe(false);
     expect(tetherfs('image', 'info', at('public/rootimg.sfs')).stdout).toMatch(/^format +squashfs/m);

@@ -1,6 +1,7 @@
 /** What a running machine is, and which of its file systems are captured: those on disks, each once. */
 import { posix } from 'node:path';
 import { type ListedMount, parseMounts, unescapeOctal } from '../../base/mounts.ts';
+import { compareNames } from '../../base/natural-order.ts';
 import { CaptureError } from '../errors.ts';
 import { liesIn } from '../private-place.ts';
 import type { Visit } from '../remote-member.ts';
@@ -104,7 +105,10 @@ function choose(
   const wrong = captured.find(({ mountpoint }) => /\p{Cc}/u.test(mountpoint));
   if (wrong !== undefined)
     throw new CaptureError(`${JSON.stringify(wrong.mountpoint)} holds control characters: unmount it there`);
-  return { captured: captured.sort((a, b) => depth(a) - depth(b)), passedOver };
+  return {
+    captured: captured.sort((a, b) => depth(a) - depth(b) || compareNames(a.mountpoint, b.mountpoint)),
+    passedOver,
+  };
 }
 
 /** @returns undefined: it is captured; empty: nobody expects it to be. */
