@@ -1,4 +1,5 @@
 /** `tetherfs image capture`: a running machine becomes an image. */
+import { posix } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { runProgram } from '../base/program.ts';
@@ -117,5 +118,5 @@ Examples:
 /** @throws UsageError */
 function directoryThere(given: string): string {
   if (!/^\/+[^/]/.test(given)) throw new UsageError(`--without ${given}: give the whole path of a directory`);
-  return given.replace(/\/+$/, '');
+  return posix.normalize(given).replace(/\/+$/, '');
 }

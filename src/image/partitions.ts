@@ -66,6 +66,7 @@ export interface CapturedPartition extends Omit<Partition, 'offset' | 'size'> {
 
 /** The capture of these. @throws ImageFormatError when a name is too long, or holds what would steer a terminal: no reader would take it. */
 export function joinPartitions(partitions: readonly CapturedPartition[]): ImageSource {
+  if (partitions.length > partitionLimit) throw new ImageFormatError(`more than ${partitionLimit} partitions`);
   const parts = [bytesSource(makePartitionsHeader())];
   let offset = firstPartitionOffset;
   const add = (part: ImageSource) => {

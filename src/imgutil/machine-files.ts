@@ -1,5 +1,5 @@
 /** The files of a tree that every machine has of its own (machine-rules.ts), and what is packed in their place. The tree itself stays as it is, unless it is ours alone. */
-import { open, rm } from 'node:fs/promises';
+import { open, readdir, rm } from 'node:fs/promises';
 import { UsageError } from '../base/errors.ts';
 import { bytesOf, entryInside, filesMatching, placeOf, shownPath, type TreeEntry } from '../base/tree-entry.ts';
 import { PackError } from './errors.ts';
@@ -36,7 +36,7 @@ export async function machineFiles(
   for (const rule of machineRules) {
     if (rule.ofRunning && !ofRunning) continue;
     for (const pattern of rule.paths) {
-      for (const { path, status } of await filesMatching(tree, pattern, false)) {
+      for (const { path, status } of await ownFiles(tree, pattern)) {
         if (kept.has(path) || found.has(path) || status.size === 0n) continue;
         const blank = await blanked(placeOf(tree, path), rule);
         if (blank === 'as it is') continue;
@@ -75,6 +75,27 @@ export function hidingMounts(mountpoints: readonly string[], tree: string): stri
     const path = bytesOf(mountpoint).slice(tree.length);
     return fixed.some((place) => `${place}/`.startsWith(`${path}/`));
   });
+}
+
+/** In homes only what lies there: whoever has one could lead us by a link to files of the system. */
+async function ownFiles(tree: string, pattern: string): Promise<TreeEntry[]> {
+  const [, within] = /^\/home\/\*(\/.*)$/.exec(pattern) ?? [];
+  if (within === undefined) return filesMatching(tree, pattern, false);
+  const found: TreeEntry[] = [];
+  for (const home of await homes(tree)) {
+    const files = await filesMatching(tree, home + within, false);
+    found.push(...files.filter(({ path }) => path.startsWith(`${home}/`)));
+  }
+  return found;
+}
+
+/** Without links. */
+async function homes(tree: string): Promise<string[]> {
+  const all = await entryInside(tree, '/home');
+  if (all?.status.isDirectory() !== true) return [];
+  const names = await readdir(placeOf(tree, all.path), 'buffer');
+  const found = names.map((name) => entryInside(tree, `${all.path}/${name.toString('latin1')}`));
+  return (await Promise.all(found)).flatMap((entry) => (entry?.status.isDirectory() ? [entry.path] : []));
 }
 
 async function keptPath(tree: string, path: string): Promise<string> {

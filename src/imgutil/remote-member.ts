@@ -68,6 +68,8 @@ function shortPlace(): string {
 
 /** Between two bytes that say that we live; ms. */
 const beatMs = 5_000;
+/** Whoever takes nothing for so long waits perhaps for what we have stopped there ourselves: then we are silent. ms */
+const longestStallMs = 60_000;
 
 /** @throws what `use` does. */
 export async function visit<T>(
@@ -144,7 +146,11 @@ async function stream(words: string[], output: Writable, { onLine, signal, missi
   if (signal?.aborted) kill();
   // Whoever has ended does not hear it.
   child.stdin.on('error', () => {});
-  const beat = setInterval(() => child.stdin.write('.'), beatMs);
+  let stalledMs = 0;
+  const beat = setInterval(() => {
+    stalledMs = output.writableNeedDrain ? stalledMs + beatMs : 0;
+    if (stalledMs < longestStallMs) child.stdin.write('.');
+  }, beatMs);
   tellLines([child.stderr], onLine);
   const ended = new Promise<number>((resolve, reject) => {
     child.on('error', reject);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { bytesOf, placeOf } from '../base/tree-entry.ts';
 import type { ImageSource } from '../image/image-source.ts';
 import { joinPartitions } from '../image/partitions.ts';
+import { PackError } from './errors.ts';
 import { type ClosableSource, openFileSource } from './file-source.ts';
 import { type Compression, mksquashfs } from './mksquashfs.ts';
 import { liesIn } from './private-place.ts';
@@ -15,7 +16,7 @@ export interface TreeFileSystem {
   /** `ext4`. */
   readonly type: string;
   readonly device: string;
-  /** As it was mounted: `rw,relatime`. */
+  /** Of the file system itself, as the kernel lists them: `rw,seclabel`. */
   readonly options: string;
   /** Bytes that it takes, and that it has. */
   readonly used: number;
@@ -79,7 +80,11 @@ async function contentsElsewhere(tree: string, mountPoint: string, all: readonly
   const names = deeper.map(async (place) => {
     const within = bytesOf(place.slice(mountPoint === '/' ? 1 : mountPoint.length + 1));
     const entries = await readdir(placeOf(bytesOf(tree), bytesOf(place)), 'buffer');
-    return entries.map((name) => `${within}/${name.toString('latin1')}`);
+    return entries.map((name) => {
+      // mksquashfs reads them one a line.
+      if (name.includes('\n')) throw new PackError(`a name in ${place} holds a line feed: rename that`);
+      return `${within}/${name.toString('latin1')}`;
+    });
   });
   return (await Promise.all(names)).flat();
 }

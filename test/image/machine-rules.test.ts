@@ -121,6 +121,7 @@ test('lines of disks become comments that an installer finds again, all others s
     [2, '#ORIGFSTAB#LABEL=x#\t/boot\text2 ro'],
     [3, '#ORIGFSTAB#PARTUUID=2# /efi vfat umask=0077,shortname=winnt 0 2'],
     [4, '#ORIGFSTAB#/dev/mapper/s# none swap sw 0 0'],
+    [7, '#ORIGFSTAB#/dev/sr0# /media iso9660 ro'],
     [8, '#ORIGFSTAB#/swapfile# swap swap defaults'],
   ]);
   const expected = text.map((line, index) => changed.get(index) ?? line).join('\n');

@@ -70,7 +70,9 @@ const secrets: Readonly<Record<string, string>> = {
   '/etc/shadow': `root:${hash}:19000:0:99999:7:::\nlocked:!${hash}:19000::::::\nsshd:*:19000::::::\n`,
   '/etc/gshadow-': `users:${hash}::\n`,
   '/etc/machine-id': `${'0123456789abcdef'.repeat(2)}\n`,
-  '/etc/munge/munge.key': secret,
+  // Seen at /etc/munge, too, and by a link in /var/lib.
+  '/srv/munge/munge.key': secret,
+  '/srv/sss/db/cache_x.ldb': secret,
   '/etc/netplan/50-wifi.yaml': `network: {wifis: {w: {access-points: {x: {password: ${secret}}}}}}\n`,
   '/etc/NetworkManager/system-connections/lan.nmconnection': `[ipv4]\naddress1=10.0.0.7/24\n# ${secret}\n`,
   '/etc/sssd/sssd.conf': `[domain/x]\nldap_default_authtok = ${secret}\n`,
@@ -81,9 +83,10 @@ const secrets: Readonly<Record<string, string>> = {
   '/root/.ssh/id_ed25519': privateKey,
   '/home/ann/.ssh/keys/old': privateKey,
   '/home/ann/.netrc': `machine x password ${secret}\n`,
+  '/home/ann/.ssh/id_rsa ': privateKey,
+  '/home/DOM\\ain [x]*/.netrc': `machine x password ${secret}\n`,
   '/var/lib/NetworkManager/secret_key': secret,
   '/var/log/journal/0123/system.journal': secret,
-  '/var/lib/sss/db/cache_x.ldb': secret,
   '/var/lib/confluent/private/os/x/pending/rootimg.key': secret,
   '/tmp/junk': secret,
   '/var/tmp/junk': secret,
@@ -192,13 +195,31 @@ function makeContent(root: string, hostKey: string, authorized: string): void {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), text, { mode });
   };
-  for (const name of ['dev', 'proc', 'sys', 'run', 'tmp', 'mnt', 'media', 'usr/bin', 'var/log', 'home', 'boot', 'x'])
+  for (const name of [
+    'dev',
+    'proc',
+    'sys',
+    'run',
+    'tmp',
+    'mnt',
+    'media',
+    'usr/bin',
+    'var/log',
+    'home',
+    'boot',
+    'x',
+    'etc/munge',
+    'var/lib',
+    'home/ann/.gnupg',
+  ])
     mkdirSync(join(root, name), { recursive: true });
   for (const [link, to] of [
     ['bin', 'usr/bin'],
     ['sbin', 'usr/sbin'],
     ['lib', 'usr/lib'],
     ['lib64', 'usr/lib64'],
+    ['var/lib/sss', '/srv/sss'],
+    ['home/ann/.gnupg/private-keys-v1.d', '/usr/local/bin'],
   ] as const)
     symlinkSync(to, join(root, link));
   for (const path of new Set(programs.flatMap(withLibraries)))
@@ -261,6 +282,7 @@ setcap cap_net_raw=ep root/usr/bin/sleep
 touch -d @1234567890 root/srv root/etc/hostname
 mknod root/srv/device c 1 3
 mkfifo root/srv/pipe
+mount --bind root/srv/munge root/etc/munge
 mount -t proc proc root/proc
 mount --rbind /dev root/dev
 mount -t tmpfs tmpfs root/run

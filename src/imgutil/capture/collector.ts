@@ -3,10 +3,11 @@
  * machine may have (machine-rules.ts), and writes one tar archive after the other to its standard output. All that it mounts is gone with the namespace, whatever ends it. What is not, a frozen
  * file system and snapshots, a second process undoes when nothing is heard of us any more.
  */
+import { posix } from 'node:path';
 import { quoted } from '../../base/shell-word.ts';
 import { largestText, machineRules, ownContents, shortestHash } from '../machine-rules.ts';
 import { liesIn } from '../private-place.ts';
-import { farPath, type NodeFileSystem, type NodeSurvey } from './survey.ts';
+import { type Alias, farPath, type NodeFileSystem, type NodeSurvey } from './survey.ts';
 
 export interface CollectorOptions {
   /** Paths that are sent as they are. */
@@ -26,41 +27,62 @@ export const note = 'tetherfs-note ';
 /** s */
 const usualSilence = 60;
 
-/** What the machine writes to all the time, the log and ssh's own doings among it: frozen, nothing would go on that could thaw it. */
-const neverFrozen = ['/', '/var', '/run', '/tmp', '/root', '/etc', '/usr', '/dev'];
-
 export function collector(survey: NodeSurvey, options: CollectorOptions): string {
   return `${farPath}\nexec unshare --mount --propagation private sh -c ${quoted(inOwnMounts(survey, options))}`;
 }
 
 function inOwnMounts(
-  { fileSystems, swapFiles, room }: NodeSurvey,
+  { fileSystems, aliases, busy, swapFiles, room }: NodeSurvey,
   { keep, without, freeze, silence = usualSilence }: CollectorOptions,
 ): string {
   const places = fileSystems.map(({ mountPoint }) => mountPoint);
-  const show = ({ mountPoint, type, root }: NodeFileSystem) =>
-    freeze && type === 'btrfs'
-      ? `snapshot ${quoted(root)} ${quoted(mountPoint)} ${places.map(quoted).join(' ')}`
-      : `show ${quoted(mountPoint)}`;
+  // Mounted there, or mounted elsewhere and to be seen there: captured by itself.
+  const elsewhere = ({ mountPoint, device, root }: NodeFileSystem) => [
+    ...places.filter((place) => place !== mountPoint && liesIn(place, mountPoint)),
+    ...fileSystems
+      .filter((one) => one.device === device && one.root !== root && liesIn(one.root, root))
+      .map((one) => posix.join(mountPoint, posix.relative(root, one.root))),
+  ];
+  const show = (fileSystem: NodeFileSystem) => {
+    const { mountPoint, type, root } = fileSystem;
+    if (!freeze || type !== 'btrfs') return `show ${quoted(mountPoint)}`;
+    return ['snapshot', root, mountPoint, ...elsewhere(fileSystem)].map(quoted).join(' ');
+  };
   const send = (fileSystem: NodeFileSystem) => {
     const { mountPoint } = fileSystem;
-    const deeper = places.filter((place) => place !== mountPoint && liesIn(place, mountPoint));
-    const contents = [...ownContents, ...without, ...deeper].map((place) => quoted(`--exclude=.${literal(place)}/*`));
-    const words = `send ${quoted(mountPoint)} ${contents.join(' ')}`;
-    return freeze && canFreeze(fileSystem) ? `freeze ${quoted(mountPoint)}\n${words}\nthaw` : words;
+    const deeper = elsewhere(fileSystem);
+    const words = ['send', mountPoint, ...deeper.map((path) => `--exclude=.${literal(path)}/*`)].map(quoted).join(' ');
+    return freeze && canFreeze(fileSystem, aliases, busy) ? `freeze ${quoted(mountPoint)}\n${words}\nthaw` : words;
   };
   return [
     begin(room, silence),
+    settled(aliases),
     ...fileSystems.map(show),
-    ...keep.map((path) => `keep ${quoted(path)}`),
+    // The deepest last.
+    ...aliases.toReversed().map(({ mountPoint }) => `show ${quoted(mountPoint)}`),
+    ...ownContents.map((path) => `contents ${quoted(path)}`),
+    ...without.map((path) => `contents ${quoted(path)} asked`),
+    ...keep.map((path) => `keep ${quoted(path)} ${quoted(literal(path))}`),
     ...machineRules.map(({ becomes = 'empty', ifItHolds, paths }, index) => {
       const holds = ifItHolds ?? (becomes === 'without hashes' ? hashed : '');
       return `rule ${[String(index), becomes, holds, ...paths].map(quoted).join(' ')}`;
     }),
     ...swapFiles.map((path) => `leave_out ${quoted(path)}`),
+    ...aliases.map(({ mountPoint }) => `hide ${quoted(mountPoint)}`),
     ...fileSystems.map(send),
     'send_masked',
   ].join('\n');
+}
+
+/** Where in the image is what a machine knows by that path: sets `place`. */
+function settled(aliases: readonly Alias[]): string {
+  const cases = aliases.map(({ mountPoint, target }) => {
+    const from = quoted(mountPoint);
+    return `    ${from}/*) place=${quoted(target === '/' ? '' : target)}\${place#${from}} ;;`;
+  });
+  return ['settle() {', '  place=$1', ...(cases.length > 0 ? ['  case $place in', ...cases, '  esac'] : []), '}'].join(
+    '\n',
+  );
 }
 
 /** In a pattern of fnmatch(3). */
@@ -68,9 +90,10 @@ function literal(path: string): string {
   return path.replace(/[\\*?[]/g, '\\$&');
 }
 
-function canFreeze({ mountPoint, type }: NodeFileSystem): boolean {
-  const isBusy = neverFrozen.some((place) => liesIn(place, mountPoint) || (place !== '/' && liesIn(mountPoint, place)));
-  return !isBusy && type !== 'vfat' && type !== 'btrfs';
+function canFreeze({ mountPoint, type }: NodeFileSystem, aliases: readonly Alias[], busy: readonly string[]): boolean {
+  if (mountPoint === '/' || type === 'vfat' || type === 'btrfs') return false;
+  const own = [mountPoint, ...aliases.filter(({ target }) => liesIn(target, mountPoint)).map((one) => one.mountPoint)];
+  return !own.some((place) => busy.some((one) => liesIn(one, place) || liesIn(place, one)));
 }
 
 /** In shadow(5) and its like. */
@@ -86,12 +109,12 @@ exec 3<&0 </dev/null
 room=${quoted(room)}
 mount -t tmpfs -o mode=0700 tetherfs "$room"
 view=$room/view masked=$room/masked kept=$room/kept found=$room/found
-without=$room/without list=$room/list frozen=$room/frozen snapshots=$room/snapshots tar=$room/tar
+without=$room/without seen=$room/seen contents=$room/contents list=$room/list frozen=$room/frozen snapshots=$room/snapshots tar=$room/tar
 mkdir "$view" "$masked"
-for file in "$kept" "$without" "$list" "$frozen" "$snapshots" "$tar"; do : >"$file"; done
+for file in "$kept" "$without" "$seen" "$contents" "$list" "$frozen" "$snapshots" "$tar"; do : >"$file"; done
 
-note() { echo "${note}$*" >&2; }
-fail() { echo "$*" >&2; exit 1; }
+note() { printf '${note}%s\n' "$*" >&2; }
+fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 freeze() {
   printf %s "$1" >"$frozen"
@@ -100,7 +123,7 @@ freeze() {
 
 thaw() {
   [ -s "$frozen" ] || return 0
-  fsfreeze --unfreeze "$view$(cat "$frozen")"
+  fsfreeze --unfreeze "$view$(cat "$frozen")" || note "$(cat "$frozen") could not be thawed: was it already?"
   : >"$frozen"
 }
 
@@ -109,7 +132,7 @@ undo() {
   [ -s "$snapshots" ] || return 0
   umount --lazy --recursive "$view" || :
   while IFS= read -r made; do
-    btrfs subvolume delete "$made" >/dev/null || :
+    [ ! -d "$made" ] || btrfs subvolume delete "$made" >/dev/null || :
   done <"$snapshots"
   : >"$snapshots"
 }
@@ -137,13 +160,16 @@ show() {
   mount -o remount,bind,ro "$view\${1%/}"
 }
 
-# A mounted subvolume of btrfs, and those that lie in it: its path in the file system, its place, the places of all that is shown.
+hide() { umount "$view\${1%/}"; }
+
+# A mounted subvolume of btrfs, and those that lie in it: its path in the file system, its place, and what of it is shown by itself.
 snapshot() {
   root=\${1%/} place=$2
   shift 2
   show "$place"
   command -v btrfs >/dev/null || { note "$place is read while it changes: btrfs is not installed there"; return 0; }
   base=\${place%/}
+  printf '%s\n' "$(pattern ".$base")/.tetherfs-capture-*" >>"$without"
   for old in "$base"/.tetherfs-capture-*; do
     pid=$(expr "$old" : '.*/.tetherfs-capture-\([0-9]*\)-[0-9]*$') || continue
     kill -0 "$pid" 2>/dev/null || btrfs subvolume delete "$old" >/dev/null || :
@@ -152,15 +178,17 @@ snapshot() {
   number=0
   btrfs subvolume list -a "$place" | sed 's/^ID [0-9]* gen [0-9]* top level [0-9]* path //; s|^<FS_TREE>/||' >"$found"
   while IFS= read -r path; do
-    case /$path in
-      */.tetherfs-capture-*|*/.snapshots/*) continue ;;
-      "$root"/*) ;;
+    path=/$path
+    case $path in
+      "$root"/*) path=\${path#"$root"} ;;
       *) continue ;;
     esac
-    path=/$path
-    path=$base\${path#"$root"}
-    [ -d "$path" ] || continue
+    case $path in
+      /.tetherfs-capture-*|*/.snapshots/*) continue ;;
+    esac
+    path=$base$path
     for shown; do [ "$shown" != "$path" ] || continue 2; done
+    [ -d "$path" ] || { note "the subvolume at $path cannot be seen: it is not captured"; continue; }
     number=$((number + 1))
     snapshot_one "$path" $number
   done <"$found"
@@ -168,8 +196,8 @@ snapshot() {
 
 snapshot_one() {
   made=$base/.tetherfs-capture-$$-$2
+  printf '%s\n' "$made" >>"$snapshots"
   if why=$(btrfs subvolume snapshot -r "$1" "$made" 2>&1); then
-    echo "$made" >>"$snapshots"
     mount --bind "$made" "$view\${1%/}"
   else
     note "$1 is read while it changes: $why"
@@ -177,28 +205,75 @@ snapshot_one() {
   fi
 }
 
-# Regular files, by the names that links lead to, as the machine sees them.
+# Regular files, by the names that links lead to, as the machine sees them; of a person only what lies in that one's home.
 matching() {
   chroot "$view" /bin/sh -c '
     IFS=
+    newline="
+"
     for pattern; do
       for file in $pattern; do
         [ -f "$file" ] && [ -s "$file" ] || continue
         real=$(realpath -e "$file")
-        [ "\${real##*/}" != "\${file##*/}" ] || printf "%s\n" "$real"
+        case $file$real in
+          *"$newline"*) printf "a name below %s holds a line feed: rename that there\n" "\${pattern%/*}" >&2; exit 1 ;;
+        esac
+        [ "\${real##*/}" = "\${file##*/}" ] || continue
+        case $file in
+          /home/*/*)
+            home=\${file#/home/}
+            home=$(realpath -e "/home/\${home%%/*}")
+            case $real in
+              "$home"/*) ;;
+              *) continue ;;
+            esac ;;
+        esac
+        printf "%s\n" "$real"
       done
     done' sh "$@"
 }
 
-keep() {
-  matching "$1" >"$found"
-  [ -s "$found" ] || fail "--keep $1: there is no such file there, or it is empty"
-  cat "$found" >>"$kept"
+# Of a name, for --exclude-from: what it says, and nothing else.
+pattern() { printf '%s\n' "$1" | sed 's/[][*?\\]/\\&/g; s/[[:space:]]$/[&]/'; }
+
+# A directory of which nothing is sent; one that was asked for must be there.
+contents() {
+  real=$(chroot "$view" /bin/sh -c '[ ! -d "$1" ] || { cd "$1" && pwd -P; }' sh "$1")
+  if [ -z "$real" ]; then
+    [ -z "\${2-}" ] || fail "--without $1: there is no such directory there"
+    return 0
+  fi
+  settle "$real"
+  printf '%s\n' "$place" >>"$contents"
+  printf '%s\n' "$(pattern ".$place")/*" >>"$without"
 }
 
-leave_out() { echo ".$1" >>"$without"; }
+in_contents() {
+  while IFS= read -r directory; do
+    case $1 in
+      "$directory"/*) return 0 ;;
+    esac
+  done <"$contents"
+  return 1
+}
 
-has_line() { grep -qxF -- "$1" "$2"; }
+# A path, and the same as a pattern.
+keep() {
+  matching "$2" >"$found"
+  [ -s "$found" ] || fail "--keep $1: there is no such file there, or it is empty"
+  while IFS= read -r path; do
+    settle "$path"
+    ! in_contents "$place" || fail "--keep $1: it lies in a directory of which nothing is captured"
+    printf '%s\n' "$place" >>"$kept"
+  done <"$found"
+}
+
+leave_out() {
+  settle "$1"
+  pattern ".$place" >>"$without"
+}
+
+has_line() { grep -qxF -e "$1" "$2"; }
 
 # Number of the rule, what becomes of such a file, what it must hold for that, patterns.
 rule() {
@@ -206,12 +281,14 @@ rule() {
   shift 3
   matching "$@" >"$found"
   while IFS= read -r path; do
-    [ -f "$view$path" ] || fail "a name below $path holds a line feed: rename that file there"
+    settle "$path"
+    path=$place
     copy=$masked$path
-    ! has_line "$path" "$kept" || continue
+    ! has_line "$path" "$kept" && ! in_contents "$path" || continue
     large=
-    if ! has_line ".$path" "$without"; then
-      echo ".$path" >>"$without"
+    if ! has_line "$path" "$seen"; then
+      printf '%s\n' "$path" >>"$seen"
+      pattern ".$path" >>"$without"
       mkdir -p "\${copy%/*}"
       # What is larger is emptied, whatever it holds.
       [ "$(stat -c %s "$view$path")" -le ${largestText} ] || large=--attributes-only
@@ -233,7 +310,7 @@ rule() {
     fi
     [ "$becomes" != nothing ] || rm "$copy"
     [ "$(stat -c %h "$view$path")" = 1 ] || fail "$path has another name there, by which it would be captured: remove that, or say --keep $path"
-    echo "${masked}$number $path" >&2
+    printf '${masked}%s %s\n' "$number" "$path" >&2
   done <"$found"
 }
 without_hashes=${quoted(withoutHashes)}
@@ -252,8 +329,7 @@ archive() {
 send() {
   at=.\${1%/}
   shift
-  archive --directory="$view" --wildcards --no-anchored --exclude='.tetherfs-capture-*' --anchored --no-wildcards --exclude-from="$without" \
-    --wildcards --no-wildcards-match-slash "$@" -- "$at"
+  archive --directory="$view" --anchored --wildcards --no-wildcards-match-slash --exclude-from="$without" "$@" -- "$at"
 }
 
 send_masked() {

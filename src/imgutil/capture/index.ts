@@ -5,7 +5,7 @@
 import { mkdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { machine as ownMachine } from 'node:os';
 import { join } from 'node:path';
-import { describeError, errorCode, TetherfsError, UsageError } from '../../base/errors.ts';
+import { describeError, errorCode, shownText, TetherfsError, UsageError } from '../../base/errors.ts';
 import type { RunProgram } from '../../base/program.ts';
 import { bytesOf, fileInside, placeOf, shownPath } from '../../base/tree-entry.ts';
 import { baseDirectory } from '../base-profile.ts';
@@ -110,9 +110,10 @@ async function captureInto(
   try {
     const { node, received } = await fetchTree(options, watcher, { work, tree });
     onStep('making it one for all nodes');
-    await blankInPlace(bytesOf(tree), await machineFiles(bytesOf(tree), { keep, ofRunning: true }));
     await generalize(tree);
     const kernel = await makeBootable(tree, { runtime, kernel: await kernelToBoot(tree, node) }, watcher);
+    // Once more: what the tree's own tools have made is in it now.
+    await blankInPlace(bytesOf(tree), await machineFiles(bytesOf(tree), { keep, ofRunning: true }));
     onStep('packing it');
     const packed = await pack({
       ...options,
@@ -144,7 +145,7 @@ async function fetchTree(
       );
     const { fileSystems } = node;
     const total = fileSystems.reduce((sum, { used }) => sum + used, 0);
-    for (const one of node.passedOver) onWarning(`not captured: ${one}`);
+    for (const one of node.passedOver) onWarning(`not captured: ${shownText(one)}`);
     const { bavail, bsize } = await statfs(work);
     if (bavail * bsize < total)
       onWarning(

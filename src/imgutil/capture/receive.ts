@@ -1,8 +1,9 @@
 /** What a machine sends of itself becomes a tree here. */
 import { spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
-import { PassThrough } from 'node:stream';
+import { Transform } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { describeError, errorCode, shownText } from '../../base/errors.ts';
 import { CaptureError } from '../errors.ts';
 import { machineRules } from '../machine-rules.ts';
@@ -33,7 +34,7 @@ const extract = [
 /** tar(1), status 1: what the file system did meanwhile. */
 const changes = /: (file changed as we read it|File removed before we read it|File shrank by \d+ bytes)/;
 /** It is not the machine's fault, nor a loss. */
-const harmless = /: socket ignored$|Removing leading|pax header.*implausibly/;
+const harmless = /: socket ignored$|Removing leading|time ?stamp .* in the future|implausibly old/;
 /** What tar says here when the other side has not sent all. */
 const endedEarly = /does not look like a tar archive|Unexpected EOF/;
 const linesShown = 3;
@@ -45,23 +46,28 @@ export async function receive(visit: Visit, script: string, options: ReceiveOpti
   const found: Received['masked'][number][] = [];
   const changed: string[] = [];
   const complaints: string[] = [];
-  const tar = spawn('tar', [...extract, '--directory', tree], { stdio: ['pipe', 'ignore', 'pipe'] });
+  // Names are bytes, and what it says is read.
+  const env = { ...process.env, LC_ALL: 'C' };
+  const tar = spawn('tar', [...extract, '--directory', tree], { stdio: ['pipe', 'ignore', 'pipe'], env });
   const complaint = text(tar.stderr);
-  const unpacked = new Promise<number>((resolve, reject) => {
-    tar.on('error', reject);
+  let bytes = 0;
+  const counted = new Transform({
+    transform(piece: Buffer, _, done) {
+      bytes += piece.length;
+      onBytes(bytes);
+      done(null, piece);
+    },
+  });
+  const unpacked = new Promise<number | undefined>((resolve) => {
+    tar.on('error', () => resolve(undefined));
     tar.on('close', (status) => resolve(status ?? 128));
   });
-  const counted = new PassThrough();
-  let bytes = 0;
-  counted.on('data', (piece: Buffer) => {
-    bytes += piece.length;
-    onBytes(bytes);
-  });
-  counted.pipe(tar.stdin);
+  // Nobody would read on.
+  void unpacked.then(() => counted.destroy());
   // It says itself why it has ended.
-  tar.stdin.on('error', () => counted.destroy());
+  pipeline(counted, tar.stdin).catch(() => {});
   const onLine = (line: string) => {
-    if (line.startsWith(note)) onNote(line.slice(note.length));
+    if (line.startsWith(note)) onNote(shownText(line.slice(note.length), 300));
     else if (line.startsWith(masked)) found.push(maskedFile(line.slice(masked.length)));
     else if (changes.test(line)) changed.push(line.replace(/^tar: \.?/, ''));
     else if (line.trim() !== '' && !harmless.test(line)) complaints.push(shownText(line, 300));
@@ -72,26 +78,32 @@ export async function receive(visit: Visit, script: string, options: ReceiveOpti
     sent = await visit.stream(script, counted, onLine);
   } catch (error) {
     failure = error;
-    tar.stdin.destroy();
+    counted.destroy();
   }
   const status = await unpacked;
   signal.throwIfAborted();
+  if (status === undefined) throw new CaptureError('tar is missing here: install it');
   const why = (await complaint).trim();
   if (/No space left on device/.test(why)) throw Object.assign(new Error(why), { code: 'ENOSPC' });
   if (status !== 0 && !endedEarly.test(why))
-    throw new CaptureError(`tar could not unpack what came: ${shownText(firstLines(why.split('\n')), 300)}`);
+    throw new CaptureError(
+      `tar could not unpack what came: ${shownText(lastLines(why.split('\n')), 300) || 'it was killed'}`,
+    );
   if (failure !== undefined)
     throw errorCode(failure) === 'TOOL' ? failure : new CaptureError(describeError(failure), { cause: failure });
   if (sent !== 0 || status !== 0)
     throw new CaptureError(
-      `it could not send all of itself: ${firstLines(complaints) || `status ${sent ?? 'unknown'}`}`,
+      `it could not send all of itself: ${lastLines(complaints) || `status ${sent ?? 'unknown'}`}`,
     );
-  for (const line of complaints) onNote(line);
+  // What it could not give a file here it says without failing.
+  const losses = why.split('\n').filter((line) => line !== '' && !harmless.test(line));
+  for (const line of [...complaints, ...losses.slice(0, linesShown)]) onNote(shownText(line, 300));
   return { masked: found, changed };
 }
 
-function firstLines(lines: readonly string[]): string {
-  return lines.slice(0, linesShown).join('; ');
+/** The reason comes after what was only noticed. */
+function lastLines(lines: readonly string[]): string {
+  return lines.slice(-linesShown).join('; ');
 }
 
 /** `NUMBER PATH` */
