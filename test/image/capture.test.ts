@@ -238,7 +238,8 @@ for path, name in (('etc/hostname', 'user.mark'), ('etc/sudoers', 'security.seli
   });
 
   test('as one, without a directory, in clear, with a file as it is: an ordinary image', () => {
-    const words = ['--single', '--without', '/srv/', '--no-encrypt', '--keep', '/etc/krb5.keytab'];
+    const words = ['--single', '--without', '/home/ann/', '--no-encrypt', '--keep', '/etc/krb5.keytab'];
+    words.push('--keep', '/etc/munge/munge.key');
     const { status, stdout } = capture(...words);
     expect({ status, stdout }).toMatchObject({
       status: 0,
@@ -247,9 +248,9 @@ for path, name in (('etc/hostname', 'user.mark'), ('etc/sudoers', 'security.seli
     expect(existsSync(at('private'))).toBe(false);
     expect(tetherfs('image', 'info', at('public/rootimg.sfs')).stdout).toMatch(/^format +squashfs/m);
     expect(unpack()).not.toContain(', of ');
-    expect(readdirSync(at('tree/srv'))).toEqual([]);
-    expect(inTree('home/ann/notes.txt')).toBe('notes\n');
-    expect(inTree('etc/krb5.keytab')).toBe(secret);
+    expect(readdirSync(at('tree/home/ann'))).toEqual([]);
+    expect(inTree('srv/data').length).toBe(100_000);
+    expect([inTree('etc/krb5.keytab'), inTree('srv/munge/munge.key')]).toEqual([secret, secret]);
   });
 
   test.each([

@@ -22,6 +22,7 @@ export interface CollectorOptions {
 
 /** Lines that it prints to us on standard error begin so; all others are complaints. */
 export const masked = 'tetherfs-masked ';
+export const kept = 'tetherfs-kept ';
 export const note = 'tetherfs-note ';
 
 /** s */
@@ -265,6 +266,7 @@ keep() {
     settle "$path"
     ! in_contents "$place" || fail "--keep $1: it lies in a directory of which nothing is captured"
     printf '%s\n' "$place" >>"$kept"
+    printf '${kept}%s\n' "$place" >&2
   done <"$found"
 }
 

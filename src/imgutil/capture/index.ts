@@ -96,7 +96,7 @@ async function captureInto(
   watcher: CaptureWatcher,
   made: MadeDirectories,
 ): Promise<CapturedImage> {
-  const { login, single, keep = [], runtime } = options;
+  const { login, single, runtime } = options;
   const { onStep, onWarning, signal } = watcher;
   const outDir = await makeOutput(options.outDir, made);
   const { baseProfile, tree: confluent = confluentTree } = options;
@@ -113,11 +113,11 @@ async function captureInto(
     await generalize(tree);
     const kernel = await makeBootable(tree, { runtime, kernel: await kernelToBoot(tree, node) }, watcher);
     // Once more: what the tree's own tools have made is in it now.
-    await blankInPlace(bytesOf(tree), await machineFiles(bytesOf(tree), { keep, ofRunning: true }));
+    await blankInPlace(bytesOf(tree), await machineFiles(bytesOf(tree), { keep: received.kept, ofRunning: true }));
     onStep('packing it');
     const packed = await pack({
       ...options,
-      ...{ outDir, sourceDir: tree, origin: login, kernel: kernel?.version, signal },
+      ...{ outDir, sourceDir: tree, keep: received.kept, origin: login, kernel: kernel?.version, signal },
       fileSystems: single ? undefined : node.fileSystems,
     });
     const { masked, changed } = received;

@@ -8,11 +8,13 @@ import { describeError, errorCode, shownText } from '../../base/errors.ts';
 import { CaptureError } from '../errors.ts';
 import { machineRules } from '../machine-rules.ts';
 import type { Visit } from '../remote-member.ts';
-import { masked, note } from './collector.ts';
+import { kept, masked, note } from './collector.ts';
 
 export interface Received {
   /** What was made harmless there before it was sent. */
   readonly masked: readonly { readonly path: string; readonly what: string; readonly isLeftOut: boolean }[];
+  /** What was to be kept, by its path in the tree. */
+  readonly kept: readonly string[];
   /** What was not read as it was at one moment, as tar tells it. */
   readonly changed: readonly string[];
 }
@@ -45,6 +47,7 @@ export async function receive(visit: Visit, script: string, options: ReceiveOpti
   await mkdir(tree, { mode: 0o755 });
   const found: Received['masked'][number][] = [];
   const changed: string[] = [];
+  const asItIs: string[] = [];
   const complaints: string[] = [];
   // Names are bytes, and what it says is read.
   const env = { ...process.env, LC_ALL: 'C' };
@@ -69,6 +72,7 @@ export async function receive(visit: Visit, script: string, options: ReceiveOpti
   const onLine = (line: string) => {
     if (line.startsWith(note)) onNote(shownText(line.slice(note.length), 300));
     else if (line.startsWith(masked)) found.push(maskedFile(line.slice(masked.length)));
+    else if (line.startsWith(kept)) asItIs.push(line.slice(kept.length));
     else if (changes.test(line)) changed.push(line.replace(/^tar: \.?/, ''));
     else if (line.trim() !== '' && !harmless.test(line)) complaints.push(shownText(line, 300));
   };
@@ -98,7 +102,7 @@ export async function receive(visit: Visit, script: string, options: ReceiveOpti
   // What it could not give a file here it says without failing.
   const losses = why.split('\n').filter((line) => line !== '' && !harmless.test(line));
   for (const line of [...complaints, ...losses.slice(0, linesShown)]) onNote(shownText(line, 300));
-  return { masked: found, changed };
+  return { masked: found, kept: asItIs, changed };
 }
 
 /** The reason comes after what was only noticed. */
