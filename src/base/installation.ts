@@ -39,3 +39,5 @@ export const initramfsFiles = join(root, 'initramfs');
 export const unitFiles = join(root, 'systemd');
 /** What `tetherfs image build` installs unless it is told otherwise, a file a family of distributions. In a checkout only. */
 export const packageLists = join(root, 'package-lists');
+/** What `tetherfs image capture` has another machine run. In a checkout only. */
+export const captureFunctions = join(root, 'src/imgutil/capture/collect.sh');

@@ -73,7 +73,7 @@ const state = () =>
   );
 /** Of those that the machine runs for us the one that started the others. */
 function mainProcess(): number {
-  const there = atWork().filter((pid) => commandLine(pid).startsWith('sh -c set -eu'));
+  const there = atWork().filter((pid) => commandLine(pid).startsWith('sh -c room='));
   const main = there.find((pid) => !there.includes(parentOf(pid) ?? 0));
   if (main === undefined) throw new Error('nothing works there');
   return main;
