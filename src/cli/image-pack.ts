@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { Compression } from '../imgutil/mksquashfs.ts';
 import { loadBinding } from '../native/binding.ts';
 import { blockSizeOption, compressionOption } from './image-options.ts';
+import { interruption } from './interruption.ts';
 import { progressBar } from './progress-bar.ts';
 import { collect } from './repeated-option.ts';
 
@@ -69,8 +70,7 @@ Examples:
     .action(async (sourceDir: string, outDir: string, flags: PackFlags) => {
       const { pack } = await import('../imgutil/pack.ts');
       const { reportPacked } = await import('./packed-report.ts');
-      const interrupt = new AbortController();
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+      const signal = interruption();
       const packing = progressBar('packing');
       const writing = progressBar('writing rootimg.sfs');
       const packed = await pack({
@@ -93,7 +93,7 @@ Examples:
           packing.clear();
           writing.update({ bytes, totalBytes });
         },
-        signal: interrupt.signal,
+        signal,
       }).finally(() => {
         packing.clear();
         writing.clear();

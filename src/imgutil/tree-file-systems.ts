@@ -23,6 +23,11 @@ export interface TreeFileSystem {
   readonly size: number;
 }
 
+/** Where others are mounted in it. */
+export function mountedIn({ mountPoint }: TreeFileSystem, all: readonly TreeFileSystem[]): string[] {
+  return all.map((one) => one.mountPoint).filter((one) => one !== mountPoint && liesIn(one, mountPoint));
+}
+
 export interface PackFileSystemsOptions {
   /** The root's first. */
   fileSystems: readonly TreeFileSystem[];
@@ -43,14 +48,14 @@ export async function packFileSystems(
   };
   try {
     let before = 0;
-    for (const [index, { mountPoint }] of fileSystems.entries()) {
+    for (const [index, fileSystem] of fileSystems.entries()) {
       const path = join(temporary, `part-${index}.sfs`);
-      const without = await contentsElsewhere(sourceDir, mountPoint, fileSystems);
+      const without = await contentsElsewhere(sourceDir, fileSystem, fileSystems);
       const excludeFile = without.length === 0 ? undefined : join(temporary, `part-${index}.without`);
       if (excludeFile !== undefined)
         await writeFile(excludeFile, without.map((name) => `${name}\n`).join(''), 'latin1');
       let read = 0;
-      const told = await mksquashfs(join(sourceDir, mountPoint), path, {
+      const told = await mksquashfs(join(sourceDir, fileSystem.mountPoint), path, {
         ...{ compression, signal, excludeFile, view: undefined },
         onRead(bytes) {
           read = bytes;
@@ -74,10 +79,14 @@ export async function packFileSystems(
   }
 }
 
-/** What lies in those that were mounted in it: paths in `mountPoint`, one character a byte. Their mountpoints are empty directories. */
-async function contentsElsewhere(tree: string, mountPoint: string, all: readonly TreeFileSystem[]): Promise<string[]> {
-  const deeper = all.map((one) => one.mountPoint).filter((one) => one !== mountPoint && liesIn(one, mountPoint));
-  const names = deeper.map(async (place) => {
+/** What lies in those that were mounted in it: paths in it, one character a byte. Their mountpoints are empty directories. */
+async function contentsElsewhere(
+  tree: string,
+  fileSystem: TreeFileSystem,
+  all: readonly TreeFileSystem[],
+): Promise<string[]> {
+  const { mountPoint } = fileSystem;
+  const names = mountedIn(fileSystem, all).map(async (place) => {
     const within = bytesOf(place.slice(mountPoint === '/' ? 1 : mountPoint.length + 1));
     const entries = await readdir(placeOf(bytesOf(tree), bytesOf(place)), 'buffer');
     return entries.map((name) => {

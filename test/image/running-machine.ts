@@ -184,9 +184,12 @@ export class RunningMachine implements AsyncDisposable {
 
   /** A frozen file system would stay behind without a place where it could be thawed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.run('rm -f /run/hold; ! fsfreeze -u /home 2>/dev/null || echo thawed');
-    await this.#sshd[Symbol.asyncDispose]();
-    this.#directory.remove();
+    try {
+      this.run('rm -f /run/hold; ! fsfreeze -u /home 2>/dev/null || echo thawed');
+    } finally {
+      await this.#sshd[Symbol.asyncDispose]();
+      this.#directory.remove();
+    }
   }
 }
 

@@ -9,6 +9,7 @@ import { captureFunctions } from '../../base/installation.ts';
 import { quoted } from '../../base/shell-word.ts';
 import { largestText, machineRules, ownContents, shortestHash } from '../machine-rules.ts';
 import { liesIn } from '../private-place.ts';
+import { mountedIn } from '../tree-file-systems.ts';
 import { type Alias, farPath, type NodeFileSystem, type NodeSurvey } from './survey.ts';
 
 export interface CollectorOptions {
@@ -38,14 +39,15 @@ function inOwnMounts(
   { fileSystems, aliases, busy, swapFiles, room }: NodeSurvey,
   { keep, without, freeze, silence = usualSilence }: CollectorOptions,
 ): string {
-  const places = fileSystems.map(({ mountPoint }) => mountPoint);
   // Mounted there, or mounted elsewhere and to be seen there: captured by itself.
-  const elsewhere = ({ mountPoint, device, root }: NodeFileSystem) => [
-    ...places.filter((place) => place !== mountPoint && liesIn(place, mountPoint)),
-    ...fileSystems
-      .filter((one) => one.device === device && one.root !== root && liesIn(one.root, root))
-      .map((one) => posix.join(mountPoint, posix.relative(root, one.root))),
-  ];
+  const elsewhere = (fileSystem: NodeFileSystem) => {
+    const { mountPoint, device, root } = fileSystem;
+    const parts = fileSystems.filter((one) => one.device === device && one.root !== root && liesIn(one.root, root));
+    return [
+      ...mountedIn(fileSystem, fileSystems),
+      ...parts.map((one) => posix.join(mountPoint, posix.relative(root, one.root))),
+    ];
+  };
   const show = (fileSystem: NodeFileSystem) => {
     const { mountPoint, type, root } = fileSystem;
     if (!freeze || type !== 'btrfs') return `show ${quoted(mountPoint)}`;
@@ -53,8 +55,9 @@ function inOwnMounts(
   };
   const send = (fileSystem: NodeFileSystem) => {
     const { mountPoint } = fileSystem;
-    const deeper = elsewhere(fileSystem);
-    const words = ['send', mountPoint, ...deeper.map((path) => `--exclude=.${literal(path)}/*`)].map(quoted).join(' ');
+    const words = ['send', mountPoint, ...elsewhere(fileSystem).map((path) => `--exclude=.${literal(path)}/*`)]
+      .map(quoted)
+      .join(' ');
     return freeze && canFreeze(fileSystem, aliases, busy) ? `freeze ${quoted(mountPoint)}\n${words}\nthaw` : words;
   };
   return [

@@ -7,6 +7,7 @@ import { machine as ownMachine } from 'node:os';
 import { join } from 'node:path';
 import { describeError, errorCode, shownText, TetherfsError, UsageError } from '../../base/errors.ts';
 import type { RunProgram } from '../../base/program.ts';
+import { formatSize } from '../../base/size.ts';
 import { bytesOf, fileInside, placeOf, shownPath } from '../../base/tree-entry.ts';
 import { baseDirectory } from '../base-profile.ts';
 import { CaptureError } from '../errors.ts';
@@ -100,6 +101,7 @@ async function captureInto(
   const { onStep, onWarning, signal } = watcher;
   const outDir = await makeOutput(options.outDir, made);
   const { baseProfile, tree: confluent = confluentTree } = options;
+  // That it is not there is better known before all has been sent.
   if (baseProfile !== undefined) await baseDirectory(baseProfile, confluent, outDir);
   // Also of an image in clear: the tree is nobody's business while it is made.
   const { privateDir, directory } = await makePrivatePlace(outDir, options, made);
@@ -149,7 +151,7 @@ async function fetchTree(
     const { bavail, bsize } = await statfs(work);
     if (bavail * bsize < total)
       onWarning(
-        `it has ${gibibytes(total)} GiB, and ${work} has room for ${gibibytes(bavail * bsize)} GiB: that may not be enough`,
+        `it has ${formatSize(total)}, and ${work} has room for ${formatSize(bavail * bsize)}: that may not be enough`,
       );
     onStep(`reading ${fileSystems.map(({ mountPoint, type }) => `${mountPoint} (${type})`).join(', ')}`);
     const received = await receive(there, collector(node, { keep, without, freeze }), {
@@ -158,10 +160,6 @@ async function fetchTree(
     });
     return { node, received };
   });
-}
-
-function gibibytes(bytes: number): string {
-  return (bytes / 2 ** 30).toFixed(1);
 }
 
 /** What it runs by, if that is in the tree. */

@@ -101,7 +101,8 @@ export async function receive(visit: Visit, script: string, options: ReceiveOpti
     );
   // What it could not give a file here it says without failing.
   const losses = why.split('\n').filter((line) => line !== '' && !harmless.test(line));
-  for (const line of [...complaints, ...losses.slice(0, linesShown)]) onNote(shownText(line, 300));
+  const shown = losses.slice(0, linesShown).map((line) => shownText(line, 300));
+  for (const line of [...complaints, ...shown]) onNote(line);
   return { masked: found, kept: asItIs, changed };
 }
 

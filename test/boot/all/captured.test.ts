@@ -48,6 +48,10 @@ echo served >disk/srv/file
 umount disk/srv
 `;
 
+/** What a capture could have left. */
+const look =
+  'btrfs subvolume list / | sed "s/gen [0-9]* //"; findmnt -l -n -o TARGET,SOURCE,OPTIONS | sort; ls -a / /mnt';
+
 beforeAll(async () => {
   mkdirSync(at('public/os'), { recursive: true });
   site = await BootSite.make(publicDir);
@@ -89,20 +93,14 @@ it('captures it as it runs from its disks', async () => {
   await machine.login();
   await machine.run('echo alive >/home/file; sync');
   await waitUntil('ssh answers', () => ssh('true') === '', { timeoutMs: 300_000 });
-  const before = await machine.run(
-    'btrfs subvolume list / | sed "s/gen [0-9]* //"; findmnt -l -n -o TARGET,SOURCE,OPTIONS | sort; ls -a / /mnt',
-  );
+  const before = await machine.run(look);
   const words = ['--ssh-config', at('ssh_config'), '--private-dir', at('private'), '--report', `root@${node}`, outDir];
   const said = execFileSync(checkoutCommand, ['image', 'capture', ...words], { encoding: 'utf8' });
   expect(said).toMatch(/^captured root@10\.9\.0\.100: \/, \/home, \/srv\n/);
   expect(said).toMatch(/^blanked {2}\/etc\/ssh\/ssh_host_ed25519_key \(ssh host key\)$/m);
   expect(said).toMatch(/^left out \/etc\/systemd\/network\/lan\.network \(network of this machine\)$/m);
   expect(said).toMatch(/^kernel {3}6\.12.* and its initramfs/m);
-  expect(
-    await machine.run(
-      'btrfs subvolume list / | sed "s/gen [0-9]* //"; findmnt -l -n -o TARGET,SOURCE,OPTIONS | sort; ls -a / /mnt',
-    ),
-  ).toBe(before);
+  expect(await machine.run(look)).toBe(before);
   await machine.run('echo on >/srv/more && echo on >/home/more');
 });
 
