@@ -32,11 +32,12 @@ export function decryptedSource(image: ImageSource, key: Uint8Array, xts: Xts): 
   const size = encryptedPayloadSize(image.size);
   return {
     size,
-    async read({ offset, length }) {
+    async read({ offset, length }, into) {
       const firstSector = Math.floor(offset / sectorSize);
       const end = Math.ceil((offset + length) / sectorSize) * sectorSize;
       const start = firstSector * sectorSize;
-      const sectors = await image.read({ offset: headerSize + start, length: end - start });
+      const room = into !== undefined && into.length >= end - start ? into : undefined;
+      const sectors = await image.read({ offset: headerSize + start, length: end - start }, room);
       xts(sectors, key, firstSector, 'decrypt');
       return sectors.subarray(offset - start, offset - start + length);
     },

@@ -7,17 +7,21 @@ import type { ByteRange } from '../base/byte-range.ts';
 export interface ImageSource {
   /** Bytes. */
   readonly size: number;
-  /** All bytes of a range that lies within the size; the caller may change them. Rejects rather than give fewer. */
-  read(range: ByteRange): Promise<Uint8Array>;
+  /**
+   * All bytes of a range that lies within the size; the caller may change them. Rejects rather than give fewer. They may lie in `into`, which is at least as
+   * long: fresh memory, whose pages the kernel must first make, costs several times what hashing and decrypting cost.
+   */
+  read(range: ByteRange, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** Bytes read at once where a whole image is read: large enough that the cost of a call does not show. */
 const pieceSize = 1 << 20;
 
-/** The whole source, in order, in pieces of `length` bytes; the last is shorter. */
+/** The whole source, in order, in pieces of `length` bytes; the last is shorter. A piece is dead when the next is asked for. */
 export async function* pieces(source: ImageSource, length = pieceSize): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(Math.min(length, source.size));
   for (let offset = 0; offset < source.size; offset += length) {
-    yield await source.read({ offset, length: Math.min(length, source.size - offset) });
+    yield await source.read({ offset, length: Math.min(length, source.size - offset) }, buffer);
   }
 }
 
@@ -35,8 +39,8 @@ export function bytesSource(bytes: Uint8Array): ImageSource {
 export function joinedSource(parts: readonly ImageSource[]): ImageSource {
   return {
     size: parts.reduce((sum, { size }) => sum + size, 0),
-    async read({ offset, length }) {
-      const bytes = new Uint8Array(length);
+    async read({ offset, length }, into = new Uint8Array(length)) {
+      const bytes = into.subarray(0, length);
       let start = 0;
       for (const part of parts) {
         const from = Math.max(offset, start);

@@ -34,14 +34,17 @@ export async function clearCopy(image: ImageSource, options: ClearOptions): Prom
   if (key !== undefined) encryptedPayloadSize(image.size);
   const file = await withoutName(directory);
   let done = 0;
+  const buffers = Array.from({ length: piecesAtOnce }, () => new Uint8Array(pieceSize));
   const copy = async (range: ByteRange) => {
     signal?.throwIfAborted();
-    const bytes = await image.read(range);
+    const buffer = buffers.pop();
+    const bytes = await image.read(range, buffer);
     check(range, bytes);
     const payload = bytes.subarray(Math.max(0, hidden - range.offset));
     const offset = rangeEnd(range) - payload.length - hidden;
     if (key !== undefined) xts(payload, key, offset / sectorSize, 'decrypt');
     await writeAll(file, payload, offset);
+    if (buffer !== undefined) buffers.push(buffer);
     done += range.length;
     onProgress?.(done, image.size);
   };
@@ -64,9 +67,10 @@ export async function checkAll(
   image: ImageSource,
   options: Pick<ClearOptions, 'check' | 'onProgress' | 'signal'>,
 ): Promise<void> {
+  const buffer = new Uint8Array(pieceSize);
   for (const range of rangesOf(image.size)) {
     options.signal?.throwIfAborted();
-    options.check(range, await image.read(range));
+    options.check(range, await image.read(range, buffer));
     options.onProgress?.(rangeEnd(range), image.size);
   }
 }

@@ -67,8 +67,8 @@ class FileSource implements ClosableSource {
     this.size = size;
   }
 
-  async read({ offset, length }: ByteRange): Promise<Uint8Array> {
-    const bytes = new Uint8Array(length);
+  async read({ offset, length }: ByteRange, into = new Uint8Array(length)): Promise<Uint8Array> {
+    const bytes = into.subarray(0, length);
     for (let done = 0; done < length; ) {
       const { bytesRead } = await this.#file.read(bytes, done, length - done, offset + done).catch((error: unknown) => {
         throw unreadable(this.#path, error);

@@ -33,7 +33,7 @@ describe('joining partitions', () => {
       fc.asyncProperty(some, async ([partitions, length]) => {
         const joined = joinPartitions(partitions.map((one) => ({ ...one, squashfs: bytesSource(one.data) })));
         const read: Uint8Array[] = [];
-        for await (const piece of pieces(joined, length)) read.push(piece);
+        for await (const piece of pieces(joined, length)) read.push(Buffer.from(piece));
         expect(Buffer.concat(read).equals(capture(partitions).bytes)).toBe(true);
       }),
       { numRuns: 50 },

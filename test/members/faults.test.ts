@@ -38,7 +38,7 @@ const cases: [Behaviour, FaultKind, MemberState][] = [
 const noticeableLagMs = 20;
 
 describe('a member that turns bad under reads', () => {
-  test.each(cases)('%s: counted as %s, and %s', { timeout: 20_000 }, async (behaviour, kind, state) => {
+  test.each(cases)('%s: counted as %s, and %s', { timeout: 90_000 }, async (behaviour, kind, state) => {
     await using good = await MisbehavingServer.start(image);
     await using bad = await MisbehavingServer.start(image);
     await using site = await Site.open(image, [bad.url, good.url]);

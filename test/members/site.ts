@@ -93,12 +93,15 @@ export class Site implements AsyncDisposable {
     return target;
   }
 
-  /** Reads on through the image, several spans at once, until `seen` says so; throws when it does not in a long while. @returns bytes read. */
+  /**
+   * Reads on through the image, several spans at once, until `seen` says so; throws when it does not in a long while: a member that was late,
+   * be it that this very process was stopped for a moment, is left alone for up to half a minute (src/members/latency.ts). @returns bytes read.
+   */
   async readUntil(what: string, seen: () => boolean, options: ReadOptions = {}): Promise<number> {
     let bytes = 0;
     const length = 2 * chunkSize;
     let next = 0;
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + 40_000;
     const reader = async () => {
       while (!seen()) {
         if (performance.now() > deadline) throw new Error(`read for long, but ${what} did not come about`);
