@@ -8,11 +8,11 @@
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { renderTable } from '../src/base/text-table.ts';
 import { pack } from '../src/imgutil/pack.ts';
 import { publishTrace } from '../src/imgutil/trace-publish.ts';
 import { readTrace } from '../src/mount/control-client.ts';
 import { controlPathOf } from '../src/mount/control-path.ts';
-import { renderTable } from '../src/mount/text-table.ts';
 import { loadBinding } from '../src/native/binding.ts';
 import { makeTempDir } from '../test/support/temp-dir.ts';
 import { type BootImage, bootImage, bootPaths, bootRoot, neededBytes, system, withPlainFile } from './boot/image.ts';

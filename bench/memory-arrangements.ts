@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { renderTable } from '../src/mount/text-table.ts';
+import { renderTable } from '../src/base/text-table.ts';
 import { cachedPages, charged } from './boot/charged.ts';
 import { bootImage } from './boot/image.ts';
 import { replayBoot } from './boot/replay.ts';

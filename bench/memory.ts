@@ -5,7 +5,7 @@
  * it what the kernel charges a memory control group that the daemon is put into once it is ready, before the reading begins.
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { renderTable } from '../src/mount/text-table.ts';
+import { renderTable } from '../src/base/text-table.ts';
 import { Nginx } from '../test/support/nginx.ts';
 import { makeTempDir } from '../test/support/temp-dir.ts';
 import { makeBenchImage } from './support/bench-image.ts';

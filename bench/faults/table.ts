@@ -1,5 +1,5 @@
 /** What came of the runs: a table for people, and the same for programs. */
-import { renderTable } from '../../src/mount/text-table.ts';
+import { renderTable } from '../../src/base/text-table.ts';
 import { median } from '../support/figures.ts';
 import type { Figure } from './scenario.ts';
 

@@ -1,5 +1,5 @@
 /** Figures of several runs: medians and the table that every bench ends with. */
-import { renderTable } from '../../src/mount/text-table.ts';
+import { renderTable } from '../../src/base/text-table.ts';
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -3,7 +3,7 @@
  * stands on, what writing costs, and what a killed and a replaced daemon cost its readers. Throws when something does not hold that it claims.
  */
 import { z } from 'zod';
-import { renderTable } from '../../src/mount/text-table.ts';
+import { renderTable } from '../../src/base/text-table.ts';
 import { Machine } from '../../test/boot/machine.ts';
 import { complaint, failedUnits, image, statusOf, successorOf, writeAndDelete } from '../../test/boot/node.ts';
 import type { Profile } from '../../test/boot/profiles.ts';

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { renderTable } from '../../src/mount/text-table.ts';
+import { renderTable } from '../../src/base/text-table.ts';
 import { Machine } from '../../test/boot/machine.ts';
 import { failedUnits, statusOf, unsealed } from '../../test/boot/node.ts';
 import { type Profile, rootOf } from '../../test/boot/profiles.ts';

@@ -3,7 +3,7 @@ import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:f
 import { Argument, Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { unreadable } from '../base/given-file.ts';
-import { renderTable } from '../mount/text-table.ts';
+import { renderTable } from '../base/text-table.ts';
 import { openSite, print, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
 
 const kinds = ['tls', 'ssh'] as const;

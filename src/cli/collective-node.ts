@@ -1,12 +1,12 @@
 /** `tetherfs collective node`: the nodes of the site. */
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
+import { renderTable } from '../base/text-table.ts';
 import { armedNow, formatArming, parseArming } from '../collective/arming.ts';
 import { isSecretAttribute, knownAttributes } from '../collective/attributes.ts';
 import type { AttributeChanges } from '../collective/nodes.ts';
 import { expandNames } from '../collective/nodes.ts';
 import { defaultPlaces, rememberedMember } from '../collective/places.ts';
-import { renderTable } from '../mount/text-table.ts';
 import { profileName } from '../profile/index.ts';
 import {
   askSecret,

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../base/errors.ts';
+import { renderTable } from '../base/text-table.ts';
 import { defaultPlaces, rememberedMember } from '../collective/places.ts';
-import { renderTable } from '../mount/text-table.ts';
 import { openSite, print, readInput, type StateFlags, shownTime, stateCommand } from './collective-options.ts';
 import { collect } from './repeated-option.ts';
 

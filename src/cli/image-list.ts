@@ -2,8 +2,8 @@
 import { Command } from 'commander';
 import { UsageError } from '../base/errors.ts';
 import { formatSize } from '../base/size.ts';
+import { renderTable } from '../base/text-table.ts';
 import type { ListedProfile } from '../imgutil/profile-list.ts';
-import { renderTable } from '../mount/text-table.ts';
 
 interface ListFlags {
   tree?: string;

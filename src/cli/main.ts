@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, Loader>> = {
   takeover: { load: async () => (await import('./takeover.ts')).takeoverCommand() },
   untether: { load: async () => (await import('./untether.ts')).untetherCommand() },
   retether: { load: async () => (await import('./untether.ts')).retetherCommand() },
+  bench: { load: async (version) => (await import('./bench.ts')).benchCommand(version) },
   members: { load: async () => (await import('./members.ts')).membersCommand() },
   image: { load: async () => (await import('./image.ts')).imageCommand() },
   trace: { load: async () => (await import('./trace.ts')).traceCommand() },

@@ -3,11 +3,11 @@ import { lookup } from 'node:dns/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { parseFileUrl } from '../base/file-url.ts';
+import { renderTable } from '../base/text-table.ts';
 import { memberUrl, notAskedYet, systemCas } from '../members/index.ts';
 import { changeMembers, readStatus, reloadMembers } from '../mount/control-client.ts';
 import { controlOf } from '../mount/control-path.ts';
 import type { Status } from '../mount/status.ts';
-import { renderTable } from '../mount/text-table.ts';
 import { insistOnUrls } from './mount-options.ts';
 
 interface Flags {

@@ -19,6 +19,12 @@ export interface ProgressBar {
   clear(): void;
 }
 
+export interface WorkBar {
+  /** @param share of the work that is done, 0 to 1. @param what is done now. */
+  update(share: number, what: string): void;
+  clear(): void;
+}
+
 /** Columns of the bar between its brackets. A terminal that has no room for the narrowest gets no bar. */
 const widest = 40;
 const narrowest = 10;
@@ -55,6 +61,30 @@ export function progressBar(
   };
 }
 
+/** The same for work that is not bytes; the time left is what the share took so far promises. */
+export function workBar(
+  label: string,
+  stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'write'> = process.stderr,
+  time: TimeSource = systemTime,
+): WorkBar {
+  const began = time.now();
+  let shown = false;
+  return {
+    update(share, what) {
+      if (!stream.isTTY) return;
+      const left = share > 0 ? [`${duration((((time.now() - began) / 1_000) * (1 - share)) / share)} left`] : [];
+      const percent = `${Math.floor(share * 100)} %`;
+      const line = renderLine(label, share, [[percent, ...left, what], [percent, ...left], [percent]], stream.columns);
+      stream.write(`\r${line}\x1b[K`);
+      shown = true;
+    },
+    clear() {
+      if (shown) stream.write('\r\x1b[K');
+      shown = false;
+    },
+  };
+}
+
 function rateOf(samples: readonly { at: number; bytes: number }[]): number {
   const [first, last] = [samples[0], samples.at(-1)];
   if (first === undefined || last === undefined || last.at === first.at) return 0;
@@ -68,19 +98,20 @@ export function renderProgress(label: string, { bytes, totalBytes, rate }: Progr
   const speed = rate > 0 ? [`${scaled(rate, rate)} ${unitOf(rate)}/s`] : [];
   const left = rate > 0 ? [`${duration((totalBytes - bytes) / rate)} left`] : [];
   const amount = `${scaled(bytes, totalBytes)} of ${scaled(totalBytes, totalBytes)} ${unitOf(totalBytes)}`;
+  const facts = [[percent, amount, ...speed, ...left], [percent, ...speed, ...left], [percent, ...left], [percent]];
+  return renderLine(label, share, facts, columns);
+}
+
+/** @param choices of what is said behind the bar, the one that is used where there is room first. */
+function renderLine(label: string, share: number, choices: readonly (readonly string[])[], columns: number): string {
   // the last column stays free: some terminals wrap when it is written
   const room = columns - 1;
-  for (const facts of [
-    [percent, amount, ...speed, ...left],
-    [percent, ...speed, ...left],
-    [percent, ...left],
-    [percent],
-  ]) {
+  for (const facts of choices) {
     const behind = facts.join('  ');
     const width = Math.min(room - `${label}  []  ${behind}`.length, widest);
     if (width >= narrowest) return `${label}  [${bar(share, width)}]  ${behind}`;
   }
-  return `${label}  ${percent}`.slice(0, Math.max(0, room));
+  return `${label}  ${choices.at(-1)?.join('  ') ?? ''}`.slice(0, Math.max(0, room));
 }
 
 function bar(share: number, width: number): string {

@@ -6,6 +6,7 @@ export {
   FetchCancelled,
   FetchFailedError,
   faultKinds,
+  MemberFault,
   NoMemberError,
   NoValidTreeError,
   OutageError,
@@ -18,4 +19,5 @@ export { type ImageIdentity, type OpenedCollective, type OpenOptions, openCollec
 export type { OutagePolicy } from './outage.ts';
 export { type ResumeOptions, resumeCollective } from './resume.ts';
 export { fetchSmallFile, ServedFile, type ServedFileOptions, type SmallFileOptions } from './served-file.ts';
+export { type TimedAnswer, TimedMember, type TimedRead } from './timed-member.ts';
 export { systemCas } from './trust.ts';

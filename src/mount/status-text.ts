@@ -1,8 +1,8 @@
 /** The status for people: a few lines, then a table of the members. */
 import { isDigestName } from '../base/digest-name.ts';
 import { formatSize } from '../base/size.ts';
+import { renderTable, wrapText } from '../base/text-table.ts';
 import type { MemberLine, Status } from './status.ts';
-import { renderTable, wrapText } from './text-table.ts';
 
 export interface StatusForm {
   /** Everything, however long the lines are; else what fits a terminal of 80 columns. */

@@ -1,9 +1,9 @@
 /** How this node has booted, from where, and what it does since: for people and programs. */
 import { describeError, errorCode } from '../base/errors.ts';
+import { wrapText } from '../base/text-table.ts';
 import { readStatus } from '../mount/control-client.ts';
 import type { Status } from '../mount/status.ts';
 import { renderStatus } from '../mount/status-text.ts';
-import { wrapText } from '../mount/text-table.ts';
 import { imageControl } from './places.ts';
 import { type BootRecord, type OnbootRecord, readBootRecord, readOnbootRecord } from './records.ts';
 import { describeSteps } from './step.ts';

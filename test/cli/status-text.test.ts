@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { wrapText } from '../../src/base/text-table.ts';
 import type { MemberLine, Status } from '../../src/mount/status.ts';
 import { renderStatus } from '../../src/mount/status-text.ts';
-import { wrapText } from '../../src/mount/text-table.ts';
 
 function member(url: string, reason = ''): MemberLine {
   const counts = { sinceMs: 1, scoreMs: 1, throughput: 123_456_789, inFlight: 0, connections: 0, requests: 1e9 };

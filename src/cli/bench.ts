@@ -1,0 +1,134 @@
+/** `tetherfs bench`: how quickly each member answers from here, and all together. */
+import { constants } from 'node:fs';
+import { access, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import { describeError, UsageError } from '../base/errors.ts';
+import { type FileUrl, isFileUrl, parseFileUrl } from '../base/file-url.ts';
+import { readGivenFile } from '../base/given-file.ts';
+import type { Plan } from '../measure/index.ts';
+import { caDirOption, caFileOption } from './image-options.ts';
+import { interruption } from './interruption.ts';
+import { workBar } from './progress-bar.ts';
+
+interface BenchFlags {
+  membersFrom?: string;
+  mount?: string;
+  control?: string;
+  caFile?: string;
+  caDir?: string;
+  quick: boolean;
+  full: boolean;
+  wide: boolean;
+  json?: string;
+}
+
+export function benchCommand(version: string): Command {
+  return new Command('bench')
+    .description('measure how quickly each member answers from here, and all of them together')
+    .usage('[options] [url...]')
+    .argument('[url...]', 'URL of the image on each member')
+    .option('--members-from <file>', 'further members: a URL a line, or confluent.info')
+    .option('--mount <mountpoint>', 'the members of this running mount')
+    .option('--control <socket>', 'of --mount: ask the daemon at this control socket')
+    .addOption(caFileOption())
+    .addOption(caDirOption())
+    .addOption(new Option('--quick', 'in seconds, with fewer samples').default(false).conflicts('full'))
+    .option('--full', 'as much as the network carries, for longer: for a network that nobody else uses', false)
+    .option('--wide', 'every size, depth and load, in lines of any length', false)
+    .option('--json <file>', 'all figures, with histograms; - is standard output, in place of the table')
+    .addHelpText(
+      'after',
+      `
+Measured of each member: how long a connection takes, TLS included; how long ranges of 4 KiB, 128 KiB and 1 MiB at random places take to their first
+and last byte, with 1, 4 and 16 asked for at once, then while 8 connections load the member; what one connection brings, and 8. Then the same of all
+members together, as a mount asks them. Nothing is written anywhere, and bytes are not checked.
+
+Harmless beside a running cluster: no more than 32 MiB without a pause, 100 Mbit/s on average. Errors of members are part of the report. Ctrl-C ends it
+with what has been measured by then. docs/bench.md explains the figures and the JSON.
+
+Exit status: 0 measured, 1 no member answered, or it was interrupted; 2 wrong usage.
+
+Examples:
+  tetherfs bench http://10.0.0.1/confluent-public/os/demo/rootimg.sfs http://10.0.0.2/confluent-public/os/demo/rootimg.sfs
+  tetherfs bench --mount /mnt/remoteimg --wide
+  tetherfs bench --members-from members --full --json before.json`,
+    )
+    .action(async (words: string[], flags: BenchFlags) => {
+      const urls = await membersOf(words, flags);
+      const { carefulPlan, fullPlan, quickPlan, longestRun, measure, renderReport } = await import(
+        '../measure/index.ts'
+      );
+      const { authoritiesFor } = await import('../members/index.ts');
+      const ca = authoritiesFor(urls, flags);
+      const file = flags.json === undefined || flags.json === '-' ? undefined : resolve(flags.json);
+      if (file !== undefined) await insistOnRoomFor(file);
+      const plan = flags.full ? fullPlan : flags.quick ? quickPlan : carefulPlan;
+      process.stderr.write(`tetherfs: ${announced(urls.length, plan, longestRun(plan, urls.length))}\n`);
+      const signal = interruption();
+      const bar = workBar('measuring');
+      const report = await measure({ urls, ca, plan, version, signal, onProgress: bar.update });
+      bar.clear();
+      const json = `${JSON.stringify(report, null, 1)}\n`;
+      if (file !== undefined) await replaceFile(file, json);
+      process.stdout.write(flags.json === '-' ? json : renderReport(report, flags));
+      const answered = report.members.some(({ imageSize }) => imageSize !== null);
+      if (!answered || !report.complete) process.exitCode = 1;
+    });
+}
+
+function announced(members: number, { cellBytes, rate }: Plan, longestMs: number): string {
+  const who = members === 1 ? '1 member' : `${members} members`;
+  const how =
+    cellBytes === null || rate === null
+      ? 'as much as the network carries: others on it will notice'
+      : `at most ${cellBytes / (1 << 20)} MiB without a pause, ${(rate * 8) / 1e6} Mbit/s on average (--full for a network that nobody else uses)`;
+  const minutes = longestMs / 60_000;
+  const time = minutes < 2 ? `${Math.ceil(longestMs / 1_000)} s` : `${Math.ceil(minutes)} min`;
+  return `measuring ${who}, up to ${time}: ${how}`;
+}
+
+/** Each once. @throws UsageError when there is none. */
+async function membersOf(words: readonly string[], flags: BenchFlags): Promise<FileUrl[]> {
+  const wrong = words.find((word) => !isFileUrl(word));
+  if (wrong !== undefined) throw new UsageError(`${wrong} is no http:// or https:// URL`);
+  const urls = [...words, ...(await ofMount(flags))];
+  if (flags.membersFrom !== undefined) {
+    const { largestMembersFile, membersOfFile } = await import('../profile/index.ts');
+    const text = readGivenFile(flags.membersFrom, '--members-from', largestMembersFile).toString('utf8');
+    const [first] = urls;
+    urls.push(
+      ...membersOfFile(text, { path: flags.membersFrom, like: first === undefined ? undefined : parseFileUrl(first) }),
+    );
+  }
+  if (urls.length === 0)
+    throw new UsageError('name members: URLs of an image, --members-from FILE, or --mount MOUNTPOINT');
+  const files = urls.map(parseFileUrl);
+  return [...new Map(files.map((file) => [file.given, file])).values()];
+}
+
+async function ofMount({ mount, control }: BenchFlags): Promise<string[]> {
+  if (mount === undefined && control === undefined) return [];
+  const { controlOf } = await import('../mount/control-path.ts');
+  const { readStatus } = await import('../mount/control-client.ts');
+  return (await readStatus(controlOf(mount ?? '', control))).members.map(({ url }) => url);
+}
+
+/** Before minutes are spent on what cannot be kept. @throws UsageError */
+async function insistOnRoomFor(file: string): Promise<void> {
+  await access(dirname(file), constants.W_OK).catch((cause: unknown) => {
+    throw new UsageError(`--json ${file}: no file can be made there: ${describeError(cause)}`);
+  });
+}
+
+/** The old one stays until the new one is whole. @throws Error of the system call */
+async function replaceFile(file: string, text: string): Promise<void> {
+  const beside = `${file}.new-${process.pid}`;
+  try {
+    await writeFile(beside, text, { flag: 'wx' });
+    await rename(beside, file);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,169 @@
+/** Measures one cell of the plan at one place, until its time or its bytes are used up. */
+import { setMaxListeners } from 'node:events';
+import { performance } from 'node:perf_hooks';
+import type { TimedAnswer } from '../members/index.ts';
+import { type Distribution, distributionOf } from './distribution.ts';
+import type { Ranges, SetUp, Throughput } from './figures.ts';
+import { inLanes, type Lane, type LaneOptions, type Place, randomRange } from './lanes.ts';
+import type { Plan, RangeCell } from './plan.ts';
+
+export interface CellOptions extends LaneOptions {
+  readonly plan: Plan;
+  /** Told of the bytes that are asked for. */
+  readonly onAsked: (bytes: number) => void;
+}
+
+/** Of several that ask at once for as much as comes: at the most, and so many times each before the bytes are used up. */
+const longestShared = 1 << 20;
+const leastTurns = 4;
+/** Where bytes are not bounded, one range that outlasts the cell. */
+const endlessRange = 1 << 30;
+/** Of a series of throughput. */
+const everyMs = 20;
+
+/** Connections, one after the other. */
+export async function measureSetUp(place: Place, options: CellOptions): Promise<SetUp> {
+  const { plan, signal, onAsked } = options;
+  const answers: TimedAnswer[] = [];
+  for (let made = 0; made < plan.setUps; made++) {
+    const before = answers.length;
+    await inLanes(1, connectingOnce(place, answers), options, async () => false);
+    onAsked(1);
+    if (answers.length === before || signal.aborted) break;
+  }
+  return {
+    connect: ofAll(answers.flatMap(({ connectMs }) => connectMs ?? [])),
+    tls: ofAll(answers.flatMap(({ tlsMs }) => tlsMs ?? [])),
+  };
+}
+
+export async function measureRanges(place: Place, cell: RangeCell, options: CellOptions): Promise<Ranges> {
+  const { size, depth, loaded } = cell;
+  const { plan, signal } = options;
+  const budget = new Budget(options);
+  const answers: TimedAnswer[] = [];
+  const length = Math.min(size, place.imageSize);
+  const probe = async (lane: Lane) => {
+    if (!budget.take(length)) return false;
+    answers.push(await lane.read(randomRange(place, length), { signal }));
+    return true;
+  };
+  const loading = Math.min(sharedRange(plan), place.imageSize);
+  const load = async (lane: Lane) => {
+    if (!budget.take(loading)) return false;
+    await lane.read(randomRange(place, loading), { signal });
+    return true;
+  };
+  const before = performance.eventLoopUtilization();
+  await inLanes(depth + (loaded ? plan.parallel : 0), place, options, (lane, index) =>
+    index < depth ? probe(lane) : load(lane),
+  );
+  return {
+    ...{ size, depth, loaded },
+    firstByte: ofAll(answers.map(({ firstByteMs }) => firstByteMs)),
+    whole: ofAll(answers.map(({ wholeMs }) => wholeMs)),
+    ownLoad: performance.eventLoopUtilization(before).utilization,
+  };
+}
+
+export async function measureThroughput(place: Place, connections: number, options: CellOptions): Promise<Throughput> {
+  const { plan } = options;
+  const budget = new Budget(options);
+  const whole = connections === 1 ? (plan.cellBytes ?? endlessRange) : sharedRange(plan);
+  const length = Math.min(whole, place.longestRange, place.imageSize);
+  // When the time is over, or one has nothing more to ask for, what the others have under way has been counted as it came.
+  const ended = new AbortController();
+  const signal = AbortSignal.any([options.signal, ended.signal]);
+  setMaxListeners(0, signal);
+  const arrivals = new Arrivals();
+  let timer: NodeJS.Timeout | undefined;
+  const before = performance.eventLoopUtilization();
+  await inLanes(connections, place, { ...options, signal }, async (lane) => {
+    timer ??= setTimeout(() => ended.abort(), plan.cellMs);
+    if (budget.take(length)) {
+      await lane.read(randomRange(place, length), { signal, onBytes: (count) => arrivals.add(count) });
+      return true;
+    }
+    ended.abort();
+    return false;
+  });
+  clearTimeout(timer);
+  return {
+    connections,
+    ...arrivals.figures(),
+    ownLoad: performance.eventLoopUtilization(before).utilization,
+  };
+}
+
+function sharedRange({ cellBytes, parallel }: Plan): number {
+  return Math.min(longestShared, Math.ceil((cellBytes ?? Number.POSITIVE_INFINITY) / (parallel * leastTurns)));
+}
+
+function ofAll(samples: readonly number[]): Distribution | null {
+  return samples.length === 0 ? null : distributionOf(samples);
+}
+
+/** The answers on fresh connections, as they come. */
+function connectingOnce(place: Place, answers: TimedAnswer[]): Place {
+  return {
+    imageSize: place.imageSize,
+    longestRange: place.longestRange,
+    async lane() {
+      const lane = await place.lane();
+      return {
+        async read(range, options) {
+          const answer = await lane.read(range, options);
+          answers.push(answer);
+          return answer;
+        },
+        close: () => lane.close(),
+      };
+    },
+  };
+}
+
+/** What the lanes of a cell share: its time, which runs from the first question on, and its bytes. */
+class Budget {
+  readonly #options: CellOptions;
+  #bytes: number;
+  #until: number | undefined;
+
+  constructor(options: CellOptions) {
+    this.#options = options;
+    this.#bytes = options.plan.cellBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether so many bytes more may be asked for: they are. */
+  take(bytes: number): boolean {
+    const now = performance.now();
+    this.#until ??= now + this.#options.plan.cellMs;
+    if (now >= this.#until || bytes > this.#bytes) return false;
+    this.#bytes -= bytes;
+    this.#options.onAsked(bytes);
+    return true;
+  }
+}
+
+/** When bytes came. */
+class Arrivals {
+  #first: number | undefined;
+  #last = 0;
+  #bytes = 0;
+  readonly #series: number[] = [];
+
+  add(count: number): void {
+    const now = performance.now();
+    this.#first ??= now;
+    this.#last = now;
+    this.#bytes += count;
+    const index = Math.floor((now - this.#first) / everyMs);
+    while (this.#series.length <= index) this.#series.push(0);
+    this.#series[index] = (this.#series[index] ?? 0) + count;
+  }
+
+  figures(): Pick<Throughput, 'bytes' | 'ms' | 'rate' | 'everyMs' | 'series'> {
+    const ms = this.#last - (this.#first ?? this.#last);
+    const rate = ms > 0 ? (this.#bytes * 1_000) / ms : null;
+    return { bytes: this.#bytes, ms, rate, everyMs, series: this.#series };
+  }
+}

@@ -1,0 +1,90 @@
+/** Whoever is asked for ranges, one member or all together, and how: in lanes, one range at a time in each. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ByteRange } from '../base/byte-range.ts';
+import type { TimedAnswer, TimedRead } from '../members/index.ts';
+import type { Faults } from './faults.ts';
+
+export interface Lane {
+  /** @throws MemberFault, OutageError; the reason of `signal` */
+  read(range: ByteRange, options: TimedRead): Promise<TimedAnswer>;
+  close(): void;
+}
+
+export interface Place {
+  /** Bytes of the image. */
+  readonly imageSize: number;
+  /** Bytes of the longest range that may be asked for. */
+  readonly longestRange: number;
+  /** @throws MemberFault */
+  lane(): Promise<Lane>;
+}
+
+export interface LaneOptions {
+  readonly faults: Faults;
+  readonly signal: AbortSignal;
+}
+
+/** So many errors in a row in one lane, and it asks no more. */
+const patience = 3;
+const afterErrorMs = 200;
+
+/**
+ * Runs `count` lanes: once all of them stand, each asks, and again as soon as it was answered, until `ask` says that it was the last time. Ends when all have ended;
+ * errors are counted, and those of `signal` are none.
+ */
+export async function inLanes(
+  count: number,
+  place: Place,
+  { faults, signal }: LaneOptions,
+  ask: (lane: Lane, index: number) => Promise<boolean>,
+): Promise<void> {
+  const opened = await Promise.all(Array.from({ length: count }, () => attempt(() => standing(place, signal))));
+  await Promise.all(opened.map(run));
+
+  async function run(first: Lane | undefined, index: number): Promise<void> {
+    let lane = first;
+    for (let errors = first === undefined ? 1 : 0; errors < patience && !signal.aborted; ) {
+      lane ??= await attempt(() => standing(place, signal));
+      const asked = lane;
+      const more = asked && (await attempt(() => ask(asked, index)));
+      if (more === false) break;
+      errors = more === undefined ? errors + 1 : 0;
+      if (more === true) continue;
+      lane?.close();
+      lane = undefined;
+      await sleep(afterErrorMs, undefined, { signal }).catch(() => {});
+    }
+    lane?.close();
+  }
+
+  async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!signal.aborted) faults.add(error);
+      return undefined;
+    }
+  }
+}
+
+/** A lane whose first answer, which had to wait for a connection, has come. */
+async function standing(place: Place, signal: AbortSignal): Promise<Lane> {
+  const lane = await place.lane();
+  try {
+    await lane.read({ offset: 0, length: 1 }, { signal });
+    return lane;
+  } catch (error) {
+    lane.close();
+    throw error;
+  }
+}
+
+/** Where a page of the image begins. */
+const step = 4_096;
+
+/** At random: neither a server's read-ahead nor its caches are to know the next. */
+export function randomRange({ imageSize }: Place, size: number): ByteRange {
+  const length = Math.min(size, imageSize);
+  const places = Math.floor((imageSize - length) / step) + 1;
+  return { offset: Math.floor(Math.random() * places) * step, length };
+}

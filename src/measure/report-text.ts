@@ -1,0 +1,186 @@
+/** A report for people: a table of 80 columns, or a wide one with every cell; then what went wrong, who stands out, and what the selection made of it. */
+import { renderTable, wrapText } from '../base/text-table.ts';
+import type { Distribution, Quantile } from './distribution.ts';
+import type { PlaceFigures, Ranges, Throughput } from './figures.ts';
+import type { Report } from './report.ts';
+import { type Worse, worseMembers } from './verdict.ts';
+
+const width = 80;
+const longestName = 20;
+/** From here on this process, not a member, may be what was measured. */
+const busy = 0.9;
+const mb = 1e6;
+
+interface Row {
+  readonly name: string;
+  readonly figures: PlaceFigures;
+}
+
+export function renderReport(report: Report, { wide = false }: { wide?: boolean | undefined } = {}): string {
+  const names = shortNames(report.members.map(({ url }) => url));
+  const nameOf = (url: string) => names.get(url) ?? url;
+  const rows: Row[] = [
+    ...report.members.map((member) => ({ name: nameOf(member.url), figures: member })),
+    ...(report.together === null ? [] : [{ name: 'all together', figures: report.together }]),
+  ];
+  const paragraphs = [
+    headline(report),
+    [wide ? wideTable(rows) : table(rows, report)],
+    wide ? wideThroughput(rows) : [],
+    rows.flatMap(({ name, figures }) =>
+      figures.errors.map(({ kind, count, example }) => `${name}: ${count} x ${kind}: ${example}`),
+    ),
+    report.members.flatMap(({ url, leftOut }) => (leftOut === null ? [] : [`${nameOf(url)} was left out: ${leftOut}`])),
+    sizes(report, nameOf),
+    worseMembers(report).map((worse) => describeWorse(worse, nameOf)),
+    choice(report, nameOf),
+    ownLimit(rows),
+    report.complete ? [] : ['Interrupted: this is what had been measured by then.'],
+  ];
+  const lines = paragraphs
+    .filter((paragraph) => paragraph.length > 0)
+    .map((paragraph) =>
+      paragraph.flatMap((line) => (line.includes('\n') || wide ? [line] : wrapText(line, width, ''))).join('\n'),
+    );
+  return `${lines.join('\n\n')}\n`;
+}
+
+function headline({ members, node, seconds, began }: Report): string[] {
+  const many = members.length === 1 ? '1 member' : `${members.length} members`;
+  return [
+    `${many} from ${node}, ${began.slice(0, 19)}Z, ${Math.round(seconds)} s`,
+    'ms, medians: set-up of a connection; first byte of the smallest ranges, then their p99, and their median under load; whole ranges, one at a time. MB/s: by one connection, by several.',
+  ];
+}
+
+function table(rows: readonly Row[], { plan }: Report): string {
+  const [small = 0, ...larger] = plan.sizes;
+  const head = [
+    'member',
+    'set-up',
+    sizeName(small),
+    'p99',
+    'loaded',
+    ...larger.map(sizeName),
+    'MB/s',
+    `by ${plan.parallel}`,
+  ];
+  return renderTable(
+    head,
+    rows.map(({ name, figures }) => {
+      const cell = (size: number, loaded = false) =>
+        figures.ranges.find((one) => one.size === size && one.depth === 1 && one.loaded === loaded);
+      return [
+        ...[name, setUpMs(figures), ms(cell(small)?.firstByte?.p50), ms(cell(small)?.firstByte?.p99)],
+        ms(cell(small, true)?.firstByte?.p50),
+        ...larger.map((size) => ms(cell(size)?.whole?.p50)),
+        ...[1, plan.parallel].map((connections) =>
+          rate(figures.throughput.find((one) => one.connections === connections)),
+        ),
+      ];
+    }),
+  );
+}
+
+function wideTable(rows: readonly Row[]): string {
+  const quantiles = (of: Distribution | null) => [ms(of?.p90), ms(of?.p99), ms(of?.p999)];
+  const head = ['member', 'range', 'depth', 'load', 'samples'];
+  for (const what of ['first byte', 'whole']) head.push(`${what} p50`, '95 % of such', 'p90', 'p99', 'p99.9');
+  return renderTable(
+    head,
+    rows.flatMap(({ name, figures }) =>
+      figures.ranges.map(({ size, depth, loaded, firstByte, whole }: Ranges) => [
+        ...[name, sizeName(size), String(depth), loaded ? 'loaded' : 'idle', String(whole?.samples ?? 0)],
+        ...[ms(firstByte?.p50), interval(firstByte?.p50), ...quantiles(firstByte)],
+        ...[ms(whole?.p50), interval(whole?.p50), ...quantiles(whole)],
+      ]),
+    ),
+  );
+}
+
+function wideThroughput(rows: readonly Row[]): string[] {
+  const head = ['member', 'connect p50', 'p99', 'TLS p50', 'p99', 'connections', 'MB/s', 'MB', 's'];
+  return [
+    renderTable(
+      head,
+      rows.flatMap(({ name, figures: { setUp, throughput } }) =>
+        throughput.map((one) => [
+          ...[name, ms(setUp?.connect?.p50), ms(setUp?.connect?.p99), ms(setUp?.tls?.p50), ms(setUp?.tls?.p99)],
+          ...[String(one.connections), rate(one), rounded(one.bytes / mb), rounded(one.ms / 1_000)],
+        ]),
+      ),
+    ),
+  ];
+}
+
+function setUpMs({ setUp }: PlaceFigures): string {
+  if (setUp === null || setUp.connect === null) return '-';
+  return rounded(setUp.connect.p50.value + (setUp.tls?.p50.value ?? 0));
+}
+
+function sizes({ members }: Report, nameOf: (url: string) => string): string[] {
+  const known = members.filter(({ imageSize }) => imageSize !== null);
+  if (new Set(known.map(({ imageSize }) => imageSize)).size < 2) return [];
+  const each = known.map(({ url, imageSize }) => `${imageSize} bytes at ${nameOf(url)}`);
+  return [`Not the same image everywhere: ${each.join(', ')}.`];
+}
+
+function describeWorse({ url, what, unit, value, best, factor }: Worse, nameOf: (url: string) => string): string {
+  const shown = (one: number) => (unit === 'ms' ? `${rounded(one)} ms` : `${rounded(one / mb)} MB/s`);
+  return `${nameOf(url)} is slow: ${what} ${shown(value)}, ${rounded(factor)} times worse than ${nameOf(best.url)} (${shown(best.value)}).`;
+}
+
+function choice({ together }: Report, nameOf: (url: string) => string): string[] {
+  if (together === null || together.choice.length === 0) return [];
+  const all = together.choice.reduce((sum, { bytes }) => sum + bytes, 0);
+  const each = together.choice.map(({ url, bytes, state }) => {
+    const share = all > 0 ? Math.round((bytes / all) * 100) : 0;
+    return `${share} % ${nameOf(url)}${state === 'up' ? '' : ` (${state})`}`;
+  });
+  return [`Asked together, the selection took of the bytes: ${each.join(', ')}.`];
+}
+
+function ownLimit(rows: readonly Row[]): string[] {
+  const busiest = Math.max(
+    0,
+    ...rows.flatMap(({ figures }) => [...figures.ranges, ...figures.throughput].map((one) => one.ownLoad)),
+  );
+  if (busiest < busy) return [];
+  return [
+    `This process was at work ${Math.round(busiest * 100)} % of the time in some of it: there its own speed is the limit, not the members'.`,
+  ];
+}
+
+/** Host and port of each URL, short, and different for each. */
+function shortNames(urls: readonly string[]): Map<string, string> {
+  const hosts = urls.map((url) => url.replace(/^https?:\/\/([^/]*).*$/, '$1'));
+  return new Map(
+    urls.map((url, index) => {
+      const host = hosts[index] ?? url;
+      const short = host.length <= longestName ? host : `${host.slice(0, longestName - 1)}…`;
+      const isAlone = hosts.filter((other) => other === host).length === 1 && host === short;
+      return [url, isAlone ? short : `${index + 1} ${short}`.slice(0, longestName)];
+    }),
+  );
+}
+
+function sizeName(bytes: number): string {
+  return bytes < 1 << 20 ? `${bytes / 1_024} KiB` : `${bytes / (1 << 20)} MiB`;
+}
+
+function rate(throughput: Throughput | undefined): string {
+  return throughput === undefined || throughput.rate === null ? '-' : rounded(throughput.rate / mb);
+}
+
+function interval(quantile: Quantile | null | undefined): string {
+  return quantile ? `${rounded(quantile.low)}-${rounded(quantile.high)}` : '-';
+}
+
+function ms(quantile: Quantile | null | undefined): string {
+  return quantile ? rounded(quantile.value) : '-';
+}
+
+/** Three digits. */
+function rounded(value: number): string {
+  return value >= 1_000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+}

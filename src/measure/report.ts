@@ -1,0 +1,50 @@
+/** The report of `tetherfs bench`, as its JSON holds it: docs/bench.md explains it. Times in ms, sizes in bytes, rates in bytes a second. */
+import * as z from 'zod';
+import { memberStates } from '../members/index.ts';
+import { placeSchema } from './figures.ts';
+import { planSchema } from './plan.ts';
+
+/** Counts up when an older reader would misunderstand a report. */
+export const reportVersion = 1;
+
+export const memberReportSchema = placeSchema.extend({
+  url: z.string(),
+  /** null: it has not told. */
+  imageSize: z.int().positive().nullable(),
+  /** Why it was not, or not to the end, measured. */
+  leftOut: z.string().nullable(),
+});
+export type MemberReport = z.infer<typeof memberReportSchema>;
+
+/** What the selection made of a member while all were asked together. */
+const choiceSchema = z.object({
+  url: z.string(),
+  state: z.enum(memberStates),
+  reason: z.string(),
+  /** What it expects of the next 64 KiB, in ms. */
+  scoreMs: z.number(),
+  requests: z.int().nonnegative(),
+  bytes: z.int().nonnegative(),
+  hedges: z.int().nonnegative(),
+  hedgesWon: z.int().nonnegative(),
+});
+
+export const togetherSchema = placeSchema.extend({ choice: z.array(choiceSchema) });
+export type TogetherReport = z.infer<typeof togetherSchema>;
+
+export const reportSchema = z.object({
+  report: z.literal(reportVersion),
+  /** Of tetherfs. */
+  version: z.string(),
+  /** Name of the machine that asked. */
+  node: z.string(),
+  began: z.iso.datetime(),
+  seconds: z.number(),
+  /** False: it was interrupted, and what is missing was not measured. */
+  complete: z.boolean(),
+  plan: planSchema,
+  members: z.array(memberReportSchema),
+  /** null: there was only one, or it did not come to that. */
+  together: togetherSchema.nullable(),
+});
+export type Report = z.infer<typeof reportSchema>;

@@ -1,0 +1,85 @@
+/** What stands out in a report: members that are distinctly worse than the best of them. */
+import { type Distribution, distributionOf } from './distribution.ts';
+import type { Throughput } from './figures.ts';
+import type { MemberReport, Report } from './report.ts';
+
+/** The figure by which members are compared, with where 95 of 100 of its like lie; ms, or bytes a second. */
+interface Judged {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface Worse {
+  readonly url: string;
+  /** In words: `first byte of 4 KiB`. */
+  readonly what: string;
+  readonly unit: 'ms' | 'bytes/s';
+  readonly value: number;
+  /** Who is the best, and how good. */
+  readonly best: { readonly url: string; readonly value: number };
+  /** How many times worse; at least 1. */
+  readonly factor: number;
+}
+
+/** So much worse, and by as many ms at the least, is more than what differs between equals. */
+const distinct = 1.5;
+const leastMs = 0.2;
+/** Fewer tell nothing: of two times three samples one in ten pairs has nothing in common by chance alone. */
+const fewest = 8;
+
+/** Of each member what is worse most, the worst member first. */
+export function worseMembers({ members, plan }: Pick<Report, 'members' | 'plan'>): Worse[] {
+  const [small = 0] = plan.sizes;
+  const large = plan.sizes.at(-1) ?? 0;
+  const found = [
+    ...worseIn(members, `first byte of ${small / 1_024} KiB`, 'ms', (member) => idle(member, small)?.firstByte),
+    ...worseIn(members, `whole ${large / 1_024} KiB`, 'ms', (member) => idle(member, large)?.whole),
+    ...worseIn(members, 'connection set-up', 'ms', ({ setUp }) => setUp?.connect),
+    ...worseRates(members, plan.parallel),
+  ].sort((a, b) => b.factor - a.factor);
+  return found.filter(({ url }, index) => found.findIndex((other) => other.url === url) === index);
+}
+
+function idle({ ranges }: MemberReport, size: number) {
+  return ranges.find((cell) => cell.size === size && cell.depth === 1 && !cell.loaded);
+}
+
+function worseIn(
+  members: readonly MemberReport[],
+  what: string,
+  unit: Worse['unit'],
+  of: (member: MemberReport) => Distribution | null | undefined,
+): Worse[] {
+  const judged = members.flatMap((member) => {
+    const found = of(member);
+    return !found || found.samples < fewest ? [] : [{ url: member.url, ...found.p50 }];
+  });
+  const best = judged.toSorted((a, b) => a.value - b.value)[0];
+  if (best === undefined) return [];
+  return judged
+    .filter(({ value, low }) => low > best.high && value > best.value * distinct && value - best.value > leastMs)
+    .map(({ url, value }) => ({ url, what, unit, value, best, factor: value / best.value }));
+}
+
+function worseRates(members: readonly MemberReport[], connections: number): Worse[] {
+  const rates = members.flatMap(({ url, throughput }) => {
+    const one = throughput.find((each) => each.connections === connections);
+    const judged = one && rateOf(one);
+    return judged === undefined ? [] : [{ url, ...judged }];
+  });
+  const best = rates.toSorted((a, b) => b.value - a.value)[0];
+  if (best === undefined) return [];
+  return rates
+    .filter(({ value, high }) => high < best.low && value * distinct < best.value)
+    .map(({ url, value }) => ({
+      ...{ url, what: `throughput of ${connections} connections`, unit: 'bytes/s' as const },
+      ...{ value, best, factor: best.value / value },
+    }));
+}
+
+/** By its stretches of time, but the last, which was cut off; undefined where so few tell nothing. */
+function rateOf({ series, everyMs }: Throughput): Judged | undefined {
+  const rates = series.slice(0, -1).map((bytes) => (bytes * 1_000) / everyMs);
+  return rates.length < fewest ? undefined : distributionOf(rates).p50;
+}

@@ -1,0 +1,223 @@
+/** Real members, measured: what comes out is told by what they are, and nothing is left of it. */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { parseFileUrl } from '../../src/base/file-url.ts';
+import {
+  carefulPlan,
+  type MeasureOptions,
+  measure,
+  type Plan,
+  type Report,
+  renderReport,
+  reportSchema,
+  worseMembers,
+} from '../../src/measure/index.ts';
+import { establishedTo } from '../members/established.ts';
+import { MisbehavingServer } from '../members/misbehaving-server.ts';
+import { makeImage } from '../members/site.ts';
+import { makeCertificateAuthority } from '../support/certificates.ts';
+import { Nginx } from '../support/nginx.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const kib = 1_024;
+const image = makeImage(3 * 1_024 * kib + 100);
+/** As little as there can be of everything. */
+const plan: Plan = {
+  ...carefulPlan,
+  ...{ setUps: 3, parallel: 3, cellMs: 100, cellBytes: 2 * 1_024 * kib, rate: null, stallMs: 1_000 },
+};
+/** Rows of ranges: each size at each depth, and once more at each depth under load. */
+const rows = 3 * 3 + 3;
+
+function run(urls: readonly string[], more: Partial<MeasureOptions> = {}): Promise<Report> {
+  const { signal } = new AbortController();
+  return measure({ urls: urls.map(parseFileUrl), plan, version: 'test', signal, ...more });
+}
+
+describe('members that are well', () => {
+  const directory = makeTempDir();
+  afterAll(() => directory.remove());
+  const publicDir = join(directory.path, 'public');
+  mkdirSync(publicDir);
+  writeFileSync(join(publicDir, 'rootimg.sfs'), image);
+
+  test('http and https: every figure is there, they are no slower than what they are made of, and no connection is left', async () => {
+    const authority = makeCertificateAuthority(join(directory.path, 'ca'));
+    const addresses = ['127.0.0.11', '127.0.0.12'];
+    const certificate = authority.issue(addresses);
+    await using one = await Nginx.start({ address: '127.0.0.11', publicDir, certificate });
+    await using two = await Nginx.start({ address: '127.0.0.12', publicDir, certificate });
+    const shares: number[] = [];
+    const report = await run([one.url('rootimg.sfs'), two.url('rootimg.sfs', 'https')], {
+      ca: [authority.pem],
+      onProgress: (share) => shares.push(share),
+    });
+    expect(reportSchema.parse(JSON.parse(JSON.stringify(report)))).toEqual(report);
+    expect(report).toMatchObject({
+      complete: true,
+      members: [{ imageSize: image.length }, { imageSize: image.length }],
+    });
+    const [plain, secure] = report.members;
+    expect(plain?.setUp).toMatchObject({ connect: { samples: plan.setUps }, tls: null });
+    expect(secure?.setUp).toMatchObject({ connect: { samples: plan.setUps }, tls: { samples: plan.setUps } });
+    for (const place of [...report.members, report.together]) {
+      expect(place?.errors).toEqual([]);
+      expect(place?.ranges).toHaveLength(rows);
+      for (const { firstByte, whole } of place?.ranges ?? []) {
+        expect(firstByte?.samples).toBe(whole?.samples);
+        expect(firstByte?.p50.value).toBeLessThanOrEqual(whole?.p50.value ?? 0);
+      }
+      expect(place?.throughput.map(({ connections }) => connections)).toEqual([1, plan.parallel]);
+      for (const { bytes, rate, ms, series } of place?.throughput ?? []) {
+        expect(series.reduce((sum, one) => sum + one, 0)).toBe(bytes);
+        expect(bytes).toBeGreaterThan(kib * kib);
+        expect(rate).toBeCloseTo((bytes * 1_000) / ms);
+      }
+    }
+    expect(report.together?.choice.map(({ state }) => state)).toEqual(['up', 'up']);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    expect(shares[0]).toBe(0);
+    expect(shares.at(-1)).toBeLessThan(1);
+    await waitUntil('no connection is left', () => addresses.every((address) => establishedTo(address) === 0));
+    // Each set-up is one of its own: none resumes the session of another.
+    two.forget();
+    await run([two.url('rootimg.sfs', 'https')], { ca: [authority.pem] });
+    expect(two.requests().some(({ resumed, tls }) => resumed && tls !== '')).toBe(false);
+  });
+
+  test('ranges are asked for as the plan says, no more than its bytes, and of the whole image', async () => {
+    await using one = await Nginx.start({ address: '127.0.0.11', publicDir });
+    await run([one.url('rootimg.sfs')], {
+      plan: { ...plan, cellMs: 20_000, sizes: [4 * kib, 8 * kib], depths: [2], loadedDepths: [] },
+    });
+    const asked = one.requests().map(({ range }) => (/^bytes=(\d+)-(\d+)$/.exec(range) ?? []).slice(1).map(Number));
+    const small = asked.filter(([from = 0, to = 0]) => to - from + 1 === 8 * kib);
+    // The cell ends when its bytes are used up.
+    expect(small).toHaveLength((plan.cellBytes ?? 0) / (8 * kib));
+    expect(Math.min(...small.map(([from = 0]) => from))).toBeLessThan(image.length * 0.1);
+    expect(Math.max(...small.map(([from = 0]) => from))).toBeGreaterThan(image.length * 0.9);
+    expect(small.every(([from = 0]) => from % 4096 === 0)).toBe(true);
+    // Of one member there is nothing together.
+    expect((await run([one.url('rootimg.sfs')])).together).toBe(null);
+  });
+
+  test('the rate of the plan holds: what was asked for is waited for', async () => {
+    await using one = await Nginx.start({ address: '127.0.0.11', publicDir });
+    const rate = 20 * kib * kib;
+    const report = await run([one.url('rootimg.sfs')], { plan: { ...plan, rate } });
+    const bytes = one.requests().reduce((sum, { bodyBytes }) => sum + bodyBytes, 0);
+    expect(bytes / report.seconds).toBeLessThan(rate * 1.05);
+  });
+
+  test('a hundred runs leave no connection, no file descriptor and no timer', async () => {
+    await using one = await Nginx.start({ address: '127.0.0.11', publicDir });
+    await using two = await Nginx.start({ address: '127.0.0.12', publicDir });
+    const tiny = { ...plan, sizes: [4 * kib], depths: [1], loadedDepths: [], setUps: 1, parallel: 2, cellMs: 5 };
+    const urls = [one.url('rootimg.sfs'), two.url('rootimg.sfs')];
+    const open = () => readdirSync('/proc/self/fd').length;
+    const timers = () => process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length;
+    const gone = () => establishedTo(one.address) + establishedTo(two.address) === 0;
+    await run(urls, { plan: tiny });
+    await waitUntil('no connection is left of one', gone);
+    const before = { open: open(), timers: timers() };
+    for (let runs = 0; runs < 100; runs++) expect((await run(urls, { plan: tiny })).complete).toBe(true);
+    await waitUntil('no connection is left', gone);
+    await waitUntil('no descriptor is left', () => open() <= before.open);
+    await waitUntil('no timer is left', () => timers() <= before.timers);
+  });
+
+  test('interrupted, it says what it has', async () => {
+    await using one = await Nginx.start({ address: '127.0.0.11', publicDir });
+    await using two = await Nginx.start({ address: '127.0.0.12', publicDir });
+    const controller = new AbortController();
+    const report = await run([one.url('rootimg.sfs'), two.url('rootimg.sfs')], {
+      plan: { ...plan, cellMs: 1e6, cellBytes: null },
+      signal: controller.signal,
+      onProgress: (_, what) => {
+        if (!what.startsWith('4 KiB')) return;
+        one.forget();
+        void waitUntil('ranges were read', () => one.requests().length > 60).finally(() => controller.abort());
+      },
+    });
+    expect(reportSchema.parse(report)).toMatchObject({ complete: false, together: null });
+    expect(report.members[0]?.setUp?.connect?.samples).toBe(plan.setUps);
+    expect(report.members[0]?.ranges).toMatchObject([{ size: 4 * kib, depth: 1 }]);
+    expect(report.members[0]?.ranges[0]?.whole?.samples).toBeGreaterThan(10);
+    expect(report.members.flatMap(({ errors }) => errors)).toEqual([]);
+    expect(renderReport(report)).toContain('Interrupted');
+    await waitUntil('no connection is left', () => establishedTo('127.0.0.11') === 0);
+  });
+});
+
+describe('members that are not', () => {
+  test('one that refuses, one that is not there: rows, and the others are measured', async () => {
+    await using good = await MisbehavingServer.start(image);
+    await using busy = await MisbehavingServer.start(image);
+    await using gone = await MisbehavingServer.start(image);
+    const urls = [good.url, busy.url, gone.url];
+    await gone[Symbol.asyncDispose]();
+    busy.behaviour = 'unavailable';
+    const report = await run(urls);
+    const [first, second, third] = reportSchema.parse(report).members;
+    expect(first).toMatchObject({ leftOut: null, errors: [] });
+    expect(first?.ranges).toHaveLength(rows);
+    expect(second).toMatchObject({ imageSize: null, errors: [{ kind: 'busy', count: 3 }], ranges: [] });
+    expect(third).toMatchObject({ imageSize: null, errors: [{ kind: 'connect', count: 3 }], ranges: [] });
+    expect(renderReport(report)).toMatch(/^127\.0\.0\.1:\d+ was left out: nothing listens/m);
+  });
+
+  test('one that falls silent on the way is left out after two cells, and says why', async () => {
+    await using good = await MisbehavingServer.start(image);
+    await using bad = await MisbehavingServer.start(image);
+    const report = await run([good.url, bad.url], {
+      onProgress: (_, what) => {
+        if (what.startsWith('128 KiB')) bad.behaviour = 'stall-head';
+      },
+    });
+    const [first, second] = report.members;
+    expect(first?.ranges).toHaveLength(rows);
+    expect(second).toMatchObject({ leftOut: 'nothing came for 1 s', errors: [{ kind: 'timeout' }] });
+    // One more may have been under way.
+    expect(second?.ranges.length).toBeLessThanOrEqual(3 + 3);
+    expect(second?.ranges.at(-1)?.whole).toBe(null);
+    // Who is left out is not asked with the others: there is only one.
+    expect(report.together).toBe(null);
+  });
+
+  test('one that fails now and then is measured, and its errors are counted', async () => {
+    await using bad = await MisbehavingServer.start(image);
+    bad.behaviour = 'unavailable';
+    let asked = 0;
+    bad.goodWhile = () => asked++ % 20 !== 0;
+    // Time for another try after a pause.
+    const report = await run([bad.url], { plan: { ...plan, cellMs: 2_000, depths: [1], loadedDepths: [] } });
+    expect(report.members[0]?.errors).toMatchObject([{ kind: 'busy' }]);
+    expect(report.members[0]?.leftOut).toBe(null);
+    expect(report.members[0]?.ranges.every(({ whole }) => whole !== null)).toBe(true);
+  });
+
+  test('one of three that is slow is named', async () => {
+    await using one = await MisbehavingServer.start(image);
+    await using two = await MisbehavingServer.start(image);
+    await using slow = await MisbehavingServer.start(image);
+    slow.delayMs = 30;
+    const report = await run([one.url, two.url, slow.url], {
+      plan: { ...plan, cellMs: 600, depths: [1], loadedDepths: [] },
+    });
+    // First: how the others compare depends on what else this machine does.
+    expect(worseMembers(report)[0]).toMatchObject({ url: slow.url, what: 'first byte of 4 KiB', unit: 'ms' });
+    expect(renderReport(report)).toMatch(/^127\.0\.0\.1:\d+ is slow: first byte of 4 KiB 3\d/m);
+    expect(report.members[2]?.ranges[0]?.firstByte?.p50.value).toBeGreaterThanOrEqual(30);
+  });
+
+  test('another image is told', async () => {
+    await using one = await MisbehavingServer.start(image);
+    await using other = await MisbehavingServer.start(makeImage(2_000_000));
+    const report = await run([one.url, other.url], { plan: { ...plan, depths: [1], loadedDepths: [] } });
+    expect(renderReport(report).replaceAll('\n', ' ')).toMatch(
+      /Not the same image everywhere: \d+ bytes at 127\.0\.0\.1:\d+, 2000000 bytes at/,
+    );
+  });
+});
