@@ -10,6 +10,10 @@ import type { Plan } from '../measure/index.ts';
 import { caDirOption, caFileOption } from './image-options.ts';
 import { interruption } from './interruption.ts';
 import { workBar } from './progress-bar.ts';
+import { collect } from './repeated-option.ts';
+
+/** Exit status where a member does not keep a limit. */
+const brokenStatus = 3;
 
 interface BenchFlags {
   membersFrom?: string;
@@ -21,6 +25,8 @@ interface BenchFlags {
   full: boolean;
   wide: boolean;
   json?: string;
+  against?: string;
+  failIf: string[];
 }
 
 export function benchCommand(version: string): Command {
@@ -37,6 +43,15 @@ export function benchCommand(version: string): Command {
     .option('--full', 'as much as the network carries, for longer: for a network that nobody else uses', false)
     .option('--wide', 'every size, depth and load, in lines of any length', false)
     .option('--json <file>', 'all figures, with histograms; - is standard output, in place of the table')
+    .option('--against <file>', 'compare with the JSON of an earlier run')
+    .addOption(
+      new Option(
+        '--fail-if <name=limit>',
+        'exit status 3 when a member is worse, e.g. first-byte-p99=50ms; again for each',
+      )
+        .default([], 'none')
+        .argParser(collect),
+    )
     .addHelpText(
       'after',
       `
@@ -47,34 +62,54 @@ members together, as a mount asks them. Nothing is written anywhere, and bytes a
 Harmless beside a running cluster: no more than 32 MiB without a pause, 100 Mbit/s on average. Errors of members are part of the report. Ctrl-C ends it
 with what has been measured by then. docs/bench.md explains the figures and the JSON.
 
-Exit status: 0 measured, 1 no member answered, or it was interrupted; 2 wrong usage.
+Limits of --fail-if: set-up, first-byte, first-byte-p90, first-byte-p99 (of 4 KiB), loaded, whole, whole-p90 (of 1 MiB), in us, ms or s; throughput,
+throughput-all (of 8 connections), in MB/s or Mbit/s; errors. A member that was left out keeps none.
+
+Exit status: 0 measured, 1 no member answered, or it was interrupted; 2 wrong usage; 3 a member is worse than --fail-if says.
 
 Examples:
   tetherfs bench http://10.0.0.1/confluent-public/os/demo/rootimg.sfs http://10.0.0.2/confluent-public/os/demo/rootimg.sfs
   tetherfs bench --mount /mnt/remoteimg --wide
-  tetherfs bench --members-from members --full --json before.json`,
+  tetherfs bench --members-from members --full --json before.json
+  tetherfs bench --members-from members --full --against before.json
+  tetherfs bench --members-from members --quick --fail-if first-byte-p90=20ms --fail-if errors=0`,
     )
     .action(async (words: string[], flags: BenchFlags) => {
       const urls = await membersOf(words, flags);
-      const { carefulPlan, fullPlan, quickPlan, longestRun, measure, renderReport } = await import(
-        '../measure/index.ts'
-      );
+      const measuring = await import('../measure/index.ts');
       const { authoritiesFor } = await import('../members/index.ts');
+      const limits = flags.failIf.map(measuring.parseLimit);
+      const earlier = flags.against === undefined ? undefined : measuring.readReport(flags.against, '--against');
       const ca = authoritiesFor(urls, flags);
       const file = flags.json === undefined || flags.json === '-' ? undefined : resolve(flags.json);
       if (file !== undefined) await insistOnRoomFor(file);
+      const { carefulPlan, fullPlan, quickPlan } = measuring;
       const plan = flags.full ? fullPlan : flags.quick ? quickPlan : carefulPlan;
-      process.stderr.write(`tetherfs: ${announced(urls.length, plan, longestRun(plan, urls.length))}\n`);
+      say(announced(urls.length, plan, measuring.longestRun(plan, urls.length)));
       const signal = interruption();
       const bar = workBar('measuring');
-      const report = await measure({ urls, ca, plan, version, signal, onProgress: bar.update });
+      const report = await measuring.measure({ urls, ca, plan, version, signal, onProgress: bar.update });
       bar.clear();
+
       const json = `${JSON.stringify(report, null, 1)}\n`;
       if (file !== undefined) await replaceFile(file, json);
-      process.stdout.write(flags.json === '-' ? json : renderReport(report, flags));
+      process.stdout.write(flags.json === '-' ? json : measuring.renderReport(report, flags));
+      if (earlier !== undefined) {
+        const compared = measuring.renderComparison(measuring.compareReports(earlier, report), earlier);
+        (flags.json === '-' ? process.stderr : process.stdout).write(`\n${compared}\n`);
+      }
       const answered = report.members.some(({ imageSize }) => imageSize !== null);
       if (!answered || !report.complete) process.exitCode = 1;
+      if (!report.complete) return;
+      for (const { url, limit, why } of measuring.brokenLimits(report, limits)) {
+        say(`${url} does not keep ${limit.given}: ${why}`);
+        process.exitCode = brokenStatus;
+      }
     });
+}
+
+function say(line: string): void {
+  process.stderr.write(`tetherfs: ${line}\n`);
 }
 
 function announced(members: number, { cellBytes, rate }: Plan, longestMs: number): string {

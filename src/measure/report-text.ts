@@ -4,9 +4,9 @@ import type { Distribution, Quantile } from './distribution.ts';
 import type { PlaceFigures, Ranges, Throughput } from './figures.ts';
 import type { Report } from './report.ts';
 import { type Worse, worseMembers } from './verdict.ts';
+import { rounded, shortNames } from './wording.ts';
 
 const width = 80;
-const longestName = 20;
 /** From here on this process, not a member, may be what was measured. */
 const busy = 0.9;
 const mb = 1e6;
@@ -151,19 +151,6 @@ function ownLimit(rows: readonly Row[]): string[] {
   ];
 }
 
-/** Host and port of each URL, short, and different for each. */
-function shortNames(urls: readonly string[]): Map<string, string> {
-  const hosts = urls.map((url) => url.replace(/^https?:\/\/([^/]*).*$/, '$1'));
-  return new Map(
-    urls.map((url, index) => {
-      const host = hosts[index] ?? url;
-      const short = host.length <= longestName ? host : `${host.slice(0, longestName - 1)}…`;
-      const isAlone = hosts.filter((other) => other === host).length === 1 && host === short;
-      return [url, isAlone ? short : `${index + 1} ${short}`.slice(0, longestName)];
-    }),
-  );
-}
-
 function sizeName(bytes: number): string {
   return bytes < 1 << 20 ? `${bytes / 1_024} KiB` : `${bytes / (1 << 20)} MiB`;
 }
@@ -178,9 +165,4 @@ function interval(quantile: Quantile | null | undefined): string {
 
 function ms(quantile: Quantile | null | undefined): string {
   return quantile ? rounded(quantile.value) : '-';
-}
-
-/** Three digits. */
-function rounded(value: number): string {
-  return value >= 1_000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
 }

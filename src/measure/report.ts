@@ -1,5 +1,7 @@
 /** The report of `tetherfs bench`, as its JSON holds it: docs/bench.md explains it. Times in ms, sizes in bytes, rates in bytes a second. */
 import * as z from 'zod';
+import { UsageError } from '../base/errors.ts';
+import { readGivenFile } from '../base/given-file.ts';
 import { memberStates } from '../members/index.ts';
 import { placeSchema } from './figures.ts';
 import { planSchema } from './plan.ts';
@@ -48,3 +50,24 @@ export const reportSchema = z.object({
   together: togetherSchema.nullable(),
 });
 export type Report = z.infer<typeof reportSchema>;
+
+/** Bytes; some MB are what many members take. */
+const largestFile = 256 << 20;
+
+/** That of a file that `option` names. @throws UsageError */
+export function readReport(file: string, option: string): Report {
+  const text = readGivenFile(file, option, largestFile).toString('utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new UsageError(`${option} ${file}: it is not JSON: give what an earlier run wrote with --json`, { cause });
+  }
+  const found = reportSchema.safeParse(json);
+  if (found.success) return found.data;
+  const [issue] = found.error.issues;
+  const where = issue?.path.join('.') ?? '';
+  throw new UsageError(
+    `${option} ${file}: it is no report of tetherfs bench that this version reads (${where}: ${issue?.message ?? ''})`,
+  );
+}

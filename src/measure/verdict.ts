@@ -1,14 +1,7 @@
 /** What stands out in a report: members that are distinctly worse than the best of them. */
-import { type Distribution, distributionOf } from './distribution.ts';
-import type { Throughput } from './figures.ts';
+import type { Distribution } from './distribution.ts';
 import type { MemberReport, Report } from './report.ts';
-
-/** The figure by which members are compared, with where 95 of 100 of its like lie; ms, or bytes a second. */
-interface Judged {
-  readonly value: number;
-  readonly low: number;
-  readonly high: number;
-}
+import { steadyRate } from './steady-rate.ts';
 
 export interface Worse {
   readonly url: string;
@@ -65,7 +58,7 @@ function worseIn(
 function worseRates(members: readonly MemberReport[], connections: number): Worse[] {
   const rates = members.flatMap(({ url, throughput }) => {
     const one = throughput.find((each) => each.connections === connections);
-    const judged = one && rateOf(one);
+    const judged = one && steadyRate(one);
     return judged === undefined ? [] : [{ url, ...judged }];
   });
   const best = rates.toSorted((a, b) => b.value - a.value)[0];
@@ -76,10 +69,4 @@ function worseRates(members: readonly MemberReport[], connections: number): Wors
       ...{ url, what: `throughput of ${connections} connections`, unit: 'bytes/s' as const },
       ...{ value, best, factor: best.value / value },
     }));
-}
-
-/** By its stretches of time, but the last, which was cut off; undefined where so few tell nothing. */
-function rateOf({ series, everyMs }: Throughput): Judged | undefined {
-  const rates = series.slice(0, -1).map((bytes) => (bytes * 1_000) / everyMs);
-  return rates.length < fewest ? undefined : distributionOf(rates).p50;
 }

@@ -19,6 +19,7 @@ let one: Nginx;
 let two: Nginx;
 
 beforeAll(async () => {
+  writeFileSync(at('other.json'), '{"report": 99}');
   for (const name of ['public', 'mounted']) mkdirSync(at(name));
   writeFileSync(at('public/rootimg.sfs'), makeImage(5_000_000));
   one = await Nginx.start({ address: '127.0.0.11', publicDir: at('public') });
@@ -75,6 +76,20 @@ test('the members of a running mount', async () => {
   expect(reportSchema.parse(JSON.parse(stdout)).members).toMatchObject([{ url: two.url('rootimg.sfs'), errors: [] }]);
 });
 
+test('against an earlier run; and limits that a member does not keep: exit status 3, a line each', () => {
+  const { status, stdout, stderr } = bench(
+    ...['--quick', one.url('rootimg.sfs'), '--against', at('report.json')],
+    ...['--fail-if', 'first-byte=10s', '--fail-if', 'first-byte-p90=0us', '--fail-if', 'errors=0'],
+  );
+  expect(status).toBe(3);
+  expect(stdout).toMatch(/^Against \S+, \S+Z: of \d+ figures \d+ are worse by more than noise,/m);
+  expect(stdout).toContain('127.0.0.12 was measured then, not now.');
+  const said = stderr.split('\n').filter((line) => line.includes('does not keep'));
+  expect(said).toEqual([
+    expect.stringMatching(/^tetherfs: http:\/\/127\.0\.0\.11\/\S+ does not keep first-byte-p90=0us: it is [\d.]+ ms$/),
+  ]);
+});
+
 describe('ended early', () => {
   const processes: ChildProcess[] = [];
   afterAll(() => {
@@ -114,6 +129,10 @@ test.each([
   [[], 'name members: URLs of an image, --members-from FILE, or --mount MOUNTPOINT'],
   [['--quick', '--full', 'http://127.0.0.11/x'], "option '--quick' cannot be used with option '--full'"],
   [['--json', '/absent/report.json', 'http://127.0.0.11/x'], '--json /absent/report.json: no file can be made there'],
+  [['--fail-if', 'first-byte=5', 'http://127.0.0.11/x'], 'give first-byte in us, ms, s'],
+  [['--against', '/absent', 'http://127.0.0.11/x'], '--against /absent: no such file'],
+  [['--against', '/etc/hostname', 'http://127.0.0.11/x'], '--against /etc/hostname: it is not JSON'],
+  [['--against', at('other.json'), 'http://127.0.0.11/x'], 'it is no report of tetherfs bench that this version reads'],
   [['--members-from', '/absent', 'http://127.0.0.11/x'], '/absent'],
 ])('bench %j: a line, and exit status 2', (words, said) => {
   const { status, stdout, stderr } = bench(...words);

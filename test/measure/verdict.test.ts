@@ -1,25 +1,9 @@
 /** Who is called slow: not who differs by chance, or by little. */
 import { describe, expect, test } from 'vitest';
-import { distributionOf } from '../../src/measure/distribution.ts';
-import { carefulPlan, type Report, worseMembers } from '../../src/measure/index.ts';
+import { worseMembers } from '../../src/measure/index.ts';
+import { about, memberWith as member, reportOf, steady } from './reports.ts';
 
-type Member = Report['members'][number];
-
-/** A member whose ranges of 4 KiB take these times, in ms; with stretches of throughput, in bytes. */
-function member(url: string, times: readonly number[], series: readonly number[] = []): Member {
-  const firstByte = times.length === 0 ? null : distributionOf(times);
-  const ranges = [{ size: 4_096, depth: 1, loaded: false, firstByte, whole: firstByte, ownLoad: 0 }];
-  const bytes = series.reduce((sum, one) => sum + one, 0);
-  const [ms, everyMs] = [series.length * 20, 20];
-  const throughput = [
-    { connections: carefulPlan.parallel, bytes, ms, rate: bytes / ms, everyMs, series: [...series], ownLoad: 0 },
-  ];
-  return { url, imageSize: 1, leftOut: null, setUp: null, ranges, throughput, errors: [] };
-}
-
-/** About `ms`, as times are. */
-const about = (ms: number, samples = 100) => Array.from({ length: samples }, (_, i) => ms * (1 + (i % 10) / 20));
-const named = (...members: Member[]) => worseMembers({ members, plan: carefulPlan }).map(({ url }) => url);
+const named = (...members: Parameters<typeof reportOf>) => worseMembers(reportOf(...members)).map(({ url }) => url);
 
 describe('times', () => {
   test.each([
@@ -42,7 +26,7 @@ describe('times', () => {
       member('b', about(4), Array(20).fill(1_000_000)),
       member('c', about(20), quick),
     ];
-    const found = worseMembers({ members, plan: carefulPlan });
+    const found = worseMembers(reportOf(...members));
     expect(found.map(({ url, what }) => [url, what])).toEqual([
       ['c', 'first byte of 4 KiB'],
       ['b', 'first byte of 4 KiB'],
@@ -52,7 +36,6 @@ describe('times', () => {
 });
 
 test('a rate is judged by its stretches of time', () => {
-  const steady = (bytes: number, count = 20) => [...Array(count).fill(bytes), 10];
   const of = (series: number[]) => named(member('best', [], steady(2_000_000)), member('other', [], series));
   expect(of(steady(1_900_000))).toEqual([]);
   expect(of(steady(1_000_000))).toEqual(['other']);

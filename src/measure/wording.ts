@@ -1,0 +1,21 @@
+/** Names and numbers as reports for people have them. */
+
+const longestName = 20;
+
+/** Host and port of each URL, short, and different for each. */
+export function shortNames(urls: readonly string[]): Map<string, string> {
+  const hosts = urls.map((url) => url.replace(/^https?:\/\/([^/]*).*$/, '$1'));
+  return new Map(
+    urls.map((url, index) => {
+      const host = hosts[index] ?? url;
+      const short = host.length <= longestName ? host : `${host.slice(0, longestName - 1)}…`;
+      const isAlone = hosts.filter((other) => other === host).length === 1 && host === short;
+      return [url, isAlone ? short : `${index + 1} ${short}`.slice(0, longestName)];
+    }),
+  );
+}
+
+/** Three digits. */
+export function rounded(value: number): string {
+  return value >= 1_000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+}
