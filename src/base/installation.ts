@@ -3,6 +3,7 @@
  * the place of src/cli/main.ts, so that everything else lies where it does in a checkout.
  */
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 
 /** A source file two folders deep, or the one file. */
@@ -41,3 +42,11 @@ export const unitFiles = join(root, 'systemd');
 export const packageLists = join(root, 'package-lists');
 /** What `tetherfs image capture` has another machine run. In a checkout only. */
 export const captureFunctions = join(root, 'src/imgutil/capture/collect.sh');
+
+/** What `tetherfs bench --html` puts into its page: as it is, and uPlot. */
+export const pageFiles = join(root, 'src/measure/page');
+export function chartLibrary(): string {
+  const brought = join(pageFiles, 'uplot');
+  // In a checkout the package may also lie beside ours.
+  return existsSync(brought) ? brought : dirname(createRequire(packageFile).resolve('uplot/dist/uPlot.min.css'));
+}

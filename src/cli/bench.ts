@@ -25,6 +25,8 @@ interface BenchFlags {
   full: boolean;
   wide: boolean;
   json?: string;
+  html?: string;
+  trace?: string;
   against?: string;
   failIf: string[];
 }
@@ -43,6 +45,8 @@ export function benchCommand(version: string): Command {
     .option('--full', 'as much as the network carries, for longer: for a network that nobody else uses', false)
     .option('--wide', 'every size, depth and load, in lines of any length', false)
     .option('--json <file>', 'all figures, with histograms; - is standard output, in place of the table')
+    .option('--trace <file>', 'of a boot, to be replayed (default: what the members offer)')
+    .option('--html <file>', 'a page with charts, which needs no network')
     .option('--against <file>', 'compare with the JSON of an earlier run')
     .addOption(
       new Option(
@@ -57,7 +61,7 @@ export function benchCommand(version: string): Command {
       `
 Measured of each member: how long a connection takes, TLS included; how long ranges of 4 KiB, 128 KiB and 1 MiB at random places take to their first
 and last byte, with 1, 4 and 16 asked for at once, then while 8 connections load the member; what one connection brings, and 8. Then the same of all
-members together, as a mount asks them. Nothing is written anywhere, and bytes are not checked.
+members together, as a mount asks them; and, where the members offer a trace, a boot replayed by all, and without each. Nothing is written anywhere, and bytes are not checked.
 
 Harmless beside a running cluster: no more than 32 MiB without a pause, 100 Mbit/s on average. Errors of members are part of the report. Ctrl-C ends it
 with what has been measured by then. docs/bench.md explains the figures and the JSON.
@@ -80,19 +84,22 @@ Examples:
       const { authoritiesFor } = await import('../members/index.ts');
       const limits = flags.failIf.map(measuring.parseLimit);
       const earlier = flags.against === undefined ? undefined : measuring.readReport(flags.against, '--against');
+      const trace = flags.trace === undefined ? undefined : measuring.givenTrace(flags.trace);
       const ca = authoritiesFor(urls, flags);
       const file = flags.json === undefined || flags.json === '-' ? undefined : resolve(flags.json);
-      if (file !== undefined) await insistOnRoomFor(file);
+      if (file !== undefined) await insistOnRoomFor(file, '--json');
+      if (flags.html !== undefined) await insistOnRoomFor(resolve(flags.html), '--html');
       const { carefulPlan, fullPlan, quickPlan } = measuring;
       const plan = flags.full ? fullPlan : flags.quick ? quickPlan : carefulPlan;
       say(announced(urls.length, plan, measuring.longestRun(plan, urls.length)));
       const signal = interruption();
       const bar = workBar('measuring');
-      const report = await measuring.measure({ urls, ca, plan, version, signal, onProgress: bar.update });
+      const report = await measuring.measure({ urls, ca, plan, trace, version, signal, onProgress: bar.update });
       bar.clear();
 
       const json = `${JSON.stringify(report, null, 1)}\n`;
       if (file !== undefined) await replaceFile(file, json);
+      if (flags.html !== undefined) await replaceFile(resolve(flags.html), measuring.renderPage(report));
       process.stdout.write(flags.json === '-' ? json : measuring.renderReport(report, flags));
       if (earlier !== undefined) {
         const compared = measuring.renderComparison(measuring.compareReports(earlier, report), earlier);
@@ -150,9 +157,9 @@ async function ofMount({ mount, control }: BenchFlags): Promise<string[]> {
 }
 
 /** Before minutes are spent on what cannot be kept. @throws UsageError */
-async function insistOnRoomFor(file: string): Promise<void> {
+async function insistOnRoomFor(file: string, option: string): Promise<void> {
   await access(dirname(file), constants.W_OK).catch((cause: unknown) => {
-    throw new UsageError(`--json ${file}: no file can be made there: ${describeError(cause)}`);
+    throw new UsageError(`${option} ${file}: no file can be made there: ${describeError(cause)}`);
   });
 }
 

@@ -6,12 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../base/errors.ts';
 import type { FileUrl } from '../base/file-url.ts';
 import { systemTime } from '../base/time-source.ts';
+import type { Trace } from '../image/trace.ts';
 import { MemberFault, TimedMember } from '../members/index.ts';
 import { type CellOptions, measureRanges, measureSetUp, measureThroughput } from './cell.ts';
 import { Faults } from './faults.ts';
 import type { PlaceFigures } from './figures.ts';
 import type { Place } from './lanes.ts';
 import { type Cell, cellsOf, longestCell, type Plan } from './plan.ts';
+import { measureReplay, offeredTrace } from './replay.ts';
 import { type MemberReport, type Report, reportVersion, type TogetherReport } from './report.ts';
 import { Together } from './together.ts';
 
@@ -21,6 +23,8 @@ export interface MeasureOptions {
   /** PEM certificates of the CAs to believe instead of the system's. */
   ca?: readonly string[] | undefined;
   plan: Plan;
+  /** Of a boot, to be replayed; undefined: what the members offer, if they do. */
+  trace?: Trace | undefined;
   /** Of tetherfs. */
   version: string;
   /** Ends it: the report says what has been measured by then. */
@@ -47,21 +51,20 @@ export async function measure(options: MeasureOptions): Promise<Report> {
   await Promise.all(members.map((member) => member.identify(signal)));
   await warmUp(members, plan, signal);
   const cells = cellsOf(plan);
-  const steps = cells.length * (members.length + (members.length > 1 ? 1 : 0));
+  const steps = stepsOf(plan, members.length);
   let done = 0;
+  const begin = (what: string) => onProgress?.(Math.min(1, done++ / steps), what);
   for (const cell of cells) {
     for (const member of members) {
-      onProgress?.(done++ / steps, `${describeCell(cell)}, ${member.name}`);
+      begin(`${describeCell(cell)}, ${member.name}`);
       await member.measure(cell, plan, signal);
     }
   }
   const usable = urls.filter((_, index) => members[index]?.place !== undefined);
-  const together =
-    usable.length > 1 && !signal.aborted
-      ? await measureTogether(usable, options, (share, what) =>
-          onProgress?.((done + share * (steps - done)) / steps, what),
-        )
-      : null;
+  const several = () => usable.length > 1 && !signal.aborted;
+  const together = several() ? await measureTogether(usable, options, begin) : null;
+  const trace = several() ? (options.trace ?? (await offeredTrace(usable, options))) : undefined;
+  const replay = trace && several() ? await measureReplay(usable, trace, { ...options, onStep: begin }) : null;
   return {
     ...{ report: reportVersion, version, node: hostname(), began: began.toISOString() },
     seconds: (performance.now() - since) / 1_000,
@@ -69,7 +72,14 @@ export async function measure(options: MeasureOptions): Promise<Report> {
     plan,
     members: members.map((member) => member.report),
     together,
+    replay: replay ?? null,
   };
+}
+
+/** All members together, and the replays, come where there are several. */
+function stepsOf(plan: Plan, members: number): number {
+  const cells = cellsOf(plan).length;
+  return cells * members + (members > 1 ? cells + plan.replays * (members + 1) : 0);
 }
 
 /** The first that is measured must not pay for our own code, which becomes fast by being run. */
@@ -81,14 +91,14 @@ async function warmUp(members: readonly Measured[], plan: Plan, signal: AbortSig
 
 /** The longest that it takes if all members answer, in ms. */
 export function longestRun(plan: Plan, members: number): number {
-  return cellsOf(plan).length * (members + (members > 1 ? 1 : 0)) * longestCell(plan);
+  return stepsOf(plan, members) * longestCell(plan);
 }
 
 async function measureTogether(
   urls: readonly FileUrl[],
   { ca, plan, signal }: MeasureOptions,
-  onProgress: (share: number, what: string) => void,
-): Promise<TogetherReport | null> {
+  onStep: (what: string) => void,
+): Promise<TogetherReport> {
   const figures = new Figures();
   // Connections are the members'.
   const cells = cellsOf(plan).filter(({ kind }) => kind !== 'set-up');
@@ -97,8 +107,8 @@ async function measureTogether(
     return undefined;
   });
   if (together === undefined) return { ...figures.all, choice: [] };
-  for (const [index, cell] of cells.entries()) {
-    onProgress(index / cells.length, `${describeCell(cell)}, all together`);
+  for (const cell of cells) {
+    onStep(`${describeCell(cell)}, all together`);
     await figures.measure(together, cell, plan, signal);
   }
   const choice = together

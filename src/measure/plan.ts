@@ -14,6 +14,8 @@ export const planSchema = z.object({
   setUps: count,
   /** Connections that load a member, or show what several get together. */
   parallel: count,
+  /** How often a boot is replayed with all members, and without each. */
+  replays: count,
   /** So long each of these is measured of each member, in ms; less where its bytes are used up. */
   cellMs: count,
   /** Bytes that are asked for in each, as quickly as they come; null: as many as come. */
@@ -32,12 +34,12 @@ const depths = [1, 4, 16];
 
 /** Harmless beside a running cluster: at most 32 MiB without a pause, 100 Mbit/s on average. */
 export const carefulPlan: Plan = {
-  ...{ sizes, depths, loadedDepths: [1], setUps: 20, parallel: 8, stallMs: 5_000 },
+  ...{ sizes, depths, loadedDepths: [1], setUps: 20, parallel: 8, replays: 3, stallMs: 5_000 },
   ...{ cellMs: 1_500, cellBytes: 32 * mib, rate: 12_500_000 },
 };
 
 /** Seconds instead of minutes, and fewer samples: for whoever looks often. */
-export const quickPlan: Plan = { ...carefulPlan, setUps: 5, cellMs: 300, cellBytes: 4 * mib };
+export const quickPlan: Plan = { ...carefulPlan, setUps: 5, replays: 1, cellMs: 300, cellBytes: 4 * mib };
 
 /** For a network that nobody else uses. */
 export const fullPlan: Plan = {

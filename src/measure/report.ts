@@ -5,6 +5,7 @@ import { readGivenFile } from '../base/given-file.ts';
 import { memberStates } from '../members/index.ts';
 import { placeSchema } from './figures.ts';
 import { planSchema } from './plan.ts';
+import { replaySchema } from './replay.ts';
 
 /** Counts up when an older reader would misunderstand a report. */
 export const reportVersion = 1;
@@ -48,6 +49,8 @@ export const reportSchema = z.object({
   members: z.array(memberReportSchema),
   /** null: there was only one, or it did not come to that. */
   together: togetherSchema.nullable(),
+  /** null: no trace was given or offered, there was only one member, or it did not come to that. */
+  replay: replaySchema.nullable(),
 });
 export type Report = z.infer<typeof reportSchema>;
 

@@ -3,6 +3,7 @@ import { type ByteRange, rangeEnd } from '../base/byte-range.ts';
 import type { FileUrl } from '../base/file-url.ts';
 import { createLog } from '../base/log.ts';
 import { systemTime } from '../base/time-source.ts';
+import { usualChunkSize } from '../image/tree-sidecar.ts';
 import {
   type Collective,
   type CollectiveStatus,
@@ -17,6 +18,8 @@ export interface TogetherOptions {
   ca?: readonly string[] | undefined;
   /** How long nobody may answer, ms. */
   patienceMs: number;
+  /** 64 hexadecimal digits: members are asked for the file of that name first. */
+  digest?: string | undefined;
 }
 
 /** Bytes of the longest span that a mount asks for. */
@@ -33,14 +36,20 @@ export class Together implements Place, AsyncDisposable {
   }
 
   /** @throws NoMemberError */
-  static async open(urls: readonly FileUrl[], { ca, patienceMs }: TogetherOptions): Promise<Together> {
+  static async open(urls: readonly FileUrl[], { ca, patienceMs, digest }: TogetherOptions): Promise<Together> {
     const { collective, identity } = await openCollective({
-      ...{ urls, ca, mountTimeoutMs: patienceMs, time: systemTime },
+      ...{ urls, ca, digest, mountTimeoutMs: patienceMs, time: systemTime },
       onOutage: { mode: 'eio', timeoutMs: patienceMs },
       // What members do is what is measured.
       log: createLog({ level: 'error', format: 'text', sink: () => true }),
     });
     return new Together(collective, identity.imageSize);
+  }
+
+  /** One beside the image, of whichever member has it; undefined when none has, or `accept` throws for all. */
+  async smallFile<T>(suffix: string, maxBytes: number, accept: (bytes: Uint8Array) => T): Promise<T | undefined> {
+    const result = await this.#collective.sidecar({ suffix, maxBytes, accept });
+    return 'accepted' in result ? result.accepted : undefined;
   }
 
   status(): CollectiveStatus {
@@ -64,7 +73,7 @@ export class Together implements Place, AsyncDisposable {
       onBytes?.(count);
     });
     const fetch = this.#collective.fetch(range, 'demand', target);
-    target.onWhole = () => fetch.progressed();
+    target.onProgress = () => fetch.progressed();
     const onAbort = () => fetch.cancel();
     signal.addEventListener('abort', onAbort);
     // The collective's own timers hold no process.
@@ -92,9 +101,10 @@ export class Together implements Place, AsyncDisposable {
 /** One, and one more that is to be quicker. */
 const mostAttempts = 2;
 
-/** Takes a range's bytes and keeps none. */
+/** Takes a range's bytes and keeps none. What has come is told by chunks, as a mount does. */
 class Passing implements FetchTarget {
-  onWhole = () => {};
+  /** A chunk more has come. */
+  onProgress = () => {};
   readonly #range: ByteRange;
   readonly #onBytes: (count: number) => void;
   /** Where what has come ends. */
@@ -108,7 +118,11 @@ class Passing implements FetchTarget {
   }
 
   missing(): ByteRange | undefined {
-    return this.#reached === rangeEnd(this.#range) ? undefined : this.#range;
+    const end = rangeEnd(this.#range);
+    if (this.#reached === end) return undefined;
+    const { offset } = this.#range;
+    const start = this.#reached - ((this.#reached - offset) % usualChunkSize);
+    return { offset: start, length: end - start };
   }
 
   open(range: ByteRange): { write(bytes: Uint8Array): void; close(): void } | undefined {
@@ -121,9 +135,10 @@ class Passing implements FetchTarget {
         // Of two attempts the one that is behind brings nothing.
         if (end <= this.#reached) return;
         this.#onBytes(end - this.#reached);
+        const before = this.missing()?.offset;
         this.#reached = end;
         // Not while the attempt still writes.
-        if (this.missing() === undefined) setImmediate(() => this.onWhole());
+        if (this.missing()?.offset !== before) setImmediate(() => this.onProgress());
       },
       close: () => {
         this.#attempts--;

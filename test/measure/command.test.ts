@@ -38,13 +38,24 @@ function bench(...words: string[]): { status: number | null; stdout: string; std
 test('a table of 80 columns, and all of it as JSON; a line says what it will do', () => {
   const file = at('report.json');
   writeFileSync(file, 'an older one');
-  const { status, stdout, stderr } = bench('--quick', '--json', file, one.url('rootimg.sfs'), two.url('rootimg.sfs'));
+  const page = at('page.html');
+  const { status, stdout, stderr } = bench(
+    '--quick',
+    '--json',
+    file,
+    '--html',
+    page,
+    one.url('rootimg.sfs'),
+    two.url('rootimg.sfs'),
+  );
   expect(stderr).toMatch(
     /^tetherfs: measuring 2 members, up to \d+ s: at most 4 MiB without a pause, 100 Mbit\/s on average \(--full .*\)\n$/,
   );
   expect(status).toBe(0);
   const report = reportSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
   expect(report.complete).toBe(true);
+  const [, inPage = ''] = /id="report">(.*)<\/script>/.exec(readFileSync(page, 'utf8')) ?? [];
+  expect(JSON.parse(inPage)).toEqual(report);
   expect(report.members.map(({ url }) => url)).toEqual([one.url('rootimg.sfs'), two.url('rootimg.sfs')]);
   const lines = stdout.split('\n');
   expect(lines.filter((line) => line.length > 80)).toEqual([]);

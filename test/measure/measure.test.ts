@@ -26,7 +26,7 @@ const image = makeImage(3 * 1_024 * kib + 100);
 /** As little as there can be of everything. */
 const plan: Plan = {
   ...carefulPlan,
-  ...{ setUps: 3, parallel: 3, cellMs: 100, cellBytes: 2 * 1_024 * kib, rate: null, stallMs: 1_000 },
+  ...{ setUps: 3, parallel: 3, cellMs: 100, cellBytes: 2 * 1_024 * kib, rate: null, replays: 1, stallMs: 1_000 },
 };
 /** Rows of ranges: each size at each depth, and once more at each depth under load. */
 const rows = 3 * 3 + 3;

@@ -23,6 +23,6 @@ export function memberWith(url: string, times: readonly number[], series: readon
 export function reportOf(...members: Member[]): Report {
   return {
     ...{ report: 1, version: '0', node: 'n1', began: '2026-01-01T00:00:00.000Z', seconds: 1, complete: true },
-    ...{ plan: carefulPlan, members, together: null },
+    ...{ plan: carefulPlan, members, together: null, replay: null },
   };
 }

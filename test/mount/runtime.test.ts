@@ -55,6 +55,11 @@ it('has no packages, no TypeScript, but its libraries and their loader, and the 
     'src/cli/tetherfs.cjs',
     'src/cli/tetherfs.cjs.LEGAL.txt',
     compiled,
+    'src/measure/page/charts.js',
+    'src/measure/page/page.css',
+    'src/measure/page/uplot/LICENSE',
+    'src/measure/page/uplot/uPlot.iife.min.js',
+    'src/measure/page/uplot/uPlot.min.css',
     'tetherfs',
   ]);
 });
