@@ -1,10 +1,10 @@
 /** `tetherfs bench`: how quickly each member answers from here, and all together. */
 import { constants } from 'node:fs';
-import { access, rename, rm, writeFile } from 'node:fs/promises';
+import { access, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { describeError, UsageError } from '../base/errors.ts';
-import { type FileUrl, isFileUrl, parseFileUrl } from '../base/file-url.ts';
+import { type FileUrl, isFileUrl, parseFileUrl, shownUrl } from '../base/file-url.ts';
 import { readGivenFile } from '../base/given-file.ts';
 import type { Plan } from '../measure/index.ts';
 import { caDirOption, caFileOption } from './image-options.ts';
@@ -69,7 +69,7 @@ with what has been measured by then. docs/bench.md explains the figures and the 
 Limits of --fail-if: set-up, first-byte, first-byte-p90, first-byte-p99 (of 4 KiB), loaded, whole, whole-p90 (of 1 MiB), in us, ms or s; throughput,
 throughput-all (of 8 connections), in MB/s or Mbit/s; errors. A member that was left out keeps none.
 
-Exit status: 0 measured, 1 no member answered, or it was interrupted; 2 wrong usage; 3 a member is worse than --fail-if says.
+Exit status: 0 measured, 1 no member answered, or it was interrupted; 2 wrong usage; 3 a member is worse than --fail-if says, or does not answer.
 
 Examples:
   tetherfs bench http://10.0.0.1/confluent-public/os/demo/rootimg.sfs http://10.0.0.2/confluent-public/os/demo/rootimg.sfs
@@ -86,9 +86,8 @@ Examples:
       const earlier = flags.against === undefined ? undefined : measuring.readReport(flags.against, '--against');
       const trace = flags.trace === undefined ? undefined : measuring.givenTrace(flags.trace);
       const ca = authoritiesFor(urls, flags);
-      const file = flags.json === undefined || flags.json === '-' ? undefined : resolve(flags.json);
-      if (file !== undefined) await insistOnRoomFor(file, '--json');
-      if (flags.html !== undefined) await insistOnRoomFor(resolve(flags.html), '--html');
+      const jsonFile = flags.json === '-' ? undefined : await wholeFile(flags.json, '--json');
+      const htmlFile = await wholeFile(flags.html, '--html');
       const { carefulPlan, fullPlan, quickPlan } = measuring;
       const plan = flags.full ? fullPlan : flags.quick ? quickPlan : carefulPlan;
       say(announced(urls.length, plan, measuring.longestRun(plan, urls.length)));
@@ -98,13 +97,14 @@ Examples:
       bar.clear();
 
       const json = `${JSON.stringify(report, null, 1)}\n`;
-      if (file !== undefined) await replaceFile(file, json);
-      if (flags.html !== undefined) await replaceFile(resolve(flags.html), measuring.renderPage(report));
       process.stdout.write(flags.json === '-' ? json : measuring.renderReport(report, flags));
       if (earlier !== undefined) {
         const compared = measuring.renderComparison(measuring.compareReports(earlier, report), earlier);
         (flags.json === '-' ? process.stderr : process.stdout).write(`\n${compared}\n`);
       }
+      // What was measured has been shown, whatever becomes of them.
+      if (jsonFile !== undefined) await replaceFile(jsonFile, json);
+      if (htmlFile !== undefined) await replaceFile(htmlFile, measuring.renderPage(report));
       const answered = report.members.some(({ imageSize }) => imageSize !== null);
       if (!answered || !report.complete) process.exitCode = 1;
       if (!report.complete) return;
@@ -127,13 +127,13 @@ function announced(members: number, { cellBytes, rate }: Plan, longestMs: number
       : `at most ${cellBytes / (1 << 20)} MiB without a pause, ${(rate * 8) / 1e6} Mbit/s on average (--full for a network that nobody else uses)`;
   const minutes = longestMs / 60_000;
   const time = minutes < 2 ? `${Math.ceil(longestMs / 1_000)} s` : `${Math.ceil(minutes)} min`;
-  return `measuring ${who}, up to ${time}: ${how}`;
+  return `measuring ${who}, for some ${time}: ${how}`;
 }
 
 /** Each once. @throws UsageError when there is none. */
 async function membersOf(words: readonly string[], flags: BenchFlags): Promise<FileUrl[]> {
   const wrong = words.find((word) => !isFileUrl(word));
-  if (wrong !== undefined) throw new UsageError(`${wrong} is no http:// or https:// URL`);
+  if (wrong !== undefined) throw new UsageError(`${shownUrl(wrong)} is no http:// or https:// URL`);
   const urls = [...words, ...(await ofMount(flags))];
   if (flags.membersFrom !== undefined) {
     const { largestMembersFile, membersOfFile } = await import('../profile/index.ts');
@@ -153,14 +153,28 @@ async function ofMount({ mount, control }: BenchFlags): Promise<string[]> {
   if (mount === undefined && control === undefined) return [];
   const { controlOf } = await import('../mount/control-path.ts');
   const { readStatus } = await import('../mount/control-client.ts');
-  return (await readStatus(controlOf(mount ?? '', control))).members.map(({ url }) => url);
+  const urls = (await readStatus(controlOf(mount ?? '', control))).members.map(({ url }) => url);
+  const numbered = urls.find((url) => / \(\d+\)$/.test(url));
+  if (numbered === undefined) return urls;
+  throw new UsageError(
+    `${numbered}: members that differ in their query alone a mount does not tell apart for others: name their URLs`,
+  );
 }
 
-/** Before minutes are spent on what cannot be kept. @throws UsageError */
-async function insistOnRoomFor(file: string, option: string): Promise<void> {
+/**
+ * The path of a file that can be written when minutes have been spent, behind links that lead to it; undefined when none is given.
+ * @throws UsageError
+ */
+async function wholeFile(given: string | undefined, option: string): Promise<string | undefined> {
+  if (given === undefined) return undefined;
+  const file = await realpath(given).catch(() => resolve(given));
+  const there = await stat(file).catch(() => undefined);
+  if (there !== undefined && !there.isFile())
+    throw new UsageError(`${option} ${given}: it is no regular file; standard output is --json -`);
   await access(dirname(file), constants.W_OK).catch((cause: unknown) => {
-    throw new UsageError(`${option} ${file}: no file can be made there: ${describeError(cause)}`);
+    throw new UsageError(`${option} ${given}: no file can be made there: ${describeError(cause)}`);
   });
+  return file;
 }
 
 /** The old one stays until the new one is whole. @throws Error of the system call */

@@ -30,6 +30,8 @@ const widest = 40;
 const narrowest = 10;
 /** Between two redraws, in ms. */
 const pauseMs = 100;
+/** Of a bar that nobody updates meanwhile, in ms. */
+const redrawMs = 1_000;
 /** What the rate is taken over, in ms. */
 const rateMs = 5_000;
 
@@ -61,26 +63,35 @@ export function progressBar(
   };
 }
 
-/** The same for work that is not bytes; the time left is what the share took so far promises. */
+/** The same for work that is not bytes; the time left is what the share took so far promises. Redrawn every second, until it is cleared. */
 export function workBar(
   label: string,
   stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'write'> = process.stderr,
   time: TimeSource = systemTime,
 ): WorkBar {
   const began = time.now();
-  let shown = false;
+  let state: { share: number; what: string; leftMs: number | undefined; at: number } | undefined;
+  let cancel = () => {};
+  const draw = () => {
+    cancel();
+    if (!stream.isTTY || state === undefined) return;
+    const { share, what, leftMs, at } = state;
+    const left = leftMs === undefined ? [] : [`${duration((leftMs - (time.now() - at)) / 1_000)} left`];
+    const percent = `${Math.floor(share * 100)} %`;
+    const line = renderLine(label, share, [[percent, ...left, what], [percent, ...left], [percent]], stream.columns);
+    stream.write(`\r${line}\x1b[K`);
+    cancel = time.after(redrawMs, draw);
+  };
   return {
     update(share, what) {
-      if (!stream.isTTY) return;
-      const left = share > 0 ? [`${duration((((time.now() - began) / 1_000) * (1 - share)) / share)} left`] : [];
-      const percent = `${Math.floor(share * 100)} %`;
-      const line = renderLine(label, share, [[percent, ...left, what], [percent, ...left], [percent]], stream.columns);
-      stream.write(`\r${line}\x1b[K`);
-      shown = true;
+      const at = time.now();
+      state = { share, what, at, leftMs: share > 0 ? ((at - began) * (1 - share)) / share : undefined };
+      draw();
     },
     clear() {
-      if (shown) stream.write('\r\x1b[K');
-      shown = false;
+      cancel();
+      if (stream.isTTY && state !== undefined) stream.write('\r\x1b[K');
+      state = undefined;
     },
   };
 }

@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import type { TimedAnswer } from '../members/index.ts';
+import { Deadline } from './deadline.ts';
 import { type Distribution, distributionOf } from './distribution.ts';
 import type { Ranges, SetUp, Throughput } from './figures.ts';
 import { inLanes, type Lane, type LaneOptions, type Place, randomRange } from './lanes.ts';
@@ -18,8 +19,9 @@ const longestShared = 1 << 20;
 const leastTurns = 4;
 /** Where bytes are not bounded, one range that outlasts the cell. */
 const endlessRange = 1 << 30;
-/** Of a series of throughput. */
-const everyMs = 20;
+/** A series of throughput has so many stretches where all of the time is used, and none is shorter than that. */
+const stretches = 200;
+const shortestStretchMs = 2;
 
 /** Connections, one after the other. */
 export async function measureSetUp(place: Place, options: CellOptions): Promise<SetUp> {
@@ -32,6 +34,7 @@ export async function measureSetUp(place: Place, options: CellOptions): Promise<
     if (answers.length === before || signal.aborted) break;
   }
   return {
+    whole: ofAll(answers.flatMap(({ connectMs, tlsMs = 0 }) => (connectMs === undefined ? [] : connectMs + tlsMs))),
     connect: ofAll(answers.flatMap(({ connectMs }) => connectMs ?? [])),
     tls: ofAll(answers.flatMap(({ tlsMs }) => tlsMs ?? [])),
   };
@@ -43,23 +46,35 @@ export async function measureRanges(place: Place, cell: RangeCell, options: Cell
   const budget = new Budget(options);
   const answers: TimedAnswer[] = [];
   const length = Math.min(size, place.imageSize);
+  const loading = Math.min(sharedRange(plan), place.imageSize);
+  let loads = loaded ? plan.parallel : 0;
+  let lanesLost = 0;
+  /** What is asked without its load is no answer. */
+  let over = false;
+  using deadline = new Deadline(plan.cellMs + plan.stallMs);
+  const all = AbortSignal.any([signal, deadline.signal]);
+  setMaxListeners(0, all);
+  const read = (lane: Lane, bytes: number) => lane.read(randomRange(place, bytes), { signal: all });
   const probe = async (lane: Lane) => {
-    if (!budget.take(length)) return false;
-    answers.push(await lane.read(randomRange(place, length), { signal }));
+    if (over || !budget.take(length)) return false;
+    answers.push(await read(lane, length));
     return true;
   };
-  const loading = Math.min(sharedRange(plan), place.imageSize);
   const load = async (lane: Lane) => {
-    if (!budget.take(loading)) return false;
-    await lane.read(randomRange(place, loading), { signal });
-    return true;
+    over ||= !budget.take(loading);
+    if (!over) await read(lane, loading);
+    return !over;
+  };
+  const onGivenUp = (index: number) => {
+    lanesLost++;
+    if (index >= depth) loads--;
+    if (loaded && loads === 0) over = true;
   };
   const before = performance.eventLoopUtilization();
-  await inLanes(depth + (loaded ? plan.parallel : 0), place, options, (lane, index) =>
-    index < depth ? probe(lane) : load(lane),
-  );
+  const lanes = { ...options, onGivenUp, late: deadline.signal };
+  await inLanes(depth + loads, place, lanes, (lane, index) => (index < depth ? probe(lane) : load(lane)));
   return {
-    ...{ size, depth, loaded },
+    ...{ size, depth, loaded, lanesLost },
     firstByte: ofAll(answers.map(({ firstByteMs }) => firstByteMs)),
     whole: ofAll(answers.map(({ wholeMs }) => wholeMs)),
     ownLoad: performance.eventLoopUtilization(before).utilization,
@@ -75,11 +90,20 @@ export async function measureThroughput(place: Place, connections: number, optio
   const ended = new AbortController();
   const signal = AbortSignal.any([options.signal, ended.signal]);
   setMaxListeners(0, signal);
-  const arrivals = new Arrivals();
+  const arrivals = new Arrivals(Math.max(shortestStretchMs, plan.cellMs / stretches));
+  let lanesLost = 0;
   let timer: NodeJS.Timeout | undefined;
+  const begin = () => {
+    timer ??= setTimeout(() => {
+      // Whoever fell silent has brought nothing until now.
+      arrivals.end();
+      ended.abort();
+    }, plan.cellMs);
+  };
   const before = performance.eventLoopUtilization();
-  await inLanes(connections, place, { ...options, signal }, async (lane) => {
-    timer ??= setTimeout(() => ended.abort(), plan.cellMs);
+  const lanes = { ...options, signal, onGivenUp: () => void lanesLost++ };
+  await inLanes(connections, place, lanes, async (lane) => {
+    begin();
     if (budget.take(length)) {
       await lane.read(randomRange(place, length), { signal, onBytes: (count) => arrivals.add(count) });
       return true;
@@ -91,6 +115,7 @@ export async function measureThroughput(place: Place, connections: number, optio
   return {
     connections,
     ...arrivals.figures(),
+    lanesLost,
     ownLoad: performance.eventLoopUtilization(before).utilization,
   };
 }
@@ -146,24 +171,39 @@ class Budget {
 
 /** When bytes came. */
 class Arrivals {
+  readonly #everyMs: number;
   #first: number | undefined;
   #last = 0;
   #bytes = 0;
   readonly #series: number[] = [];
 
+  constructor(everyMs: number) {
+    this.#everyMs = everyMs;
+  }
+
   add(count: number): void {
     const now = performance.now();
     this.#first ??= now;
-    this.#last = now;
     this.#bytes += count;
-    const index = Math.floor((now - this.#first) / everyMs);
-    while (this.#series.length <= index) this.#series.push(0);
+    const index = this.#reach(now);
     this.#series[index] = (this.#series[index] ?? 0) + count;
+  }
+
+  /** It is over: nothing has come since. */
+  end(): void {
+    if (this.#first !== undefined) this.#reach(performance.now());
   }
 
   figures(): Pick<Throughput, 'bytes' | 'ms' | 'rate' | 'everyMs' | 'series'> {
     const ms = this.#last - (this.#first ?? this.#last);
     const rate = ms > 0 ? (this.#bytes * 1_000) / ms : null;
-    return { bytes: this.#bytes, ms, rate, everyMs, series: this.#series };
+    return { bytes: this.#bytes, ms, rate, everyMs: this.#everyMs, series: this.#series };
+  }
+
+  #reach(now: number): number {
+    this.#last = now;
+    const index = Math.floor((now - (this.#first ?? now)) / this.#everyMs);
+    while (this.#series.length <= index) this.#series.push(0);
+    return index;
   }
 }

@@ -3,12 +3,13 @@ import type { Distribution } from './distribution.ts';
 import type { PlaceFigures, Throughput } from './figures.ts';
 import type { Report } from './report.ts';
 import { steadyRate } from './steady-rate.ts';
+import { sizeName } from './wording.ts';
 
 /** A figure that differs. Times in ms, rates in bytes a second. */
 export interface Difference {
   /** URL of the member; undefined: of all together. */
   readonly url: string | undefined;
-  /** In words: `first byte of 4 KiB x 16, p90`. */
+  /** In words: `4 KiB x 16, first byte p90`. */
   readonly what: string;
   readonly unit: 'ms' | 'bytes/s';
   readonly before: number;
@@ -21,6 +22,8 @@ export interface Comparison {
   readonly differences: readonly Difference[];
   /** Of so many figures that both have. */
   readonly compared: number;
+  /** So many more have too few samples in one of the two. */
+  readonly tooFew: number;
   /** URLs that only one of the two has. */
   readonly onlyBefore: readonly string[];
   readonly onlyAfter: readonly string[];
@@ -33,6 +36,7 @@ interface Figure {
   readonly value: number;
   readonly low: number;
   readonly high: number;
+  readonly samples: number;
 }
 
 /** What differs by less is of no importance, however certain. */
@@ -49,12 +53,16 @@ export function compareReports(before: Report, after: Report): Comparison {
     ]);
   const [earlier, later] = [placesOf(before), placesOf(after)];
   const differences: Difference[] = [];
-  let compared = 0;
+  let [compared, tooFew] = [0, 0];
   for (const [url, place] of later) {
     const known = new Map(figuresOf(earlier.get(url)).map((figure) => [figure.what, figure]));
     for (const now of figuresOf(place)) {
       const was = known.get(now.what);
       if (was === undefined) continue;
+      if (!isEnough(was) || !isEnough(now)) {
+        tooFew++;
+        continue;
+      }
       compared++;
       if (!differs(was, now)) continue;
       const worse = now.unit === 'ms' ? now.value > was.value : now.value < was.value;
@@ -67,9 +75,14 @@ export function compareReports(before: Report, after: Report): Comparison {
   return {
     differences: differences.sort((a, b) => size(b) - size(a)),
     compared,
+    tooFew,
     onlyBefore: only(earlier, later),
     onlyAfter: only(later, earlier),
   };
+}
+
+function isEnough({ samples }: Figure): boolean {
+  return samples >= fewest;
 }
 
 /** Their intervals have nothing in common, and it matters. */
@@ -83,27 +96,29 @@ function figuresOf(place: PlaceFigures | undefined): Figure[] {
   if (place === undefined) return [];
   return [
     ...timesOf('connection', place.setUp?.connect),
-    ...timesOf('TLS', place.setUp?.tls),
+    ...timesOf('TLS session', place.setUp?.tls),
     ...place.ranges.flatMap(({ size, depth, loaded, firstByte, whole }) => {
-      const range = `${size / 1_024} KiB x ${depth}${loaded ? ' under load' : ''}`;
-      return [...timesOf(`first byte of ${range}`, firstByte), ...timesOf(`whole ${range}`, whole)];
+      const range = `${sizeName(size)} x ${depth}${loaded ? ' loaded' : ''}`;
+      return [...timesOf(`${range}, first byte`, firstByte), ...timesOf(`${range}, whole`, whole)];
     }),
     ...place.throughput.flatMap(rateOf),
   ];
 }
 
 function timesOf(what: string, distribution: Distribution | null | undefined): Figure[] {
-  if (!distribution || distribution.samples < fewest) return [];
+  if (!distribution) return [];
+  const { samples } = distribution;
   return (['p50', 'p90', 'p99'] as const).flatMap((name) => {
     const quantile = distribution[name];
-    return quantile === null ? [] : [{ what: `${what}, ${name}`, unit: 'ms' as const, ...quantile }];
+    return quantile === null ? [] : [{ what: `${what} ${name}`, unit: 'ms' as const, samples, ...quantile }];
   });
 }
 
 function rateOf(throughput: Throughput): Figure[] {
-  const rate = steadyRate(throughput);
-  if (rate === undefined) return [];
-  const { connections } = throughput;
+  const { connections, series } = throughput;
+  if (series.length === 0) return [];
+  const rate = steadyRate(throughput) ?? { value: 0, low: 0, high: 0 };
+  const samples = rate.value === 0 ? 0 : series.length;
   const what = `throughput of ${connections === 1 ? '1 connection' : `${connections} connections`}`;
-  return [{ what, unit: 'bytes/s', ...rate }];
+  return [{ what, unit: 'bytes/s', samples, ...rate }];
 }

@@ -13,10 +13,13 @@ export type Fault = z.infer<typeof faultSchema>;
 
 export class Faults {
   readonly #found = new Map<Fault['kind'], Fault>();
+  /** The newest, in words. */
+  last: string | undefined;
 
   add(error: unknown): void {
     const [kind, example]: [FaultKind | 'outage', string] =
       error instanceof MemberFault ? [error.kind, error.what] : ['outage', describeError(error)];
+    this.last = example;
     const known = this.#found.get(kind);
     if (known === undefined) this.#found.set(kind, { kind, count: 1, example });
     else known.count++;

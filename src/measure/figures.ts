@@ -5,11 +5,15 @@ import { faultSchema } from './faults.ts';
 
 /** null where nothing was answered. */
 const answered = distributionSchema.nullable();
+/** So many of the lanes had errors only, and were given up: the others had more for themselves. */
+const lanesLost = z.int().nonnegative();
 /** How much of the time this process was at work, 0 to 1: near 1 it is itself what was measured. */
 const ownLoad = z.number().min(0).max(1);
 
 export const setUpSchema = z.object({
-  /** Until TCP stood. */
+  /** Until it can be asked: both of what follows. */
+  whole: answered,
+  /** Until TCP stood, of all. */
   connect: answered,
   /** From there until the TLS session did, without an older one to resume; null also where there is none. */
   tls: answered,
@@ -23,6 +27,7 @@ export const rangesSchema = z.object({
   /** From the request to the first byte of the answer, and to the last. */
   firstByte: answered,
   whole: answered,
+  lanesLost,
   ownLoad,
 });
 export type Ranges = z.infer<typeof rangesSchema>;
@@ -30,13 +35,14 @@ export type Ranges = z.infer<typeof rangesSchema>;
 export const throughputSchema = z.object({
   connections: z.int().positive(),
   bytes: z.int().nonnegative(),
-  /** From the first byte to the last. */
+  /** From the first byte to the last, or until the time was over. */
   ms: z.number(),
   /** Bytes a second. */
   rate: z.number().nullable(),
   /** Bytes that came in each such stretch of time, one after the other. */
   everyMs: z.number(),
   series: z.array(z.int().nonnegative()),
+  lanesLost,
   ownLoad,
 });
 export type Throughput = z.infer<typeof throughputSchema>;

@@ -1,4 +1,5 @@
 /** Whoever is asked for ranges, one member or all together, and how: in lanes, one range at a time in each. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ByteRange } from '../base/byte-range.ts';
 import type { TimedAnswer, TimedRead } from '../members/index.ts';
@@ -21,7 +22,12 @@ export interface Place {
 
 export interface LaneOptions {
   readonly faults: Faults;
+  /** Nobody wants it any more. */
   readonly signal: AbortSignal;
+  /** It takes too long: what is under way then is a fault, and nothing is asked any more. */
+  readonly late?: AbortSignal | undefined;
+  /** A lane has had so many errors in a row that it asks no more. */
+  readonly onGivenUp?: ((index: number) => void) | undefined;
 }
 
 /** So many errors in a row in one lane, and it asks no more. */
@@ -35,16 +41,19 @@ const afterErrorMs = 200;
 export async function inLanes(
   count: number,
   place: Place,
-  { faults, signal }: LaneOptions,
+  { faults, signal, late, onGivenUp }: LaneOptions,
   ask: (lane: Lane, index: number) => Promise<boolean>,
 ): Promise<void> {
-  const opened = await Promise.all(Array.from({ length: count }, () => attempt(() => standing(place, signal))));
+  const all = late === undefined ? signal : AbortSignal.any([signal, late]);
+  setMaxListeners(0, all);
+  const opened = await Promise.all(Array.from({ length: count }, () => attempt(() => standing(place, all))));
   await Promise.all(opened.map(run));
 
   async function run(first: Lane | undefined, index: number): Promise<void> {
     let lane = first;
-    for (let errors = first === undefined ? 1 : 0; errors < patience && !signal.aborted; ) {
-      lane ??= await attempt(() => standing(place, signal));
+    let errors = first === undefined ? 1 : 0;
+    while (errors < patience && !all.aborted) {
+      lane ??= await attempt(() => standing(place, all));
       const asked = lane;
       const more = asked && (await attempt(() => ask(asked, index)));
       if (more === false) break;
@@ -52,9 +61,10 @@ export async function inLanes(
       if (more === true) continue;
       lane?.close();
       lane = undefined;
-      await sleep(afterErrorMs, undefined, { signal }).catch(() => {});
+      await sleep(afterErrorMs, undefined, { signal: all }).catch(() => {});
     }
     lane?.close();
+    if (errors >= patience) onGivenUp?.(index);
   }
 
   async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
@@ -69,7 +79,7 @@ export async function inLanes(
 
 /** A lane whose first answer, which had to wait for a connection, has come. */
 async function standing(place: Place, signal: AbortSignal): Promise<Lane> {
-  const lane = await place.lane();
+  const lane = await unlessAborted(signal, place.lane());
   try {
     await lane.read({ offset: 0, length: 1 }, { signal });
     return lane;
@@ -77,6 +87,15 @@ async function standing(place: Place, signal: AbortSignal): Promise<Lane> {
     lane.close();
     throw error;
   }
+}
+
+/** What `signal` ends is waited for no longer. @throws the reason of `signal` */
+export function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort);
+  return Promise.race([work, promise]).finally(() => signal.removeEventListener('abort', onAbort));
 }
 
 /** Where a page of the image begins. */

@@ -42,7 +42,7 @@ const rate = (connections: (plan: Report['plan']) => number): Kind => ({
 const kinds = {
   'set-up': {
     unit: 'time',
-    of: ({ setUp }) => (setUp?.connect ? setUp.connect.p50.value + (setUp.tls?.p50.value ?? 0) : null),
+    of: ({ setUp }) => setUp?.whole?.p50.value ?? null,
   },
   'first-byte': time((member, plan) => smallest(member, plan, false), 'p50'),
   'first-byte-p90': time((member, plan) => smallest(member, plan, false), 'p90'),
@@ -70,7 +70,7 @@ export function parseLimit(given: string): Limit {
       `--fail-if ${given}: give NAME=LIMIT, such as first-byte-p99=50ms; NAME one of ${Object.keys(kinds).join(', ')}`,
     );
   const allowed = units[kinds[name].unit];
-  const factor = allowed[unit];
+  const factor = Object.hasOwn(allowed, unit) ? allowed[unit] : undefined;
   if (factor === undefined)
     throw new UsageError(
       `--fail-if ${given}: give ${name} ${Object.keys(allowed).join('') === '' ? 'a number' : `in ${Object.keys(allowed).join(', ')}`}`,

@@ -3,17 +3,17 @@ import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError } from '../base/errors.ts';
+import { describeError, UsageError } from '../base/errors.ts';
 import type { FileUrl } from '../base/file-url.ts';
 import { systemTime } from '../base/time-source.ts';
 import type { Trace } from '../image/trace.ts';
-import { MemberFault, TimedMember } from '../members/index.ts';
+import { MemberFault, memberUrls, TimedMember } from '../members/index.ts';
 import { type CellOptions, measureRanges, measureSetUp, measureThroughput } from './cell.ts';
 import { Faults } from './faults.ts';
 import type { PlaceFigures } from './figures.ts';
-import type { Place } from './lanes.ts';
+import { type Place, unlessAborted } from './lanes.ts';
 import { type Cell, cellsOf, longestCell, type Plan } from './plan.ts';
-import { measureReplay, offeredTrace } from './replay.ts';
+import { measureReplay, offeredTrace, type UsableMember } from './replay.ts';
 import { type MemberReport, type Report, reportVersion, type TogetherReport } from './report.ts';
 import { Together } from './together.ts';
 
@@ -45,10 +45,12 @@ export async function measure(options: MeasureOptions): Promise<Report> {
   setMaxListeners(0, signal);
   const began = new Date();
   const since = performance.now();
-  const members = urls.map(
+  const members = memberUrls(urls).map(
     (url) => new Measured(new TimedMember(url, { ca, time: systemTime, stallMs: plan.stallMs })),
   );
+  onProgress?.(0, 'who they are');
   await Promise.all(members.map((member) => member.identify(signal)));
+  insistOnItsImage(options.trace, members);
   await warmUp(members, plan, signal);
   const cells = cellsOf(plan);
   const steps = stepsOf(plan, members.length);
@@ -60,11 +62,16 @@ export async function measure(options: MeasureOptions): Promise<Report> {
       await member.measure(cell, plan, signal);
     }
   }
-  const usable = urls.filter((_, index) => members[index]?.place !== undefined);
+  const usable = urls.flatMap((file, index) => {
+    const member = members[index];
+    return member?.place === undefined ? [] : [{ file, url: member.report.url }];
+  });
   const several = () => usable.length > 1 && !signal.aborted;
   const together = several() ? await measureTogether(usable, options, begin) : null;
-  const trace = several() ? (options.trace ?? (await offeredTrace(usable, options))) : undefined;
-  const replay = trace && several() ? await measureReplay(usable, trace, { ...options, onStep: begin }) : null;
+  const answering = () => several() && together !== null && together.choice.length > 0;
+  const files = usable.map(({ file }) => file);
+  const trace = answering() ? (options.trace ?? (await offeredTrace(files, options))) : undefined;
+  const replay = trace && answering() ? await measureReplay(usable, trace, { ...options, onStep: begin }) : null;
   return {
     ...{ report: reportVersion, version, node: hostname(), began: began.toISOString() },
     seconds: (performance.now() - since) / 1_000,
@@ -72,8 +79,17 @@ export async function measure(options: MeasureOptions): Promise<Report> {
     plan,
     members: members.map((member) => member.report),
     together,
-    replay: replay ?? null,
+    replay,
   };
+}
+
+/** @throws UsageError for a trace that is of another image than any member has. */
+function insistOnItsImage(trace: Trace | undefined, members: readonly Measured[]): void {
+  const sizes = members.flatMap(({ place }) => place?.imageSize ?? []);
+  if (trace !== undefined && sizes.length > 0 && !sizes.includes(trace.imageSize))
+    throw new UsageError(
+      `the trace is of an image of ${trace.imageSize} bytes, and what members serve has ${sizes[0]}: give that of this image`,
+    );
 }
 
 /** All members together, and the replays, come where there are several. */
@@ -95,26 +111,30 @@ export function longestRun(plan: Plan, members: number): number {
 }
 
 async function measureTogether(
-  urls: readonly FileUrl[],
+  members: readonly UsableMember[],
   { ca, plan, signal }: MeasureOptions,
   onStep: (what: string) => void,
 ): Promise<TogetherReport> {
   const figures = new Figures();
   // Connections are the members'.
   const cells = cellsOf(plan).filter(({ kind }) => kind !== 'set-up');
-  await using together = await Together.open(urls, { ca, patienceMs: 2 * plan.stallMs }).catch((error: unknown) => {
-    figures.faults.add(error);
+  const files = members.map(({ file }) => file);
+  const opening = { ca, patienceMs: 2 * plan.stallMs, signal };
+  await using together = await Together.open(files, opening).catch((error: unknown) => {
+    if (!signal.aborted) figures.faults.add(error);
     return undefined;
   });
   if (together === undefined) return { ...figures.all, choice: [] };
+  let empty = 0;
   for (const cell of cells) {
     onStep(`${describeCell(cell)}, all together`);
-    await figures.measure(together, cell, plan, signal);
+    empty = (await figures.measure(together, cell, plan, signal)) ? 0 : empty + 1;
+    if (empty >= emptyCells) break;
   }
   const choice = together
     .status()
-    .members.map(({ url, state, reason, scoreMs, requests, bytes, hedges, hedgesWon }) => ({
-      ...{ url, state, reason, scoreMs, requests, bytes, hedges, hedgesWon },
+    .members.map(({ state, reason, scoreMs, requests, bytes, hedges, hedgesWon }, index) => ({
+      ...{ url: members[index]?.url ?? '', state, reason, scoreMs, requests, bytes, hedges, hedgesWon },
     }));
   return { ...figures.all, choice };
 }
@@ -154,7 +174,7 @@ class Measured {
   async identify(signal: AbortSignal): Promise<void> {
     for (let tries = 1; this.#imageSize === null && !signal.aborted; tries++) {
       try {
-        const connection = await this.#member.connection();
+        const connection = await unlessAborted(signal, this.#member.connection());
         try {
           this.#imageSize = (await connection.read({ offset: 0, length: 1 }, { signal })).imageSize;
         } finally {
@@ -176,8 +196,8 @@ class Measured {
     const { place } = this;
     if (place === undefined || signal.aborted) return;
     this.#emptyCells = (await this.#figures.measure(place, cell, plan, signal)) ? 0 : this.#emptyCells + 1;
-    const [worst] = this.#figures.faults.all;
-    if (this.#emptyCells >= emptyCells && !signal.aborted) this.#leftOut = worst?.example ?? 'it does not answer';
+    if (this.#emptyCells >= emptyCells && !signal.aborted)
+      this.#leftOut = this.#figures.faults.last ?? 'it does not answer';
   }
 }
 

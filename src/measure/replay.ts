@@ -1,4 +1,5 @@
 /** What a boot has read, read again: by all members, and with each of them left out in turn. */
+import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
@@ -9,12 +10,13 @@ import { readGivenFile } from '../base/given-file.ts';
 import { systemTime } from '../base/time-source.ts';
 import { hexOf, type ImageDigest } from '../image/digest.ts';
 import { ImageGeometry } from '../image/geometry.ts';
-import { readSidecar, sidecarSuffix } from '../image/sidecar.ts';
+import { sidecarSuffix } from '../image/sidecar.ts';
 import { largestTraceSize, parseTrace, type Trace, traceSuffix } from '../image/trace.ts';
-import { mostSidecarBytes } from '../image/tree-sidecar.ts';
-import { fetchSmallFile } from '../members/index.ts';
+import { descriptorSize, digestOfDescriptor, parseDescriptor } from '../image/verity-descriptor.ts';
+import { ServedFile } from '../members/index.ts';
+import { Deadline } from './deadline.ts';
 import { Faults, faultSchema } from './faults.ts';
-import { inLanes } from './lanes.ts';
+import { inLanes, unlessAborted } from './lanes.ts';
 import type { Plan } from './plan.ts';
 import { Together } from './together.ts';
 
@@ -34,6 +36,13 @@ export const replaySchema = z.object({
 });
 export type Replay = z.infer<typeof replaySchema>;
 
+/** One that answers. */
+export interface UsableMember {
+  readonly file: FileUrl;
+  /** As the report has it. */
+  readonly url: string;
+}
+
 export interface ReplayOptions {
   ca?: readonly string[] | undefined;
   plan: Plan;
@@ -46,6 +55,8 @@ export interface ReplayOptions {
 const longestSpan = 512 * 1024;
 /** Requests at once. */
 const atOnce = 8;
+/** What takes longer is given up. */
+const longestReplayMs = 120_000;
 
 /** The trace of a file. @throws UsageError */
 export function givenTrace(file: string): Trace {
@@ -59,30 +70,33 @@ export function givenTrace(file: string): Trace {
 
 /** What the members offer for the image that they serve; undefined when none offers any. */
 export async function offeredTrace(
-  urls: readonly FileUrl[],
-  { ca, plan }: Pick<ReplayOptions, 'ca' | 'plan'>,
+  files: readonly FileUrl[],
+  { ca, plan, signal }: Pick<ReplayOptions, 'ca' | 'plan' | 'signal'>,
 ): Promise<Trace | undefined> {
-  const digest = await offeredDigest(urls, ca);
-  if (digest === undefined) return undefined;
   try {
-    await using together = await Together.open(urls, { ca, patienceMs: plan.stallMs, digest: hexOf(digest) });
-    return await together.smallFile(traceSuffix, largestTraceSize, (bytes) =>
-      parseTrace(bytes, { digest, imageSize: together.imageSize }),
-    );
+    const digest = await unlessAborted(signal, offeredDigest(files, ca));
+    if (digest === undefined) return undefined;
+    const opening = { ca, patienceMs: plan.stallMs, digest: hexOf(digest), signal };
+    await using together = await Together.open(files, opening);
+    const { imageSize } = together;
+    const accept = (bytes: Uint8Array) => parseTrace(bytes, { digest, imageSize });
+    return await unlessAborted(signal, together.smallFile(traceSuffix, largestTraceSize, accept));
   } catch {
     // Without one there is no replay; what is the matter with members the other figures say.
     return undefined;
   }
 }
 
+/** Of the beginning of the file beside the image. */
 async function offeredDigest(
-  urls: readonly FileUrl[],
+  files: readonly FileUrl[],
   ca: readonly string[] | undefined,
 ): Promise<ImageDigest | undefined> {
-  for (const url of urls) {
+  for (const file of files) {
     try {
-      const options = { ca, time: systemTime, maxBytes: mostSidecarBytes };
-      return readSidecar(await fetchSmallFile(fileBeside(url, sidecarSuffix), options)).digest;
+      await using sidecar = new ServedFile(fileBeside(file, sidecarSuffix), { ca, time: systemTime });
+      const { bytes } = await sidecar.read({ offset: 0, length: descriptorSize });
+      return digestOfDescriptor(parseDescriptor(bytes));
     } catch {
       // Another may have it.
     }
@@ -90,12 +104,18 @@ async function offeredDigest(
   return undefined;
 }
 
-/** @param urls at least two. Each time with new connections, in turn, so that what changes meanwhile meets all. */
-export async function measureReplay(urls: readonly FileUrl[], trace: Trace, options: ReplayOptions): Promise<Replay> {
+/** @param members at least two. Each time with new connections, in turn, so that what changes meanwhile meets all. */
+/** Null for a trace without anything in it. */
+export async function measureReplay(
+  members: readonly UsableMember[],
+  trace: Trace,
+  options: ReplayOptions,
+): Promise<Replay | null> {
   const { plan, signal, onStep } = options;
   const spans = spansOf(trace, plan.cellBytes ?? Number.POSITIVE_INFINITY);
   const bytes = spans.reduce((sum, { length }) => sum + length, 0);
-  const runs = [undefined, ...urls].map((without) => ({
+  if (spans.length === 0) return null;
+  const runs = [undefined, ...members].map((without) => ({
     without,
     ms: [] as number[],
     faults: new Faults(),
@@ -106,8 +126,13 @@ export async function measureReplay(urls: readonly FileUrl[], trace: Trace, opti
     if (run === undefined) break;
     onStep(run.without === undefined ? 'a boot, replayed' : 'the same without a member');
     const began = performance.now();
-    const left = urls.filter((url) => url !== run.without);
-    const ms = await replayOnce(left, spans, run.faults, options);
+    const left = members.filter((member) => member !== run.without);
+    const ms = await replayOnce(
+      left.map(({ file }) => file),
+      spans,
+      run.faults,
+      options,
+    );
     if (ms !== undefined) run.ms.push(ms);
     const pauseMs = plan.rate === null ? 0 : began + (bytes * 1_000) / plan.rate - performance.now();
     if (pauseMs > 0) await sleep(pauseMs, undefined, { signal }).catch(() => {});
@@ -115,7 +140,7 @@ export async function measureReplay(urls: readonly FileUrl[], trace: Trace, opti
   return {
     bytes,
     requests: spans.length,
-    runs: runs.map(({ without, ms, faults }) => ({ without: without?.text ?? null, ms, errors: faults.all })),
+    runs: runs.map(({ without, ms, faults }) => ({ without: without?.url ?? null, ms, errors: faults.all })),
   };
 }
 
@@ -127,15 +152,18 @@ async function replayOnce(
   { ca, plan, signal }: ReplayOptions,
 ): Promise<number | undefined> {
   try {
-    await using together = await Together.open(urls, { ca, patienceMs: 2 * plan.stallMs });
+    await using together = await Together.open(urls, { ca, patienceMs: 2 * plan.stallMs, signal });
     let next = 0;
     let came = 0;
     let began: number | undefined;
-    await inLanes(atOnce, together, { faults, signal }, async (lane) => {
+    using deadline = new Deadline(longestReplayMs);
+    const all = AbortSignal.any([signal, deadline.signal]);
+    setMaxListeners(0, all);
+    await inLanes(atOnce, together, { faults, signal, late: deadline.signal }, async (lane) => {
       began ??= performance.now();
       const span = spans[next++];
       if (span === undefined) return false;
-      await lane.read(span, { signal });
+      await lane.read(span, { signal: all });
       came++;
       return true;
     });

@@ -3,7 +3,7 @@ import type { Distribution, Quantile } from './distribution.ts';
 import type { PlaceFigures, Ranges, Throughput } from './figures.ts';
 import type { Report } from './report.ts';
 import { type Worse, worseMembers } from './verdict.ts';
-import { rounded, shortNames } from './wording.ts';
+import { rounded, shortNames, sizeName } from './wording.ts';
 
 export interface Table {
   readonly head: readonly string[];
@@ -95,13 +95,10 @@ export function remarks(report: Report): string[][] {
     worseMembers(report).map((worse) => describeWorse(worse, nameOf)),
     choice(report, nameOf),
     replayed(report, nameOf),
+    lost(places),
     ownLimit(places),
     report.complete ? [] : ['Interrupted: this is what had been measured by then.'],
   ].filter((paragraph) => paragraph.length > 0);
-}
-
-export function sizeName(bytes: number): string {
-  return bytes < 1 << 20 ? `${bytes / 1_024} KiB` : `${bytes / (1 << 20)} MiB`;
 }
 
 function namesIn({ members }: Report): (url: string) => string {
@@ -110,8 +107,7 @@ function namesIn({ members }: Report): (url: string) => string {
 }
 
 function setUpMs({ setUp }: PlaceFigures): string {
-  if (setUp === null || setUp.connect === null) return '-';
-  return rounded(setUp.connect.p50.value + (setUp.tls?.p50.value ?? 0));
+  return ms(setUp?.whole?.p50);
 }
 
 function sizes({ members }: Report, nameOf: (url: string) => string): string[] {
@@ -159,6 +155,17 @@ function replayed(report: Report, nameOf: (url: string) => string): string[] {
 
 function median(values: readonly number[]): number | undefined {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+}
+
+function lost(places: readonly NamedPlace[]): string[] {
+  return places.flatMap(({ name, figures }) => {
+    const most = Math.max(0, ...[...figures.ranges, ...figures.throughput].map(({ lanesLost }) => lanesLost));
+    return most === 0
+      ? []
+      : [
+          `${name}: up to ${most} of those that asked at once got errors alone, and were given up; the others had more for themselves.`,
+        ];
+  });
 }
 
 function ownLimit(places: readonly NamedPlace[]): string[] {

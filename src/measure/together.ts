@@ -12,12 +12,13 @@ import {
   type TimedAnswer,
   type TimedRead,
 } from '../members/index.ts';
-import type { Lane, Place } from './lanes.ts';
+import { type Lane, type Place, unlessAborted } from './lanes.ts';
 
 export interface TogetherOptions {
   ca?: readonly string[] | undefined;
   /** How long nobody may answer, ms. */
   patienceMs: number;
+  signal: AbortSignal;
   /** 64 hexadecimal digits: members are asked for the file of that name first. */
   digest?: string | undefined;
 }
@@ -36,14 +37,21 @@ export class Together implements Place, AsyncDisposable {
   }
 
   /** @throws NoMemberError */
-  static async open(urls: readonly FileUrl[], { ca, patienceMs, digest }: TogetherOptions): Promise<Together> {
-    const { collective, identity } = await openCollective({
+  static async open(urls: readonly FileUrl[], { ca, patienceMs, signal, digest }: TogetherOptions): Promise<Together> {
+    const opening = openCollective({
       ...{ urls, ca, digest, mountTimeoutMs: patienceMs, time: systemTime },
       onOutage: { mode: 'eio', timeoutMs: patienceMs },
       // What members do is what is measured.
       log: createLog({ level: 'error', format: 'text', sink: () => true }),
     });
-    return new Together(collective, identity.imageSize);
+    try {
+      const { collective, identity } = await unlessAborted(signal, opening);
+      return new Together(collective, identity.imageSize);
+    } catch (error) {
+      // Whoever waits no longer has nobody to close it.
+      void opening.then(({ collective }) => collective.close()).catch(() => {});
+      throw error;
+    }
   }
 
   /** One beside the image, of whichever member has it; undefined when none has, or `accept` throws for all. */

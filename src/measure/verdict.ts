@@ -28,7 +28,7 @@ export function worseMembers({ members, plan }: Pick<Report, 'members' | 'plan'>
   const found = [
     ...worseIn(members, `first byte of ${small / 1_024} KiB`, 'ms', (member) => idle(member, small)?.firstByte),
     ...worseIn(members, `whole ${large / 1_024} KiB`, 'ms', (member) => idle(member, large)?.whole),
-    ...worseIn(members, 'connection set-up', 'ms', ({ setUp }) => setUp?.connect),
+    ...worseIn(members, 'connection set-up', 'ms', ({ setUp }) => setUp?.whole),
     ...worseRates(members, plan.parallel),
   ].sort((a, b) => b.factor - a.factor);
   return found.filter(({ url }, index) => found.findIndex((other) => other.url === url) === index);

@@ -1,10 +1,10 @@
 /** Names and numbers as reports for people have them. */
 
-const longestName = 20;
+const usualLongestName = 20;
 
 /** Host and port of each URL, short, and different for each. */
-export function shortNames(urls: readonly string[]): Map<string, string> {
-  const hosts = urls.map((url) => url.replace(/^https?:\/\/([^/]*).*$/, '$1'));
+export function shortNames(urls: readonly string[], longestName = usualLongestName): Map<string, string> {
+  const hosts = urls.map((url) => url.replace(/^https?:\/\/([^/]*).*$/i, '$1'));
   return new Map(
     urls.map((url, index) => {
       const host = hosts[index] ?? url;
@@ -15,7 +15,11 @@ export function shortNames(urls: readonly string[]): Map<string, string> {
   );
 }
 
-/** Three digits. */
+/** Three digits, and no more than three behind the point. */
 export function rounded(value: number): string {
-  return value >= 1_000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+  return value >= 1_000 ? String(Math.round(value)) : String(Number(Number(value.toPrecision(3)).toFixed(3)));
+}
+
+export function sizeName(bytes: number): string {
+  return bytes < 1 << 20 ? `${bytes / 1_024} KiB` : `${bytes / (1 << 20)} MiB`;
 }

@@ -14,7 +14,7 @@ export {
 export { notAskedYet } from './health.ts';
 export type { Verification } from './identity.ts';
 export { type MemberMemory, memberMemorySchema } from './member-memory.ts';
-export { type MemberUrl, memberUrl } from './member-url.ts';
+export { type MemberUrl, memberUrl, memberUrls } from './member-url.ts';
 export { type ImageIdentity, type OpenedCollective, type OpenOptions, openCollective } from './open.ts';
 export type { OutagePolicy } from './outage.ts';
 export { type ResumeOptions, resumeCollective } from './resume.ts';

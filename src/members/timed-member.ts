@@ -4,13 +4,12 @@
  */
 import type { SecureContext } from 'node:tls';
 import type { ByteRange } from '../base/byte-range.ts';
-import type { FileUrl } from '../base/file-url.ts';
 import type { TimeSource } from '../base/time-source.ts';
 import { Addresses } from './addresses.ts';
 import { afterPoll } from './after-poll.ts';
 import { Connection, Connector } from './connections.ts';
 import { MemberFault } from './errors.ts';
-import { type MemberUrl, memberUrl } from './member-url.ts';
+import type { MemberUrl } from './member-url.ts';
 import { requestRange } from './range-request.ts';
 import { createTrust } from './trust.ts';
 
@@ -52,10 +51,11 @@ export class TimedMember {
   readonly #options: TimedMemberOptions;
   readonly #trust: SecureContext | undefined;
   readonly #addresses: Addresses;
+  #resolved: Promise<void> | undefined;
 
   /** @throws UsageError for a CA that is none. */
-  constructor(file: FileUrl, options: TimedMemberOptions) {
-    this.url = memberUrl(file);
+  constructor(url: MemberUrl, options: TimedMemberOptions) {
+    this.url = url;
     this.#options = options;
     this.#trust = this.url.secure ? createTrust(options.ca) : undefined;
     this.#addresses = new Addresses(this.url, options.time);
@@ -63,15 +63,44 @@ export class TimedMember {
 
   /** One that stands when its first range is asked for; its TLS session is no other's resumed. @throws MemberFault when the name has no address. */
   async connection(): Promise<TimedConnection> {
-    await this.#addresses.resolved();
-    const connection = new Connection(this.url, new Connector(this.url, this.#addresses, this.#trust));
+    // Once: who is measured must not become another on the way.
+    this.#resolved ??= this.#addresses.resolved();
+    await this.#resolved.catch((error: unknown) => {
+      this.#resolved = undefined;
+      throw error;
+    });
+    let connection = this.#fresh();
     return {
-      read: (range, options) => this.#read(connection, range, options),
+      read: async (range, options) => {
+        let answered = false;
+        const stood = connection.established;
+        try {
+          return await this.#read(connection, range, options, () => {
+            answered = true;
+          });
+        } catch (error) {
+          // It was closed at the moment of its reuse, which is HTTP's race and nobody's fault.
+          const isRace = stood && !answered && error instanceof MemberFault && error.kind === 'reset';
+          if (!isRace) throw error;
+          connection.destroy();
+          connection = this.#fresh();
+          return await this.#read(connection, range, options, () => {});
+        }
+      },
       close: () => connection.destroy(),
     };
   }
 
-  #read(connection: Connection, range: ByteRange, { signal, onBytes }: TimedRead): Promise<TimedAnswer> {
+  #fresh(): Connection {
+    return new Connection(this.url, new Connector(this.url, this.#addresses, this.#trust));
+  }
+
+  #read(
+    connection: Connection,
+    range: ByteRange,
+    { signal, onBytes }: TimedRead,
+    onAnswered: () => void,
+  ): Promise<TimedAnswer> {
     signal.throwIfAborted();
     const { url } = this;
     const { time, stallMs } = this.#options;
@@ -119,10 +148,13 @@ export class TimedMember {
       {
         onStep: () => steps.push(progress()),
         onSent() {
-          sentAt = progress();
+          // An answer that is cut is asked for in parts, and is one.
+          sentAt ??= progress();
+          progress();
         },
         onHead(head) {
           progress();
+          onAnswered();
           imageSize = head.imageSize;
         },
         onData(bytes) {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { TimeSource } from '../../src/base/time-source.ts';
-import { progressBar, renderProgress } from '../../src/cli/progress-bar.ts';
+import { systemTime, type TimeSource } from '../../src/base/time-source.ts';
+import { progressBar, renderProgress, workBar } from '../../src/cli/progress-bar.ts';
 
 const MiB = 1024 ** 2;
 const half = { bytes: 1_065 * MiB, totalBytes: 2_048 * MiB, rate: 110 * MiB };
@@ -84,5 +84,46 @@ describe('on a stream', () => {
     bar.clear();
     expect(written).toHaveLength(3);
     expect(written.slice(1)).toEqual([expect.stringContaining('100 %'), '\r\x1b[K']);
+  });
+});
+
+describe('a bar of work that is not bytes', () => {
+  function drawn(columns: number, steps: readonly [ms: number, share: number, what: string][]): string[] {
+    const written: string[] = [];
+    const stream = { isTTY: true, columns, write: (text: string) => written.push(text) > 0 };
+    let now = 0;
+    const bar = workBar('measuring', stream, { ...systemTime, now: () => now });
+    for (const [ms, share, what] of steps) {
+      now = ms;
+      bar.update(share, what);
+    }
+    bar.clear();
+    return written;
+  }
+
+  test('says what is done, and promises as much time as the share took', () => {
+    expect(
+      drawn(80, [
+        [0, 0, 'connections'],
+        [30_000, 0.25, '4 KiB x 1'],
+      ]),
+    ).toEqual([
+      `\rmeasuring  [${'·'.repeat(40)}]  0 %  connections\x1b[K`,
+      `\rmeasuring  [${'#'.repeat(8)}${'·'.repeat(24)}]  25 %  1 min 30 s left  4 KiB x 1\x1b[K`,
+      '\r\x1b[K',
+    ]);
+  });
+
+  test('on a narrow terminal says less', () => {
+    expect(drawn(42, [[10_000, 0.5, 'x'.repeat(60)]])[0]).toBe('\rmeasuring  [#####······]  50 %  10 s left\x1b[K');
+  });
+
+  test('is nothing where the stream is no terminal', () => {
+    const written: string[] = [];
+    const stream = { isTTY: false, columns: 80, write: (text: string) => written.push(text) > 0 };
+    const bar = workBar('measuring', stream);
+    bar.update(0.5, 'x');
+    bar.clear();
+    expect(written).toEqual([]);
   });
 });

@@ -49,7 +49,7 @@ test('a table of 80 columns, and all of it as JSON; a line says what it will do'
     two.url('rootimg.sfs'),
   );
   expect(stderr).toMatch(
-    /^tetherfs: measuring 2 members, up to \d+ s: at most 4 MiB without a pause, 100 Mbit\/s on average \(--full .*\)\n$/,
+    /^tetherfs: measuring 2 members, for some \d+ s: at most 4 MiB without a pause, 100 Mbit\/s on average \(--full .*\)\n$/,
   );
   expect(status).toBe(0);
   const report = reportSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
@@ -137,6 +137,9 @@ test('no member answers: rows, and exit status 1', () => {
 
 test.each([
   [['one.example/rootimg.sfs'], 'one.example/rootimg.sfs is no http:// or https:// URL'],
+  [['htps://h/x.sfs?sig=SECRET'], 'htps://h/x.sfs is no http:// or https:// URL\n'],
+  [['--json', '/dev/null', 'http://127.0.0.11/x'], '--json /dev/null: it is no regular file'],
+  [['--html', '/tmp', 'http://127.0.0.11/x'], '--html /tmp: it is no regular file'],
   [[], 'name members: URLs of an image, --members-from FILE, or --mount MOUNTPOINT'],
   [['--quick', '--full', 'http://127.0.0.11/x'], "option '--quick' cannot be used with option '--full'"],
   [['--json', '/absent/report.json', 'http://127.0.0.11/x'], '--json /absent/report.json: no file can be made there'],

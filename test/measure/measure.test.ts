@@ -72,11 +72,13 @@ describe('members that are well', () => {
       expect(place?.throughput.map(({ connections }) => connections)).toEqual([1, plan.parallel]);
       for (const { bytes, rate, ms, series } of place?.throughput ?? []) {
         expect(series.reduce((sum, one) => sum + one, 0)).toBe(bytes);
-        expect(bytes).toBeGreaterThan(kib * kib);
-        expect(rate).toBeCloseTo((bytes * 1_000) / ms);
+        expect(bytes).toBeGreaterThan(0);
+        expect(rate).toBe(ms > 0 ? (bytes * 1_000) / ms : null);
       }
     }
-    expect(report.together?.choice.map(({ state }) => state)).toEqual(['up', 'up']);
+    // On a machine with much else to do one may have been late a moment ago.
+    for (const { state } of report.together?.choice ?? []) expect(['up', 'suspect']).toContain(state);
+    expect(report.together?.choice).toHaveLength(2);
     expect(shares).toEqual(shares.toSorted((a, b) => a - b));
     expect(shares[0]).toBe(0);
     expect(shares.at(-1)).toBeLessThan(1);
@@ -109,6 +111,38 @@ describe('members that are well', () => {
     const report = await run([one.url('rootimg.sfs')], { plan: { ...plan, rate } });
     const bytes = one.requests().reduce((sum, { bodyBytes }) => sum + bodyBytes, 0);
     expect(bytes / report.seconds).toBeLessThan(rate * 1.05);
+  });
+
+  test('under load is asked for while the load lasts, no longer', async () => {
+    await using one = await Nginx.start({ address: '127.0.0.11', publicDir });
+    const { ranges } = (
+      await run([one.url('rootimg.sfs')], {
+        plan: { ...plan, cellMs: 20_000, sizes: [4 * kib], depths: [], loadedDepths: [2] },
+      })
+    ).members[0] ?? { ranges: [] };
+    const lengths = one
+      .requests()
+      .map(({ range }) => (/^bytes=(\d+)-(\d+)$/.exec(range) ?? []).slice(1).map(Number))
+      .map(([from = 0, to = 0]) => to - from + 1);
+    const loading = Math.ceil((plan.cellBytes ?? 0) / (plan.parallel * 4));
+    // Before it the lanes' first bytes; behind it what was under way.
+    const loaded = lengths.slice(lengths.lastIndexOf(1) + 1);
+    expect(loaded.filter((length) => length === loading).length).toBeGreaterThan(plan.parallel);
+    expect(loaded.length - 1 - loaded.lastIndexOf(loading)).toBeLessThanOrEqual(2 * 2);
+    expect(ranges).toMatchObject([{ loaded: true, lanesLost: 0 }]);
+    expect(ranges[0]?.whole?.samples).toBe(loaded.filter((length) => length === 4 * kib).length);
+  });
+
+  test('members that differ in their query alone are two, and it is not shown', async () => {
+    await using one = await Nginx.start({ address: '127.0.0.11', publicDir });
+    const url = one.url('rootimg.sfs');
+    const tiny = { ...plan, sizes: [4 * kib], depths: [1], loadedDepths: [], cellMs: 20 };
+    const report = await run([`${url}?sig=first`, `${url}?sig=second`], { plan: tiny });
+    const names = [url, `${url} (2)`];
+    expect(report.members.map((member) => member.url)).toEqual(names);
+    expect(report.together?.choice.map((member) => member.url)).toEqual(names);
+    expect(JSON.stringify(report) + renderReport(report)).not.toMatch(/sig=/);
+    expect(new Set(one.requests().map(({ query }) => query))).toEqual(new Set(['sig=first', 'sig=second']));
   });
 
   test('a hundred runs leave no connection, no file descriptor and no timer', async () => {
@@ -178,7 +212,8 @@ describe('members that are not', () => {
     });
     const [first, second] = report.members;
     expect(first?.ranges).toHaveLength(rows);
-    expect(second).toMatchObject({ leftOut: 'nothing came for 1 s', errors: [{ kind: 'timeout' }] });
+    expect(second).toMatchObject({ errors: [{ kind: 'timeout' }] });
+    expect(second?.leftOut).toMatch(/^(nothing came for 1 s|not all had come after 1\.1 s)$/);
     // One more may have been under way.
     expect(second?.ranges.length).toBeLessThanOrEqual(3 + 3);
     expect(second?.ranges.at(-1)?.whole).toBe(null);
@@ -208,8 +243,63 @@ describe('members that are not', () => {
     });
     // First: how the others compare depends on what else this machine does.
     expect(worseMembers(report)[0]).toMatchObject({ url: slow.url, what: 'first byte of 4 KiB', unit: 'ms' });
-    expect(renderReport(report)).toMatch(/^127\.0\.0\.1:\d+ is slow: first byte of 4 KiB 3\d/m);
+    expect(renderReport(report)).toMatch(/^127\.0\.0\.1:\d+ is slow: first byte of 4 KiB [\d.]+ ms,/m);
     expect(report.members[2]?.ranges[0]?.firstByte?.p50.value).toBeGreaterThanOrEqual(30);
+  });
+
+  const small = { ...plan, sizes: [4 * kib, 256 * kib], depths: [1], loadedDepths: [] };
+
+  test('one that cuts its answers: a range is all of them together', async () => {
+    await using capped = await MisbehavingServer.start(image, 'capped');
+    capped.delayMs = 5;
+    const [member] = (await run([capped.url], { plan: { ...small, cellMs: 1_000 } })).members;
+    expect(member?.errors).toEqual([]);
+    const large = member?.ranges.find(({ size }) => size === 256 * kib);
+    expect(large?.firstByte?.least).toBeGreaterThanOrEqual(4);
+    // Four answers of 64 KiB, each 5 ms late, or a little less: a timer counts whole ms.
+    expect(large?.whole?.least).toBeGreaterThanOrEqual(16);
+  });
+
+  test('one that closes connections that were idle: nobody’s fault', async () => {
+    await using server = await MisbehavingServer.start(image, 'close-idle');
+    const [member] = (await run([server.url], { plan: small })).members;
+    expect(member).toMatchObject({ errors: [], leftOut: null });
+    expect(member?.ranges.every(({ whole }) => whole !== null)).toBe(true);
+  });
+
+  test('one that lets few ask at once: it is told that the others gave up', async () => {
+    await using server = await MisbehavingServer.start(image, 'few-at-once');
+    server.delayMs = 20;
+    const report = await run([server.url], { plan: { ...small, depths: [8], cellMs: 1_500 } });
+    expect(report.members[0]?.ranges[0]?.lanesLost).toBeGreaterThan(0);
+    expect(renderReport(report).replaceAll('\n', ' ')).toMatch(/up to \d of those that asked at once got errors alone/);
+  });
+
+  test('silence within an answer counts as time', async () => {
+    await using server = await MisbehavingServer.start(image);
+    const report = await run([server.url], {
+      plan: { ...small, cellMs: 400 },
+      onProgress: (_, what) => {
+        // A lane's first byte is one of the ends.
+        if (what.startsWith('one connection')) server.beyondEnds = 'stall-body';
+      },
+    });
+    const [one] = report.members[0]?.throughput ?? [];
+    expect(one?.bytes).toBeGreaterThan(0);
+    expect(one?.ms).toBeGreaterThanOrEqual(350);
+    expect(one?.series.at(-2)).toBe(0);
+  });
+
+  test('one that drips does not hold it: what has not come in time is an error', async () => {
+    await using server = await MisbehavingServer.start(image);
+    const report = await run([server.url], {
+      plan: { ...small, stallMs: 300 },
+      onProgress: (_, what) => {
+        if (what.startsWith('4 KiB')) server.behaviour = 'drip';
+      },
+    });
+    expect(report.members[0]?.errors).toMatchObject([{ kind: 'timeout', example: 'not all had come after 0.4 s' }]);
+    expect(report.members[0]?.leftOut).toBe('not all had come after 0.4 s');
   });
 
   test('another image is told', async () => {

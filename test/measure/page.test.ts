@@ -1,5 +1,5 @@
 /** The page of a report, in a real browser without a network. */
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
@@ -26,13 +26,17 @@ const quiet = [
 
 const directory = makeTempDir();
 const file = join(directory.path, 'page.html');
+/** For its sockets, whose paths must be short; a sandbox' own /run. */
+const shortPlace = mkdtempSync('/run/browser-');
 let browser: Browser;
 beforeAll(async () => {
   writeFileSync(file, renderPage(report));
-  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: quiet });
+  const env = { ...process.env, TMPDIR: shortPlace };
+  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: quiet, env });
 });
 afterAll(async () => {
   await browser?.close();
+  rmSync(shortPlace, { recursive: true, force: true });
   directory.remove();
 });
 

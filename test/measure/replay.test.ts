@@ -94,6 +94,19 @@ test('one that is given; what is asked for is what it lists, each once, and no m
   ]);
 });
 
+test('a trace of another image is refused, and one without anything in it replays nothing', async () => {
+  const other = formatTrace({ digest, imageSize: image.length + 1, chunkSize, chunks: Uint32Array.from([1]) });
+  writeFileSync(at('other.trace'), other);
+  await expect(run({ trace: givenTrace(at('other.trace')) })).rejects.toThrow(
+    `the trace is of an image of ${image.length + 1} bytes, and what members serve has ${image.length}`,
+  );
+  writeFileSync(
+    at('empty.trace'),
+    formatTrace({ digest, imageSize: image.length, chunkSize, chunks: new Uint32Array() }),
+  );
+  expect((await run({ trace: givenTrace(at('empty.trace')) })).replay).toBe(null);
+});
+
 test('a trace that is none is refused', () => {
   writeFileSync(at('other'), 'no trace\n');
   expect(() => givenTrace(at('other'))).toThrow(/^--trace \S+other: .*line 1/);

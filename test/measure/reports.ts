@@ -12,11 +12,13 @@ export const steady = (bytes: number, stretches = 20) => [...Array<number>(stret
 /** A member whose ranges of 4 KiB take these times, in ms; with stretches of throughput, in bytes. */
 export function memberWith(url: string, times: readonly number[], series: readonly number[] = []): Member {
   const firstByte = times.length === 0 ? null : distributionOf(times);
-  const ranges = [{ size: 4_096, depth: 1, loaded: false, firstByte, whole: firstByte, ownLoad: 0 }];
+  const ranges = [{ size: 4_096, depth: 1, loaded: false, firstByte, whole: firstByte, lanesLost: 0, ownLoad: 0 }];
   const bytes = series.reduce((sum, one) => sum + one, 0);
   const [ms, everyMs] = [series.length * 20, 20];
   const rate = ms === 0 ? null : (bytes * 1_000) / ms;
-  const throughput = [{ connections: carefulPlan.parallel, bytes, ms, rate, everyMs, series: [...series], ownLoad: 0 }];
+  const throughput = [
+    { connections: carefulPlan.parallel, bytes, ms, rate, everyMs, series: [...series], lanesLost: 0, ownLoad: 0 },
+  ];
   return { url, imageSize: 1, leftOut: null, setUp: null, ranges, throughput, errors: [] };
 }
 

@@ -41,5 +41,8 @@ test('a rate is judged by its stretches of time', () => {
   expect(of(steady(1_000_000))).toEqual(['other']);
   // Too few to tell, and both at times as quick as the other.
   expect(of(steady(1_000_000, 5))).toEqual([]);
-  expect(of([...steady(500_000, 10), ...steady(2_000_000, 10)])).toEqual([]);
+  expect(of([...steady(100_000, 5), ...steady(5_000_000, 2)])).toEqual([]);
+  // What comes in bursts is as quick as its mean.
+  expect(of(Array.from({ length: 41 }, (_, i) => (i % 2 === 0 ? 0 : 3_800_000)))).toEqual([]);
+  expect(of([...Array(20).fill(0), 5])).toEqual([]);
 });

@@ -1,7 +1,8 @@
 /** What the charts of the page show, in the form that uPlot takes: one row of places on the x axis, and a row of values for each line. */
 import type { Distribution } from '../distribution.ts';
 import type { Report } from '../report.ts';
-import { type NamedPlace, placesOf, sizeName } from '../summary.ts';
+import { type NamedPlace, placesOf } from '../summary.ts';
+import { sizeName } from '../wording.ts';
 
 export interface Chart {
   readonly title: string;
