@@ -1,11 +1,10 @@
 /** Measures one cell of the plan at one place, until its time or its bytes are used up. */
-import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import type { TimedAnswer } from '../members/index.ts';
 import { Deadline } from './deadline.ts';
 import { type Distribution, distributionOf } from './distribution.ts';
 import type { Ranges, SetUp, Throughput } from './figures.ts';
-import { inLanes, type Lane, type LaneOptions, type Place, randomRange } from './lanes.ts';
+import { anyOf, inLanes, type Lane, type LaneOptions, type Place, randomRange } from './lanes.ts';
 import type { Plan, RangeCell } from './plan.ts';
 
 export interface CellOptions extends LaneOptions {
@@ -29,7 +28,10 @@ export async function measureSetUp(place: Place, options: CellOptions): Promise<
   const answers: TimedAnswer[] = [];
   for (let made = 0; made < plan.setUps; made++) {
     const before = answers.length;
-    await inLanes(1, connectingOnce(place, answers), options, async () => false);
+    await inLanes(1, place, options, async ({ opening }) => {
+      answers.push(opening);
+      return false;
+    });
     onAsked(1);
     if (answers.length === before || signal.aborted) break;
   }
@@ -42,7 +44,7 @@ export async function measureSetUp(place: Place, options: CellOptions): Promise<
 
 export async function measureRanges(place: Place, cell: RangeCell, options: CellOptions): Promise<Ranges> {
   const { size, depth, loaded } = cell;
-  const { plan, signal } = options;
+  const { plan } = options;
   const budget = new Budget(options);
   const answers: TimedAnswer[] = [];
   const length = Math.min(size, place.imageSize);
@@ -52,17 +54,14 @@ export async function measureRanges(place: Place, cell: RangeCell, options: Cell
   /** What is asked without its load is no answer. */
   let over = false;
   using deadline = new Deadline(plan.cellMs + plan.stallMs);
-  const all = AbortSignal.any([signal, deadline.signal]);
-  setMaxListeners(0, all);
-  const read = (lane: Lane, bytes: number) => lane.read(randomRange(place, bytes), { signal: all });
-  const probe = async (lane: Lane) => {
+  const probe = async (lane: Lane, signal: AbortSignal) => {
     if (over || !budget.take(length)) return false;
-    answers.push(await read(lane, length));
+    answers.push(await lane.read(randomRange(place, length), { signal }));
     return true;
   };
-  const load = async (lane: Lane) => {
+  const load = async (lane: Lane, signal: AbortSignal) => {
     over ||= !budget.take(loading);
-    if (!over) await read(lane, loading);
+    if (!over) await lane.read(randomRange(place, loading), { signal });
     return !over;
   };
   const onGivenUp = (index: number) => {
@@ -72,7 +71,9 @@ export async function measureRanges(place: Place, cell: RangeCell, options: Cell
   };
   const before = performance.eventLoopUtilization();
   const lanes = { ...options, onGivenUp, late: deadline.signal };
-  await inLanes(depth + loads, place, lanes, (lane, index) => (index < depth ? probe(lane) : load(lane)));
+  await inLanes(depth + loads, place, lanes, (lane, index, signal) =>
+    index < depth ? probe(lane, signal) : load(lane, signal),
+  );
   return {
     ...{ size, depth, loaded, lanesLost },
     firstByte: ofAll(answers.map(({ firstByteMs }) => firstByteMs)),
@@ -88,8 +89,7 @@ export async function measureThroughput(place: Place, connections: number, optio
   const length = Math.min(whole, place.longestRange, place.imageSize);
   // When the time is over, or one has nothing more to ask for, what the others have under way has been counted as it came.
   const ended = new AbortController();
-  const signal = AbortSignal.any([options.signal, ended.signal]);
-  setMaxListeners(0, signal);
+  const signal = anyOf(options.signal, ended.signal);
   const arrivals = new Arrivals(Math.max(shortestStretchMs, plan.cellMs / stretches));
   let lanesLost = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -126,25 +126,6 @@ function sharedRange({ cellBytes, parallel }: Plan): number {
 
 function ofAll(samples: readonly number[]): Distribution | null {
   return samples.length === 0 ? null : distributionOf(samples);
-}
-
-/** The answers on fresh connections, as they come. */
-function connectingOnce(place: Place, answers: TimedAnswer[]): Place {
-  return {
-    imageSize: place.imageSize,
-    longestRange: place.longestRange,
-    async lane() {
-      const lane = await place.lane();
-      return {
-        async read(range, options) {
-          const answer = await lane.read(range, options);
-          answers.push(answer);
-          return answer;
-        },
-        close: () => lane.close(),
-      };
-    },
-  };
 }
 
 /** What the lanes of a cell share: its time, which runs from the first question on, and its bytes. */

@@ -1,5 +1,5 @@
 /** Two reports of the same members: which figures differ by more than noise. */
-import type { Distribution } from './distribution.ts';
+import { type Distribution, fewestJudged } from './distribution.ts';
 import type { PlaceFigures, Throughput } from './figures.ts';
 import type { Report } from './report.ts';
 import { steadyRate } from './steady-rate.ts';
@@ -42,8 +42,6 @@ interface Figure {
 /** What differs by less is of no importance, however certain. */
 const leastShare = 0.1;
 const leastMs = 0.05;
-/** Of few samples an interval says little. */
-const fewest = 8;
 
 export function compareReports(before: Report, after: Report): Comparison {
   const placesOf = ({ members, together }: Report) =>
@@ -82,7 +80,7 @@ export function compareReports(before: Report, after: Report): Comparison {
 }
 
 function isEnough({ samples }: Figure): boolean {
-  return samples >= fewest;
+  return samples >= fewestJudged;
 }
 
 /** Their intervals have nothing in common, and it matters. */
@@ -117,8 +115,8 @@ function timesOf(what: string, distribution: Distribution | null | undefined): F
 function rateOf(throughput: Throughput): Figure[] {
   const { connections, series } = throughput;
   if (series.length === 0) return [];
-  const rate = steadyRate(throughput) ?? { value: 0, low: 0, high: 0 };
-  const samples = rate.value === 0 ? 0 : series.length;
+  const rate = steadyRate(throughput);
+  const samples = rate === undefined ? 0 : series.length;
   const what = `throughput of ${connections === 1 ? '1 connection' : `${connections} connections`}`;
-  return [{ what, unit: 'bytes/s', samples, ...rate }];
+  return [{ what, unit: 'bytes/s', samples, ...(rate ?? { value: 0, low: 0, high: 0 }) }];
 }

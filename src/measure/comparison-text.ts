@@ -1,10 +1,9 @@
 /** A comparison for people. */
-
 import { shownText } from '../base/errors.ts';
 import { renderTable, wrapText } from '../base/text-table.ts';
 import type { Comparison, Difference } from './compare.ts';
 import type { Report } from './report.ts';
-import { rounded, shortNames } from './wording.ts';
+import { amount, rounded, shortNames } from './wording.ts';
 
 const width = 80;
 const longestName = 16;
@@ -42,8 +41,4 @@ function table(differences: readonly Difference[], nameOf: (url: string | undefi
       rounded(Math.max(after / before, before / after)),
     ]),
   );
-}
-
-function amount(value: number, unit: Difference['unit']): string {
-  return unit === 'ms' ? `${rounded(value)} ms` : `${rounded(value / 1e6)} MB/s`;
 }

@@ -21,6 +21,9 @@ export const distributionSchema = z.object({
 });
 export type Distribution = z.infer<typeof distributionSchema>;
 
+/** Fewer samples judge nothing: of two times three, one pair in ten has nothing in common by chance alone. */
+export const fewestJudged = 8;
+
 const certainty = 0.95;
 /** Of a histogram: so many places between a time and its double. */
 const placesInOctave = 8;

@@ -55,3 +55,12 @@ export const placeSchema = z.object({
   errors: z.array(faultSchema),
 });
 export type PlaceFigures = z.infer<typeof placeSchema>;
+
+/** Ranges that were asked for one at a time. */
+export function oneAtATime({ ranges }: PlaceFigures, size: number, loaded = false): Ranges | undefined {
+  return ranges.find((cell) => cell.size === size && cell.depth === 1 && cell.loaded === loaded);
+}
+
+export function throughputOf({ throughput }: PlaceFigures, connections: number): Throughput | undefined {
+  return throughput.find((one) => one.connections === connections);
+}

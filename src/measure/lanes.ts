@@ -11,6 +11,12 @@ export interface Lane {
   close(): void;
 }
 
+/** One whose connection stands. */
+export interface StandingLane extends Lane {
+  /** The answer that had to wait for it. */
+  readonly opening: TimedAnswer;
+}
+
 export interface Place {
   /** Bytes of the image. */
   readonly imageSize: number;
@@ -35,27 +41,26 @@ const patience = 3;
 const afterErrorMs = 200;
 
 /**
- * Runs `count` lanes: once all of them stand, each asks, and again as soon as it was answered, until `ask` says that it was the last time. Ends when all have ended;
+ * Runs `count` lanes: once all of them stand, each asks, and again as soon as it was answered, until `ask` says that it was the last time; `signal` is what ends its read. Ends when all have ended;
  * errors are counted, and those of `signal` are none.
  */
 export async function inLanes(
   count: number,
   place: Place,
   { faults, signal, late, onGivenUp }: LaneOptions,
-  ask: (lane: Lane, index: number) => Promise<boolean>,
+  ask: (lane: StandingLane, index: number, signal: AbortSignal) => Promise<boolean>,
 ): Promise<void> {
-  const all = late === undefined ? signal : AbortSignal.any([signal, late]);
-  setMaxListeners(0, all);
+  const all = anyOf(signal, late);
   const opened = await Promise.all(Array.from({ length: count }, () => attempt(() => standing(place, all))));
   await Promise.all(opened.map(run));
 
-  async function run(first: Lane | undefined, index: number): Promise<void> {
+  async function run(first: StandingLane | undefined, index: number): Promise<void> {
     let lane = first;
     let errors = first === undefined ? 1 : 0;
     while (errors < patience && !all.aborted) {
       lane ??= await attempt(() => standing(place, all));
       const asked = lane;
-      const more = asked && (await attempt(() => ask(asked, index)));
+      const more = asked && (await attempt(() => ask(asked, index, all)));
       if (more === false) break;
       errors = more === undefined ? errors + 1 : 0;
       if (more === true) continue;
@@ -77,16 +82,22 @@ export async function inLanes(
   }
 }
 
-/** A lane whose first answer, which had to wait for a connection, has come. */
-async function standing(place: Place, signal: AbortSignal): Promise<Lane> {
+async function standing(place: Place, signal: AbortSignal): Promise<StandingLane> {
   const lane = await unlessAborted(signal, place.lane());
   try {
-    await lane.read({ offset: 0, length: 1 }, { signal });
-    return lane;
+    const opening = await lane.read({ offset: 0, length: 1 }, { signal });
+    return { opening, read: lane.read.bind(lane), close: lane.close.bind(lane) };
   } catch (error) {
     lane.close();
     throw error;
   }
+}
+
+/** Aborts with the first of them; as many as need to may listen. */
+export function anyOf(...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
+  const all = AbortSignal.any(signals.filter((one) => one !== undefined));
+  setMaxListeners(0, all);
+  return all;
 }
 
 /** What `signal` ends is waited for no longer. @throws the reason of `signal` */

@@ -1,6 +1,8 @@
 /** Limits that a member must keep, for monitoring: `first-byte-p99=50ms`. */
 import { UsageError } from '../base/errors.ts';
 import type { Distribution } from './distribution.ts';
+import { oneAtATime, throughputOf } from './figures.ts';
+import type { Plan } from './plan.ts';
 import type { MemberReport, Report } from './report.ts';
 
 export interface Limit {
@@ -23,20 +25,19 @@ type Unit = 'time' | 'rate' | 'count';
 interface Kind {
   readonly unit: Unit;
   /** null: too few samples, or none. */
-  of(member: MemberReport, plan: Report['plan']): number | null;
+  of(member: MemberReport, plan: Plan): number | null;
 }
 
-const smallest = ({ ranges }: MemberReport, { sizes }: Report['plan'], loaded: boolean) =>
-  ranges.find((cell) => cell.size === sizes[0] && cell.depth === 1 && cell.loaded === loaded)?.firstByte;
-const largest = ({ ranges }: MemberReport, { sizes }: Report['plan']) =>
-  ranges.find((cell) => cell.size === sizes.at(-1) && cell.depth === 1 && !cell.loaded)?.whole;
+const smallest = (member: MemberReport, { sizes }: Plan, loaded: boolean) =>
+  oneAtATime(member, sizes[0] ?? 0, loaded)?.firstByte;
+const largest = (member: MemberReport, { sizes }: Plan) => oneAtATime(member, sizes.at(-1) ?? 0)?.whole;
 const time = (
-  find: (member: MemberReport, plan: Report['plan']) => Distribution | null | undefined,
+  find: (member: MemberReport, plan: Plan) => Distribution | null | undefined,
   quantile: 'p50' | 'p90' | 'p99',
 ): Kind => ({ unit: 'time', of: (member, plan) => find(member, plan)?.[quantile]?.value ?? null });
-const rate = (connections: (plan: Report['plan']) => number): Kind => ({
+const rate = (connections: (plan: Plan) => number): Kind => ({
   unit: 'rate',
-  of: ({ throughput }, plan) => throughput.find((one) => one.connections === connections(plan))?.rate ?? null,
+  of: (member, plan) => throughputOf(member, connections(plan))?.rate ?? null,
 });
 
 const kinds = {
@@ -92,7 +93,7 @@ export function brokenLimits({ members, plan }: Pick<Report, 'members' | 'plan'>
   );
 }
 
-function whyBroken(member: MemberReport, plan: Report['plan'], { name, value }: Limit): string | undefined {
+function whyBroken(member: MemberReport, plan: Plan, { name, value }: Limit): string | undefined {
   if (member.leftOut !== null) return `it was left out: ${member.leftOut}`;
   const kind: Kind = kinds[name];
   const found = kind.of(member, plan);

@@ -12,6 +12,7 @@ import { type CellOptions, measureRanges, measureSetUp, measureThroughput } from
 import { Faults } from './faults.ts';
 import type { PlaceFigures } from './figures.ts';
 import { type Place, unlessAborted } from './lanes.ts';
+import { keepRate } from './pace.ts';
 import { type Cell, cellsOf, longestCell, type Plan } from './plan.ts';
 import { measureReplay, offeredTrace, type UsableMember } from './replay.ts';
 import { type MemberReport, type Report, reportVersion, type TogetherReport } from './report.ts';
@@ -224,8 +225,7 @@ class Figures {
       },
     };
     const answered = await this.#measure(place, cell, options);
-    const pauseMs = plan.rate === null ? 0 : began + (asked * 1_000) / plan.rate - performance.now();
-    if (pauseMs > 0) await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    await keepRate(plan.rate, asked, began, signal);
     return answered;
   }
 

@@ -1,7 +1,5 @@
 /** What a boot has read, read again: by all members, and with each of them left out in turn. */
-import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import type { ByteRange } from '../base/byte-range.ts';
 import { UsageError } from '../base/errors.ts';
@@ -17,6 +15,7 @@ import { ServedFile } from '../members/index.ts';
 import { Deadline } from './deadline.ts';
 import { Faults, faultSchema } from './faults.ts';
 import { inLanes, unlessAborted } from './lanes.ts';
+import { keepRate } from './pace.ts';
 import type { Plan } from './plan.ts';
 import { Together } from './together.ts';
 
@@ -104,8 +103,10 @@ async function offeredDigest(
   return undefined;
 }
 
-/** @param members at least two. Each time with new connections, in turn, so that what changes meanwhile meets all. */
-/** Null for a trace without anything in it. */
+/**
+ * Each time with new connections, in turn, so that what changes meanwhile meets all.
+ * @param members at least two. @returns null for a trace without anything in it.
+ */
 export async function measureReplay(
   members: readonly UsableMember[],
   trace: Trace,
@@ -113,8 +114,8 @@ export async function measureReplay(
 ): Promise<Replay | null> {
   const { plan, signal, onStep } = options;
   const spans = spansOf(trace, plan.cellBytes ?? Number.POSITIVE_INFINITY);
-  const bytes = spans.reduce((sum, { length }) => sum + length, 0);
   if (spans.length === 0) return null;
+  const bytes = spans.reduce((sum, { length }) => sum + length, 0);
   const runs = [undefined, ...members].map((without) => ({
     without,
     ms: [] as number[],
@@ -134,8 +135,7 @@ export async function measureReplay(
       options,
     );
     if (ms !== undefined) run.ms.push(ms);
-    const pauseMs = plan.rate === null ? 0 : began + (bytes * 1_000) / plan.rate - performance.now();
-    if (pauseMs > 0) await sleep(pauseMs, undefined, { signal }).catch(() => {});
+    await keepRate(plan.rate, bytes, began, signal);
   }
   return {
     bytes,
@@ -157,13 +157,11 @@ async function replayOnce(
     let came = 0;
     let began: number | undefined;
     using deadline = new Deadline(longestReplayMs);
-    const all = AbortSignal.any([signal, deadline.signal]);
-    setMaxListeners(0, all);
-    await inLanes(atOnce, together, { faults, signal, late: deadline.signal }, async (lane) => {
+    await inLanes(atOnce, together, { faults, signal, late: deadline.signal }, async (lane, _, ends) => {
       began ??= performance.now();
       const span = spans[next++];
       if (span === undefined) return false;
-      await lane.read(span, { signal: all });
+      await lane.read(span, { signal: ends });
       came++;
       return true;
     });

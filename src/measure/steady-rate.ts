@@ -1,8 +1,6 @@
-import type { Quantile } from './distribution.ts';
+import { fewestJudged, type Quantile } from './distribution.ts';
 import type { Throughput } from './figures.ts';
 
-/** Fewer stretches tell nothing. */
-const fewest = 8;
 /** Standard deviations on either side that hold 95 of 100. */
 const interval = 1.96;
 
@@ -12,7 +10,7 @@ const interval = 1.96;
  */
 export function steadyRate({ series, everyMs }: Throughput): Quantile | undefined {
   const rates = series.slice(0, -1).map((bytes) => (bytes * 1_000) / everyMs);
-  if (rates.length < fewest) return undefined;
+  if (rates.length < fewestJudged) return undefined;
   const value = rates.reduce((sum, one) => sum + one, 0) / rates.length;
   if (value === 0) return undefined;
   const variance = rates.reduce((sum, one) => sum + (one - value) ** 2, 0) / (rates.length - 1);

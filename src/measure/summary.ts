@@ -1,9 +1,9 @@
 /** A report in tables of words, and remarks in sentences: what people are shown, as text or as a page. */
 import type { Distribution, Quantile } from './distribution.ts';
-import type { PlaceFigures, Ranges, Throughput } from './figures.ts';
+import { oneAtATime, type PlaceFigures, type Ranges, type Throughput, throughputOf } from './figures.ts';
 import type { Report } from './report.ts';
 import { type Worse, worseMembers } from './verdict.ts';
-import { rounded, shortNames, sizeName } from './wording.ts';
+import { amount, rounded, shortNames, sizeName } from './wording.ts';
 
 export interface Table {
   readonly head: readonly string[];
@@ -44,13 +44,12 @@ export function summaryTable(report: Report): Table {
   return {
     head: ['member', 'set-up', sizeName(small), 'p99', 'loaded', ...larger.map(sizeName), 'MB/s', `by ${parallel}`],
     rows: placesOf(report).map(({ name, figures }) => {
-      const cell = (size: number, loaded = false) =>
-        figures.ranges.find((one) => one.size === size && one.depth === 1 && one.loaded === loaded);
+      const firstByte = oneAtATime(figures, small)?.firstByte;
       return [
-        ...[name, setUpMs(figures), ms(cell(small)?.firstByte?.p50), ms(cell(small)?.firstByte?.p99)],
-        ms(cell(small, true)?.firstByte?.p50),
-        ...larger.map((size) => ms(cell(size)?.whole?.p50)),
-        ...[1, parallel].map((connections) => rate(figures.throughput.find((one) => one.connections === connections))),
+        ...[name, ms(figures.setUp?.whole?.p50), ms(firstByte?.p50), ms(firstByte?.p99)],
+        ms(oneAtATime(figures, small, true)?.firstByte?.p50),
+        ...larger.map((size) => ms(oneAtATime(figures, size)?.whole?.p50)),
+        ...[1, parallel].map((connections) => rate(throughputOf(figures, connections))),
       ];
     }),
   };
@@ -94,7 +93,7 @@ export function remarks(report: Report): string[][] {
     sizes(report, nameOf),
     worseMembers(report).map((worse) => describeWorse(worse, nameOf)),
     choice(report, nameOf),
-    replayed(report, nameOf),
+    replayed(report),
     lost(places),
     ownLimit(places),
     report.complete ? [] : ['Interrupted: this is what had been measured by then.'],
@@ -106,10 +105,6 @@ function namesIn({ members }: Report): (url: string) => string {
   return (url) => names.get(url) ?? url;
 }
 
-function setUpMs({ setUp }: PlaceFigures): string {
-  return ms(setUp?.whole?.p50);
-}
-
 function sizes({ members }: Report, nameOf: (url: string) => string): string[] {
   const known = members.filter(({ imageSize }) => imageSize !== null);
   if (new Set(known.map(({ imageSize }) => imageSize)).size < 2) return [];
@@ -118,8 +113,7 @@ function sizes({ members }: Report, nameOf: (url: string) => string): string[] {
 }
 
 function describeWorse({ url, what, unit, value, best, factor }: Worse, nameOf: (url: string) => string): string {
-  const shown = (one: number) => (unit === 'ms' ? `${rounded(one)} ms` : `${rounded(one / mb)} MB/s`);
-  return `${nameOf(url)} is slow: ${what} ${shown(value)}, ${rounded(factor)} times worse than ${nameOf(best.url)} (${shown(best.value)}).`;
+  return `${nameOf(url)} is slow: ${what} ${amount(value, unit)}, ${rounded(factor)} times worse than ${nameOf(best.url)} (${amount(best.value, unit)}).`;
 }
 
 function choice({ together }: Report, nameOf: (url: string) => string): string[] {
@@ -132,25 +126,32 @@ function choice({ together }: Report, nameOf: (url: string) => string): string[]
   return [`Asked together, the selection took of the bytes: ${each.join(', ')}.`];
 }
 
-/** What each member's loss costs a boot: the median of its replays, beside that with all. */
-export function losses({ replay }: Report): { url: string; ms: number; factor: number }[] {
-  const all = median(replay?.runs.find(({ without }) => without === null)?.ms ?? []);
-  return (replay?.runs ?? []).flatMap(({ without: url, ms: times }) => {
-    const ms = median(times);
-    return url === null || all === undefined || ms === undefined ? [] : [{ url, ms, factor: ms / all }];
+/** What each member's loss costs a boot: the median of its replays, in ms, and how much longer that is than with all. */
+export function losses(report: Report): { name: string; ms: number; factor: number }[] {
+  const nameOf = namesIn(report);
+  const all = replayMs(report, null);
+  return (report.replay?.runs ?? []).flatMap(({ without }) => {
+    const one = replayMs(report, without);
+    return without === null || all === undefined || one === undefined
+      ? []
+      : [{ name: nameOf(without), ms: one, factor: one / all }];
   });
 }
 
-function replayed(report: Report, nameOf: (url: string) => string): string[] {
+function replayed(report: Report): string[] {
   const { replay } = report;
-  const all = median(replay?.runs.find(({ without }) => without === null)?.ms ?? []);
+  const all = replayMs(report, null);
   if (replay === null || all === undefined) return [];
   const each = losses(report).map(
-    ({ url, ms: one, factor }) => `${rounded(one)} ms without ${nameOf(url)} (${rounded(factor)} times)`,
+    ({ name, ms: one, factor }) => `${rounded(one)} ms without ${name} (${rounded(factor)} times)`,
   );
   return [
     `What a boot reads (${rounded(replay.bytes / mb)} MB of its trace) takes ${rounded(all)} ms; ${each.join(', ')}.`,
   ];
+}
+
+function replayMs({ replay }: Report, without: string | null): number | undefined {
+  return median(replay?.runs.find((run) => run.without === without)?.ms ?? []);
 }
 
 function median(values: readonly number[]): number | undefined {

@@ -23,3 +23,7 @@ export function rounded(value: number): string {
 export function sizeName(bytes: number): string {
   return bytes < 1 << 20 ? `${bytes / 1_024} KiB` : `${bytes / (1 << 20)} MiB`;
 }
+
+export function amount(value: number, unit: 'ms' | 'bytes/s'): string {
+  return unit === 'ms' ? `${rounded(value)} ms` : `${rounded(value / 1e6)} MB/s`;
+}

@@ -1,6 +1,6 @@
 /**
  * One member, asked for ranges of the image to see how long it takes: for whoever measures members. With the members' strictness and trust, on
- * connections of its own; without health, hedging, a second try.
+ * connections of its own; without health and hedging, and with a second try only where a connection was closed at the moment of its reuse.
  */
 import type { SecureContext } from 'node:tls';
 import type { ByteRange } from '../base/byte-range.ts';
@@ -79,7 +79,7 @@ export class TimedMember {
             answered = true;
           });
         } catch (error) {
-          // It was closed at the moment of its reuse, which is HTTP's race and nobody's fault.
+          // HTTP's race, and nobody's fault.
           const isRace = stood && !answered && error instanceof MemberFault && error.kind === 'reset';
           if (!isRace) throw error;
           connection.destroy();
@@ -149,8 +149,8 @@ export class TimedMember {
         onStep: () => steps.push(progress()),
         onSent() {
           // An answer that is cut is asked for in parts, and is one.
-          sentAt ??= progress();
-          progress();
+          const now = progress();
+          sentAt ??= now;
         },
         onHead(head) {
           progress();

@@ -20,6 +20,7 @@ import { makeCertificateAuthority } from '../support/certificates.ts';
 import { Nginx } from '../support/nginx.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { rangesOf } from './asked.ts';
 
 const kib = 1_024;
 const image = makeImage(3 * 1_024 * kib + 100);
@@ -34,6 +35,13 @@ const rows = 3 * 3 + 3;
 function run(urls: readonly string[], more: Partial<MeasureOptions> = {}): Promise<Report> {
   const { signal } = new AbortController();
   return measure({ urls: urls.map(parseFileUrl), plan, version: 'test', signal, ...more });
+}
+
+/** Each time that what is measured begins with these words. */
+function whenItComesTo(words: string, change: () => void): MeasureOptions['onProgress'] {
+  return (_, what) => {
+    if (what.startsWith(words)) change();
+  };
 }
 
 describe('members that are well', () => {
@@ -94,8 +102,7 @@ describe('members that are well', () => {
     await run([one.url('rootimg.sfs')], {
       plan: { ...plan, cellMs: 20_000, sizes: [4 * kib, 8 * kib], depths: [2], loadedDepths: [] },
     });
-    const asked = one.requests().map(({ range }) => (/^bytes=(\d+)-(\d+)$/.exec(range) ?? []).slice(1).map(Number));
-    const small = asked.filter(([from = 0, to = 0]) => to - from + 1 === 8 * kib);
+    const small = rangesOf(one).filter(([from = 0, to = 0]) => to - from + 1 === 8 * kib);
     // The cell ends when its bytes are used up.
     expect(small).toHaveLength((plan.cellBytes ?? 0) / (8 * kib));
     expect(Math.min(...small.map(([from = 0]) => from))).toBeLessThan(image.length * 0.1);
@@ -120,10 +127,7 @@ describe('members that are well', () => {
         plan: { ...plan, cellMs: 20_000, sizes: [4 * kib], depths: [], loadedDepths: [2] },
       })
     ).members[0] ?? { ranges: [] };
-    const lengths = one
-      .requests()
-      .map(({ range }) => (/^bytes=(\d+)-(\d+)$/.exec(range) ?? []).slice(1).map(Number))
-      .map(([from = 0, to = 0]) => to - from + 1);
+    const lengths = rangesOf(one).map(([from = 0, to = 0]) => to - from + 1);
     const loading = Math.ceil((plan.cellBytes ?? 0) / (plan.parallel * 4));
     // Before it the lanes' first bytes; behind it what was under way.
     const loaded = lengths.slice(lengths.lastIndexOf(1) + 1);
@@ -169,11 +173,10 @@ describe('members that are well', () => {
     const report = await run([one.url('rootimg.sfs'), two.url('rootimg.sfs')], {
       plan: { ...plan, cellMs: 1e6, cellBytes: null },
       signal: controller.signal,
-      onProgress: (_, what) => {
-        if (!what.startsWith('4 KiB')) return;
+      onProgress: whenItComesTo('4 KiB', () => {
         one.forget();
         void waitUntil('ranges were read', () => one.requests().length > 60).finally(() => controller.abort());
-      },
+      }),
     });
     expect(reportSchema.parse(report)).toMatchObject({ complete: false, together: null });
     expect(report.members[0]?.setUp?.connect?.samples).toBe(plan.setUps);
@@ -206,9 +209,9 @@ describe('members that are not', () => {
     await using good = await MisbehavingServer.start(image);
     await using bad = await MisbehavingServer.start(image);
     const report = await run([good.url, bad.url], {
-      onProgress: (_, what) => {
-        if (what.startsWith('128 KiB')) bad.behaviour = 'stall-head';
-      },
+      onProgress: whenItComesTo('128 KiB', () => {
+        bad.behaviour = 'stall-head';
+      }),
     });
     const [first, second] = report.members;
     expect(first?.ranges).toHaveLength(rows);
@@ -278,11 +281,12 @@ describe('members that are not', () => {
   test('silence within an answer counts as time', async () => {
     await using server = await MisbehavingServer.start(image);
     const report = await run([server.url], {
-      plan: { ...small, cellMs: 400 },
-      onProgress: (_, what) => {
+      // Long beside how late this process may be.
+      plan: { ...small, cellMs: 2_000, stallMs: 5_000 },
+      onProgress: whenItComesTo('one connection', () => {
         // A lane's first byte is one of the ends.
-        if (what.startsWith('one connection')) server.beyondEnds = 'stall-body';
-      },
+        server.beyondEnds = 'stall-body';
+      }),
     });
     const [one] = report.members[0]?.throughput ?? [];
     expect(one?.bytes).toBeGreaterThan(0);
@@ -293,13 +297,13 @@ describe('members that are not', () => {
   test('one that drips does not hold it: what has not come in time is an error', async () => {
     await using server = await MisbehavingServer.start(image);
     const report = await run([server.url], {
-      plan: { ...small, stallMs: 300 },
-      onProgress: (_, what) => {
-        if (what.startsWith('4 KiB')) server.behaviour = 'drip';
-      },
+      plan: { ...small, stallMs: 2_000 },
+      onProgress: whenItComesTo('4 KiB', () => {
+        server.behaviour = 'drip';
+      }),
     });
-    expect(report.members[0]?.errors).toMatchObject([{ kind: 'timeout', example: 'not all had come after 0.4 s' }]);
-    expect(report.members[0]?.leftOut).toBe('not all had come after 0.4 s');
+    expect(report.members[0]?.errors).toMatchObject([{ kind: 'timeout', example: 'not all had come after 2.1 s' }]);
+    expect(report.members[0]?.leftOut).toBe('not all had come after 2.1 s');
   });
 
   test('another image is told', async () => {

@@ -112,7 +112,8 @@ test('what it shows are the numbers of the report, which is in it whole', async 
   expect(text).toContain('10.0.0.2 is slow: first byte of 4 KiB 24 ms, 20 times worse than 10.0.0.1 (1.2 ms).');
   // Pointing at a chart tells the numbers there.
   await page.locator('.chart .u-over').first().hover();
-  expect(await page.locator('.chart').first().locator('.u-value').first().textContent()).toMatch(/\d/);
+  const value = page.locator('.chart').first().locator('.u-value').first();
+  await expect.poll(() => value.textContent()).toMatch(/\d/);
   await page.close();
 });
 

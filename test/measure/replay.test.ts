@@ -12,6 +12,7 @@ import { losses } from '../../src/measure/summary.ts';
 import { makeImage } from '../members/site.ts';
 import { Nginx } from '../support/nginx.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { rangesOf } from './asked.ts';
 
 const chunkSize = 65_536;
 const image = makeImage(40 * chunkSize);
@@ -82,9 +83,7 @@ test('one that is given; what is asked for is what it lists, each once, and no m
   });
   expect(report.replay).toMatchObject({ bytes: 13 * chunkSize, requests: 3 });
   // Without the slow one: all of it from the quick one, after what came from both.
-  const asked = quick
-    .requests()
-    .map(({ range }) => (/^bytes=(\d+)-(\d+)$/.exec(range) ?? []).slice(1).map(Number))
+  const asked = rangesOf(quick)
     .filter(([from = 0, to = 0]) => (to - from + 1) % chunkSize === 0)
     .map(([from = 0, to = 0]) => [from / chunkSize, (to - from + 1) / chunkSize]);
   expect(asked.slice(-3).sort(([a = 0], [b = 0]) => a - b)).toEqual([

@@ -1,5 +1,6 @@
 /** What the charts of the page show, in the form that uPlot takes: one row of places on the x axis, and a row of values for each line. */
 import type { Distribution } from '../distribution.ts';
+import { oneAtATime, throughputOf } from '../figures.ts';
 import type { Report } from '../report.ts';
 import { type NamedPlace, placesOf } from '../summary.ts';
 import { sizeName } from '../wording.ts';
@@ -23,12 +24,14 @@ export function chartsOf(report: Report): Chart[] {
   const { sizes, parallel } = report.plan;
   const [small = 0] = sizes;
   const large = sizes.at(-1) ?? 0;
-  const cell = ({ figures }: NamedPlace, size: number, loaded: boolean) =>
-    figures.ranges.find((one) => one.size === size && one.depth === 1 && one.loaded === loaded);
   return [
-    shares(`First byte of ${sizeName(small)}`, places, (place) => cell(place, small, false)?.firstByte),
-    shares(`First byte of ${sizeName(small)}, under load`, places, (place) => cell(place, small, true)?.firstByte),
-    shares(`Whole ${sizeName(large)}`, places, (place) => cell(place, large, false)?.whole),
+    shares(`First byte of ${sizeName(small)}`, places, ({ figures }) => oneAtATime(figures, small)?.firstByte),
+    shares(
+      `First byte of ${sizeName(small)}, under load`,
+      places,
+      ({ figures }) => oneAtATime(figures, small, true)?.firstByte,
+    ),
+    shares(`Whole ${sizeName(large)}`, places, ({ figures }) => oneAtATime(figures, large)?.whole),
     throughput(`Throughput of ${parallel} connections`, places, parallel),
   ].filter(({ lines }) => lines.length > 0);
 }
@@ -62,7 +65,7 @@ function shareUpTo({ histogram, samples }: Distribution, ms: number): number {
 /** What came in each stretch of time. */
 function throughput(title: string, places: readonly NamedPlace[], connections: number): Chart {
   const known = places.flatMap((place, number) => {
-    const found = place.figures.throughput.find((one) => one.connections === connections);
+    const found = throughputOf(place.figures, connections);
     // The last stretch was cut off.
     return found && found.series.length > 1
       ? [{ name: place.name, number, ...found, series: found.series.slice(0, -1) }]

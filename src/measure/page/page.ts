@@ -6,7 +6,6 @@ import type { Report } from '../report.ts';
 import {
   headline,
   losses,
-  placesOf,
   rangesTable,
   remarks,
   summaryLegend,
@@ -67,12 +66,10 @@ ${read(pageFiles, 'charts.js')}</script>
 function lossesOf(report: Report): string {
   const found = losses(report);
   const longest = Math.max(1, ...found.map(({ factor }) => factor));
-  const bar = ({ name, ms, factor }: { name: string; ms: number; factor: number }) =>
-    `<tr><td>${escaped(name)}</td><td>${rounded(ms)}</td><td>${rounded(factor)}</td><td class="bar"><div style="width: ${((factor / longest) * 100).toFixed(1)}%"></div></td></tr>`;
   if (found.length === 0) return '';
-  const names = placesOf(report);
-  const rows = found.map((one) =>
-    bar({ ...one, name: names[report.members.findIndex(({ url }) => url === one.url)]?.name ?? one.url }),
+  const rows = found.map(
+    ({ name, ms, factor }) =>
+      `<tr><td>${escaped(name)}</td><td>${rounded(ms)}</td><td>${rounded(factor)}</td><td class="bar"><div style="width: ${((factor / longest) * 100).toFixed(1)}%"></div></td></tr>`,
   );
   return `<h2>A boot without each member</h2>
 <div class="table"><table id="losses">
